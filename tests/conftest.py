@@ -1,0 +1,61 @@
+"""Fixtures shared by all tests.
+
+FiftyOne reads its settings when it is first imported, so a private database, plugins folder and
+default folder are set here, before any test module can import it: tests never touch a user's data.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+_HOME = tempfile.TemporaryDirectory(prefix="smic-tests-", ignore_cleanup_errors=True)
+for _name, _folder in {
+    "FIFTYONE_DATABASE_DIR": "db",
+    "FIFTYONE_PLUGINS_DIR": "plugins",
+    "FIFTYONE_DEFAULT_DATASET_DIR": "datasets",
+    "FIFTYONE_DATASET_ZOO_DIR": "zoo",
+    "FIFTYONE_MODEL_ZOO_DIR": "models",
+}.items():
+    os.environ[_name] = os.path.join(_HOME.name, _folder)
+    os.makedirs(os.environ[_name], exist_ok=True)
+os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+# A test that reaches for a model hub is wrong: nothing here may need one.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from PIL import Image  # noqa: E402
+
+WEIGHTS = Path(__file__).parents[1] / "fiftyone_smic" / "postcards" / "weights"
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    """The embedded encoder, through the code every encoder goes through."""
+    from fiftyone_smic.encoders import load_encoder
+
+    return load_encoder(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def generator():
+    """The embedded generator, through the code every generator goes through."""
+    from fiftyone_smic.generators import load_generator
+
+    return load_generator("postcards", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> list[Path]:
+    """Twelve different image files of 96 x 64 pixels: coloured noise over coloured ground."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(12):
+        ground = rng.integers(0, 200, 3)
+        pixels = np.clip(ground + rng.integers(0, 56, (64, 96, 3)), 0, 255).astype(np.uint8)
+        paths.append(folder / f"{i:02d}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    return paths
