@@ -14,8 +14,8 @@ from functools import partial
 
 from .encoders import load_image
 
-# Pillow's lowest quality of each format, searching longer than by default for a smaller file. Slower
-# speeds of AVIF (4 instead of 6) save 5 to 10 % more and take four times as long.
+# Pillow's lowest quality of each format, searching longer than by default for a smaller file.
+# Slower speeds of AVIF (4 instead of 6) save 5 to 10 % more and take four times as long.
 SETTINGS: dict[str, dict[str, object]] = {
     "jpeg": {"format": "JPEG", "quality": 1, "optimize": True, "subsampling": "4:2:0"},
     "webp": {"format": "WEBP", "quality": 0, "method": 6},
