@@ -1,0 +1,231 @@
+"""Train the decoder: ``python -m fiftyone_smic.postcards.train_unclip --work DIR``.
+
+A ``UNet2DConditionModel`` over 4 x 4 tokens, conditioned on the CLIP latent as unCLIP is (Ramesh et
+al. 2022), assembled with the autoencoder into a ``StableUnCLIPImg2ImgPipeline`` folder. Run
+``train_clip`` and ``train_autoencoder`` first.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import CLIP_DIR, NOTICE, UNCLIP_DIR
+from .train_autoencoder import LATENT_CHANNELS, load_basis
+from .train_clip import DIMENSION
+from .training import MODEL_SIZE, command_line, load_training_set, run_training, to_batch
+
+TEXT_WIDTH = 16  # of the dummy text encoder: the prompt is always empty
+GUIDANCE = 1.5
+STEPS = 20
+NOISE_LEVELS = 300  # latents that were compressed are off by up to about this much noise
+
+
+def build_unet() -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=4,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=(192,),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D",),
+        mid_block_type="UNetMidBlock2DCrossAttn",
+        up_block_types=("CrossAttnUpBlock2D",),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=2 * DIMENSION,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def assemble(unet: Any, autoencoder: Any, normalizer: Any, tokenizer_directory: Path) -> Any:
+    """The pipeline's other components: a dummy text encoder and image encoder, the schedulers."""
+    from diffusers import DDIMScheduler, DDPMScheduler, StableUnCLIPImg2ImgPipeline
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPTokenizer,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
+
+    tokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_directory), model_max_length=8)
+    last = len(tokenizer) - 1
+    tiny = {"hidden_size": TEXT_WIDTH, "intermediate_size": TEXT_WIDTH, "num_hidden_layers": 1}
+    text = CLIPTextConfig(
+        **tiny,
+        vocab_size=last + 1,
+        num_attention_heads=1,
+        max_position_embeddings=8,
+        projection_dim=TEXT_WIDTH,
+        bos_token_id=last - 1,
+        eos_token_id=last,
+        pad_token_id=0,
+    )
+    vision = CLIPVisionConfig(
+        **tiny,
+        num_attention_heads=1,
+        image_size=MODEL_SIZE,
+        patch_size=32,
+        projection_dim=DIMENSION,
+    )
+    return StableUnCLIPImg2ImgPipeline(
+        feature_extractor=CLIPImageProcessor(
+            size={"shortest_edge": MODEL_SIZE},
+            crop_size={"height": MODEL_SIZE, "width": MODEL_SIZE},
+        ),
+        image_encoder=CLIPVisionModelWithProjection(vision),
+        image_normalizer=normalizer,
+        image_noising_scheduler=noise_schedule(),
+        tokenizer=tokenizer,
+        text_encoder=CLIPTextModel(text),
+        unet=unet,
+        scheduler=DDIMScheduler.from_config(
+            noise_schedule().config,
+            prediction_type="v_prediction",
+            clip_sample=False,
+            timestep_spacing="trailing",
+        ),
+        vae=autoencoder,
+    )
+
+
+def noise_schedule() -> Any:
+    from diffusers import DDPMScheduler
+
+    return DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
+
+
+def train(
+    work: Path,
+    directory: Path = UNCLIP_DIR,
+    *,
+    steps: int = 3000,
+    images: int = 30_000,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+) -> None:
+    """Train and export to ``directory``; continues from ``work/unclip.pt``.
+
+    The condition is the unnormalised CLIP image embedding's direction at the encoder's median
+    norm, which is what an archive gives back. A tenth of the conditions is dropped, for
+    classifier-free guidance; half have noise added, so that compressed latents decode well.
+    """
+    import torch
+    import torch.nn.functional as F
+    from diffusers import AutoencoderDC
+    from diffusers.models.embeddings import get_timestep_embedding
+    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
+        StableUnCLIPImageNormalizer,
+    )
+
+    from ..encoders import load_encoder
+
+    torch.manual_seed(3)
+    data = load_training_set(work, images)
+    basis = load_basis(data.images)
+    encoder = load_encoder(f"local-dir:{CLIP_DIR}")
+    raw, tokens = [], []
+    with torch.no_grad():
+        for i in range(0, images, 500):
+            block = data.images[i : i + 500]
+            raw.append(encoder.model.encode_image(to_batch(block)).float())
+            tokens.append(torch.from_numpy(basis.encode(block.astype(np.float32) / 127.5 - 1)))
+    norm = float(torch.cat(raw).norm(dim=-1).median())
+    conditions = F.normalize(torch.cat(raw), dim=-1) * norm
+    tokens = torch.cat(tokens)
+    mean, deviation = conditions.mean(0), conditions.std(0)
+
+    unet = build_unet()
+    with torch.no_grad():
+        # Start from whitened conditions: their few strong directions would drown the others.
+        first = unet.class_embedding.linear_1
+        _, values, vectors = torch.linalg.svd(
+            (conditions[:8000] - mean) / 8000**0.5, full_matrices=False
+        )
+        whitening = vectors / (values + 0.02 * values[0])[:, None]
+        first.weight.zero_()
+        random = torch.randn(len(first.weight), DIMENSION) / DIMENSION**0.5
+        first.weight[:, :DIMENSION] = random @ whitening
+        first.bias.copy_(-(first.weight[:, :DIMENSION] @ mean))
+    parameters = dict(unet.named_parameters())
+    ema = {k: p.detach().clone() for k, p in parameters.items()}
+    alphas = noise_schedule().alphas_cumprod
+    levels = get_timestep_embedding(
+        torch.arange(1000), DIMENSION, flip_sin_to_cos=True, downscale_freq_shift=0
+    )
+    prompt = torch.zeros(batch_size, 1, TEXT_WIDTH)
+    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=1e-3, betas=(0.9, 0.99))
+
+    def step(i: int, rng: np.random.Generator) -> dict[str, float]:
+        seeded = torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+        def normal(x: torch.Tensor) -> torch.Tensor:
+            return torch.randn(x.shape, generator=seeded)
+
+        index = torch.from_numpy(rng.integers(images, size=batch_size))
+        z, condition = tokens[index], conditions[index]
+        level = torch.from_numpy(rng.integers(NOISE_LEVELS, size=batch_size))
+        level *= torch.from_numpy(rng.random(batch_size) < 0.5)
+        a = alphas[level][:, None]
+        scaled = (condition - mean) / deviation
+        scaled = a.sqrt() * scaled + (level > 0)[:, None] * (1 - a).sqrt() * normal(scaled)
+        condition = torch.cat([scaled * deviation + mean, levels[level]], 1)
+        condition *= torch.from_numpy(rng.random((batch_size, 1)) > 0.1)
+        t = torch.from_numpy(rng.integers(1000, size=batch_size))
+        a = alphas[t][:, None, None, None]
+        noise = normal(z)
+        noisy, velocity = a.sqrt() * z + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * z
+        predicted = unet(noisy, t, prompt, class_labels=condition).sample
+        loss = F.mse_loss(predicted, velocity)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            decay = min(0.998, (i + 1) / (i + 30))
+            torch._foreach_lerp_(list(ema.values()), list(parameters.values()), 1 - decay)
+        return {"loss": loss.item()}
+
+    def export() -> None:
+        normalizer = StableUnCLIPImageNormalizer(embedding_dim=DIMENSION)
+        normalizer.load_state_dict({"mean": mean[None], "std": deviation[None]})
+        averaged = build_unet()
+        averaged.load_state_dict(ema)
+        autoencoder = AutoencoderDC.from_pretrained(directory / "vae")
+        pipeline = assemble(averaged, autoencoder, normalizer, CLIP_DIR)
+        pipeline.to(torch_dtype=torch.float16).save_pretrained(directory)
+        declared = {
+            "encoder": "postcards",
+            "latent_norm": round(norm, 4),
+            "guidance": GUIDANCE,
+            "steps": STEPS,
+            "notice": NOTICE,
+        }
+        (directory / "smic.json").write_text(json.dumps(declared, indent=1) + "\n")
+
+    run_training(
+        step,
+        {"unet": unet, "ema": ema},
+        optimizer,
+        steps=steps,
+        peak_lr=lr,
+        checkpoint=work / "unclip.pt",
+        export=export,
+        every=100,
+    )
+
+
+if __name__ == "__main__":
+    options = command_line(
+        str(__doc__).splitlines()[0], steps=3000, images=30_000, batch_size=128, lr=1e-3
+    )
+    train(**vars(options))
