@@ -1,0 +1,80 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from fiftyone_smic.pursuit import Costs, pursue
+
+
+def problem(n=300, d=24, k=40, seed=0):
+    rng = np.random.default_rng(seed)
+    atoms = rng.normal(size=(k, d)).astype(np.float32)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True) * 2
+    q = rng.integers(-2, 3, size=(n, k)) * (rng.random((n, k)) < 2 / k)
+    items = (q @ atoms + 0.02 * rng.normal(size=(n, d))).astype(np.float32)
+    return items, atoms, Costs.initial(k, 4, 6)
+
+
+def objective(items, atoms, codes, costs, lam):
+    """Distortion + lam * bits per item, straight from the definition."""
+    out = []
+    for y, row in zip(items, codes.toarray().astype(int), strict=True):
+        used = np.flatnonzero(row)
+        bits = costs.size[len(used)] - math.log2(math.factorial(len(used)))
+        bits += sum(costs.index[j] + costs.level[row[j] + 4] for j in used)
+        out.append(((y - row @ atoms) ** 2).sum() + lam * bits)
+    return np.array(out)
+
+
+def test_finds_the_best_single_atom_exactly():
+    items, atoms, _ = problem(60)
+    costs, lam = Costs.initial(len(atoms), 4, 1), 0.003
+    codes = pursue(items, atoms, costs, lam)
+    found = objective(items, atoms, codes, costs, lam)
+    for y, value in zip(items, found, strict=True):
+        candidates = [(y**2).sum() + lam * costs.size[0]]
+        for j, q in itertools.product(range(len(atoms)), [-4, -3, -2, -1, 1, 2, 3, 4]):
+            bits = costs.size[1] + costs.index[j] + costs.level[q + 4]
+            candidates.append(((y - q * atoms[j]) ** 2).sum() + lam * bits)
+        assert value == pytest.approx(min(candidates), abs=1e-5)
+
+
+def test_reselecting_improves_the_objective_for_the_collection():
+    items, atoms, costs = problem()
+    without, with_ = (
+        objective(items, atoms, pursue(items, atoms, costs, 0.003, sweeps=s), costs, 0.003)
+        for s in (0, 2)
+    )
+    assert (with_ <= without + 1e-5).all() and with_.sum() < without.sum()
+
+
+def test_larger_lambda_means_fewer_coefficients():
+    items, atoms, costs = problem()
+    counts = [pursue(items, atoms, costs, lam).nnz for lam in (0.0003, 0.01, 0.1, 10.0)]
+    assert counts == sorted(counts, reverse=True) and counts[0] > 0 and counts[-1] == 0
+
+
+def test_nonnegative_limits_and_sorted_indices():
+    items, atoms, costs = problem()
+    codes = pursue(items, atoms, costs, 1e-4, nonnegative=True)
+    assert codes.data.min() > 0 and codes.data.max() <= 4 and np.diff(codes.indptr).max() <= 6
+    assert codes.has_sorted_indices and codes.dtype == np.int8
+    assert all((np.diff(codes[i].indices) > 0).all() for i in range(20))
+
+
+def test_threads_and_chunks_do_not_change_codes(monkeypatch):
+    items, atoms, costs = problem(2500)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    one = pursue(items, atoms, costs, 0.003)
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    four = pursue(items, atoms, costs, 0.003)
+    assert (one != four).nnz == 0
+
+
+def test_no_atoms_no_items_and_zero_atoms():
+    items, atoms, costs = problem(5)
+    assert pursue(items, atoms[:0], Costs.initial(0, 4, 6), 0.003).shape == (5, 0)
+    assert pursue(items[:0], atoms, costs, 0.003).shape == (0, 40)
+    atoms[:] = 0
+    assert pursue(items, atoms, costs, 0.003).nnz == 0
