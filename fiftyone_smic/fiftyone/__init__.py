@@ -1,0 +1,40 @@
+"""FiftyOne side of the library: it reads sample fields, calls the codec, writes sample fields.
+
+Only this subpackage imports ``fiftyone``. Everything takes a dataset or a view, works in bulk,
+and writes nothing before everything has been computed. The names below are imported when they are
+first used: a form in the App needs the stored dictionaries' names, not the models.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "AtomsVisualization": "visualization",
+    "EncodeReport": "learning",
+    "LatentsReport": "latents",
+    "RegenerateReport": "regeneration",
+    "compute_latents": "latents",
+    "dictionary_fields": "fields",
+    "encode": "learning",
+    "export_archive": "exporting",
+    "learn_dictionary": "learning",
+    "list_dictionaries": "runs",
+    "load_dictionary": "runs",
+    "load_model": "model",
+    "load_postcards": "postcards",
+    "regenerate": "regeneration",
+    "visualize_atoms": "visualization",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import the home of a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,113 @@
+"""Codes as sample fields: what is written for each sample, and how it is read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+from scipy.sparse import csr_matrix
+
+from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.metrics import item_fidelity
+
+
+def code_columns(
+    dictionary: SemanticDictionary, codes: csr_matrix, latents: np.ndarray, rebuilt: np.ndarray
+) -> dict[str, list[Any]]:
+    """What the fields of N samples hold, by field suffix.
+
+    Args:
+        dictionary: K atoms of d dimensions
+        codes: N x K integers
+        latents: N x d float32, what was coded
+        rebuilt: N x d float32, what the codes say
+    """
+    norms = np.linalg.norm(dictionary.atoms_, axis=1)
+    atoms, coefficients, labels = [], [], []
+    for start, stop in zip(codes.indptr[:-1], codes.indptr[1:], strict=True):
+        index = codes.indices[start:stop]
+        level = codes.data[start:stop].astype(int)
+        weight = np.abs(level) * norms[index]
+        order = np.argsort(-weight, kind="stable")
+        share = weight / max(weight.sum(), np.finfo(np.float32).tiny)
+        atoms.append([int(index[i]) for i in order])
+        coefficients.append([int(level[i]) for i in order])
+        labels.append(
+            fo.Classifications(
+                classifications=[
+                    fo.Classification(label=f"atom {index[i]}", confidence=float(share[i]))
+                    for i in order
+                ]
+            )
+        )
+    return {
+        fields.ATOMS: atoms,
+        fields.COEFFICIENTS: coefficients,
+        fields.BITS: [float(b) for b in dictionary.code_bits(codes)],
+        fields.FIDELITY: [float(f) for f in item_fidelity(latents, rebuilt, dictionary.mean_)],
+        fields.LABELS: labels,
+    }
+
+
+def read_codes(
+    samples: SampleCollection, key: str, n_atoms: int
+) -> tuple[list[str], list[str], csr_matrix]:
+    """The codes of a collection, from its fields.
+
+    Returns:
+        ids and filepaths of the N samples that have a code, and their N x K int16 codes
+
+    Raises:
+        ValueError: if none has a code
+    """
+    names = fields.dictionary_fields(key)
+    if names[fields.ATOMS] not in samples.get_field_schema():
+        raise ValueError(
+            f"no sample has a code of dictionary {key!r} yet; run "
+            f"fiftyone_smic.encode(dataset, key={key!r}) first"
+        )
+    columns = ["id", "filepath", names[fields.ATOMS], names[fields.COEFFICIENTS]]
+    rows = [row for row in zip(*samples.values(columns), strict=True) if row[2] is not None]
+    if not rows:
+        raise ValueError(
+            f"none of the {len(samples)} samples has a code of dictionary {key!r}; run "
+            f"fiftyone_smic.encode(view, key={key!r}) on them first"
+        )
+    ids, paths, atoms, levels = (list(column) for column in zip(*rows, strict=True))
+    indptr = np.concatenate([[0], np.cumsum([len(a) for a in atoms])])
+    codes = csr_matrix(
+        (
+            np.array([q for row in levels for q in row], dtype=np.int16),
+            np.array([a for row in atoms for a in row], dtype=np.int32),
+            indptr,
+        ),
+        shape=(len(ids), n_atoms),
+    )
+    codes.sort_indices()
+    return ids, paths, codes
+
+
+def write_codes(
+    dataset: fo.Dataset, key: str, ids: list[str], columns: dict[str, list[Any]]
+) -> None:
+    """Set a key's fields; samples whose code changes lose the picture drawn from the old one."""
+    names = fields.dictionary_fields(key)
+    values = {names[suffix]: column for suffix, column in columns.items()}
+    drawn = names[fields.REGENERATED]
+    if dataset.has_sample_field(drawn):
+        former = fields.read(dataset, ids, [names[fields.ATOMS], names[fields.COEFFICIENTS], drawn])
+        coded = zip(columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
+        values[drawn] = [
+            path if (atoms, levels) == code else None
+            for atoms, levels, path, code in zip(*former, coded, strict=True)
+        ]
+    new = [name for name in values if not dataset.has_sample_field(name)]
+    try:
+        fields.declare(dataset, key, fields.CODE_SUFFIXES)
+        fields.write(dataset, ids, values)
+    except BaseException:
+        dataset.delete_sample_fields([name for name in new if dataset.has_sample_field(name)])
+        raise

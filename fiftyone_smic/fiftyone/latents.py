@@ -1,0 +1,187 @@
+"""Latents of a dataset's images, in a vector field that knows which encoder made them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.encoders import load_encoder
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LatentsReport:
+    """What ``compute_latents`` did.
+
+    Attributes:
+        field: the sample field
+        encoder: identity of the encoder
+        dim: dimension of the latents
+        computed: samples that got a latent
+        kept: samples that had one already
+        skipped: sample id -> file and reason, for images that could not be read
+        seconds: wall time
+    """
+
+    field: str
+    encoder: str
+    dim: int
+    computed: int
+    kept: int
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def compute_latents(
+    samples: SampleCollection,
+    field: str = "clip_latents",
+    encoder: str = "postcards",
+    *,
+    batch_size: int = 32,
+    num_workers: int = 0,
+    device: str | None = None,
+    precision: str = "fp32",
+    overwrite: bool = False,
+    progress: Progress = None,
+) -> LatentsReport:
+    """Encode the images of a collection into a vector field.
+
+    Samples that have a latent keep it, unless ``overwrite``. Images that cannot be read are
+    skipped, counted and named. The field's ``info`` records the encoder and the typical norm of
+    its raw embeddings. Nothing is written before all images have been encoded.
+
+    Args:
+        samples: a dataset or view of images
+        field: the field to write, unit-norm float32 vectors
+        encoder: ``"postcards"`` (the embedded demonstration model, which knows nothing of
+            photographs), any ``"MODEL/PRETRAINED"`` of open_clip, or ``"local-dir:/path"``
+        batch_size: images at a time
+        num_workers: processes that read images
+        device: a torch device, by default the best there is
+        precision: "fp32", or a half precision that open_clip knows
+        overwrite: compute latents that are there again
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Raises:
+        ValueError: for an empty or non-image collection, a field of another kind or encoder, or
+            if no image could be read
+    """
+    started = time.perf_counter()
+    samples = image_samples(samples)
+    _check_field(samples, field)
+    dataset = samples._root_dataset
+    model = load_encoder(encoder, device=device, precision=precision)
+    _check_encoder(samples, field, model.name, overwrite)
+
+    ids, paths = samples.values(["id", "filepath"])
+    todo = range(len(ids))
+    if dataset.has_sample_field(field) and not overwrite:
+        present = samples.exists(field).values("id")
+        done = set(present)
+        todo = [i for i in todo if ids[i] not in done]
+    kept = len(ids) - len(todo)
+    if not todo:
+        return LatentsReport(
+            field, model.name, model.dim, 0, kept, seconds=time.perf_counter() - started
+        )
+
+    with reporting(progress, len(todo)) as report:
+        made = model.encode_images(
+            [paths[i] for i in todo],
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=report,
+        )
+    skipped = {
+        ids[todo[i]]: f"{Path(paths[todo[i]]).name}: {why}" for i, why in made.failures.items()
+    }
+    if not len(made.indices) and not kept:
+        raise ValueError(
+            f"none of the {len(todo)} images could be read ({named(skipped)}); check that the "
+            "samples' filepaths exist on this machine"
+        )
+    if skipped:
+        logger.warning("%d of %d images skipped: %s", len(skipped), len(todo), named(skipped))
+
+    new = not dataset.has_sample_field(field)
+    try:
+        # A field that is there keeps its norm: a dictionary may have been learned with it.
+        _declare(
+            dataset,
+            field,
+            {"encoder": model.name, "source": encoder, "latent_norm": float(made.norm)},
+        )
+        fields.write(dataset, [ids[todo[i]] for i in made.indices], {field: list(made.latents)})
+    except BaseException:
+        if new and dataset.has_sample_field(field):
+            dataset.delete_sample_field(field)
+        raise
+    return LatentsReport(
+        field=field,
+        encoder=model.name,
+        dim=model.dim,
+        computed=len(made.indices),
+        kept=kept,
+        skipped=skipped,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_field(samples: SampleCollection, name: str) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
+        raise ValueError(
+            f"{name!r} is not a valid field name; use letters, digits and underscores, like "
+            "'clip_latents'"
+        )
+    existing = samples._root_dataset.get_field(name)
+    if existing is not None and not isinstance(existing, fo.VectorField):
+        raise ValueError(
+            f"field {name!r} holds {type(existing).__name__} values, not vectors; choose another "
+            "field for the latents"
+        )
+
+
+def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> None:
+    """Refuse to mix the latents of two encoders in one field."""
+    dataset = samples._root_dataset
+    existing = dataset.get_field(name)
+    if existing is None:
+        return
+    made_by = (existing.info or {}).get("encoder", "unknown")
+    if made_by == encoder:
+        return
+    held = dataset.exists(name)
+    outside = len(held) - len(samples.select_fields().select(held.values("id")))
+    if overwrite and not outside:
+        return
+    if overwrite:
+        raise ValueError(
+            f"{outside} samples outside this view have latents of encoder {made_by!r} in "
+            f"{name!r}; overwrite the whole dataset, or choose another field"
+        )
+    if len(held):
+        raise ValueError(
+            f"field {name!r} holds latents of encoder {made_by!r} and these would be of "
+            f"{encoder!r}; choose another field, or pass overwrite=True"
+        )
+
+
+def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+    if not dataset.has_sample_field(name):
+        dataset.add_sample_field(
+            name, fo.VectorField, description="SMIC: unit-norm latents of the images"
+        )
+    stored = dataset.get_field(name)
+    former = dict(stored.info or {})
+    if former.get("encoder") != info["encoder"]:
+        stored.info = {**former, **info}
+        stored.save()

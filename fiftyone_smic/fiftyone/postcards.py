@@ -1,0 +1,77 @@
+"""The postcards as a FiftyOne dataset: the demonstration collection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+
+from fiftyone_smic.fiftyone.reading import Progress, reporting
+from fiftyone_smic.postcards.attributes import FLAGS
+from fiftyone_smic.postcards.draw import write_collection
+
+CHOICES = ("time", "terrain", "weather", "season")
+
+
+def load_postcards(
+    n: int = 200,
+    *,
+    name: str | None = None,
+    directory: str | Path | None = None,
+    size: int = 128,
+    seed: int = 0,
+    persistent: bool = False,
+    overwrite: bool = False,
+    progress: Progress = None,
+) -> fo.Dataset:
+    """Draw postcards and make a dataset of them, with what they show as labels.
+
+    Args:
+        n: number of postcards
+        name: of the dataset, by default ``postcards-<n>``
+        directory: where the pictures go, by default ``postcards`` in FiftyOne's
+            ``default_dataset_dir``; pictures that are there are kept
+        size: side in pixels
+        seed: which collection
+        persistent: keep the dataset when FiftyOne's database is closed
+        overwrite: replace a dataset of that name
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Raises:
+        ValueError: if there is a dataset of that name and ``overwrite`` is off
+    """
+    name = name or f"postcards-{n}"
+    if fo.dataset_exists(name) and not overwrite:
+        raise ValueError(
+            f"there is a dataset {name!r}; load it with fiftyone.load_dataset({name!r}), choose "
+            "another name, or pass overwrite=True"
+        )
+    folder = Path(directory or Path(fo.config.default_dataset_dir) / "postcards")
+    folder = folder.expanduser().resolve() / f"seed{seed}-{size}px"
+    with reporting(progress, n) as report:
+        paths = write_collection(folder, n, size=size, seed=seed, progress=report)
+    with (folder / "captions.jsonl").open(encoding="utf-8") as lines:
+        described = [json.loads(line) for line in lines]
+    dataset = fo.Dataset(name, overwrite=overwrite, persistent=persistent)
+    dataset.add_samples(
+        [_sample(path, about) for path, about in zip(paths, described, strict=False)],
+        progress=False,
+    )
+    dataset.compute_metadata(num_workers=1, progress=False)
+    return dataset
+
+
+def _sample(path: Path, about: dict[str, Any]) -> fo.Sample:
+    labels = {choice: fo.Classification(label=about[choice]) for choice in CHOICES}
+    if about["people"]:
+        labels["shirt"] = fo.Classification(label=about["shirt"])
+    things = [thing for thing in FLAGS if about[thing]]
+    return fo.Sample(
+        filepath=str(path),
+        caption=about["caption"],
+        people=about["people"],
+        things=fo.Classifications(classifications=[fo.Classification(label=t) for t in things]),
+        **labels,
+    )

@@ -1,0 +1,232 @@
+"""Atoms and samples on one map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.learning import check_fit
+from fiftyone_smic.fiftyone.reading import Progress, image_samples, read_latents, reporting
+
+FEWEST = 5
+#: UMAP is fitted on at most this many samples; the others are placed on the map it made.
+MOST_FITTED = 20_000
+
+
+@dataclass(frozen=True)
+class AtomsVisualization:
+    """Where atoms and samples lie on one map.
+
+    Attributes:
+        key: the dictionary
+        brain_key: under which the Embeddings panel shows the samples
+        atoms: K x 2 float32
+        points: N x 2 float32
+        ids: N sample ids
+        uses: K int64, how many samples use each atom
+        skipped: sample id -> why it is not on the map
+    """
+
+    key: str
+    brain_key: str
+    atoms: np.ndarray
+    points: np.ndarray
+    ids: list[str]
+    uses: np.ndarray
+    skipped: dict[str, str]
+
+    def figure(self) -> Any:
+        """A Plotly figure: samples as dots, atoms as diamonds sized by use."""
+        import plotly.graph_objects as go
+
+        return go.Figure(
+            data=[
+                go.Scattergl(
+                    x=self.points[:, 0],
+                    y=self.points[:, 1],
+                    mode="markers",
+                    name="samples",
+                    marker={"size": 4, "color": "#9aa5b1", "opacity": 0.6},
+                    ids=self.ids,
+                    hoverinfo="skip",
+                ),
+                go.Scatter(
+                    x=self.atoms[:, 0],
+                    y=self.atoms[:, 1],
+                    mode="markers",
+                    name="atoms",
+                    marker={"size": atom_sizes(self.uses), "color": "#ff6d04", "symbol": "diamond"},
+                    text=[f"atom {i}: {n} samples" for i, n in enumerate(self.uses)],
+                    hoverinfo="text",
+                ),
+            ],
+            layout={
+                "title": {"text": f"Atoms and samples of {self.key!r}"},
+                "xaxis": {"visible": False},
+                "yaxis": {"visible": False, "scaleanchor": "x"},
+                "template": "plotly_white",
+            },
+        )
+
+    def save(self, path: str | Path, size: int = 900) -> Path:
+        """Write the map as a PNG picture of ``size`` pixels a side."""
+        from matplotlib.figure import Figure
+
+        path = Path(path)
+        figure = Figure(figsize=(size / 100, size / 100), dpi=100, layout="constrained")
+        axes = figure.subplots()
+        axes.scatter(*self.points.T, s=9, c="#9aa5b1", alpha=0.6, linewidths=0, label="samples")
+        axes.scatter(
+            *self.atoms.T,
+            s=atom_sizes(self.uses) ** 2,
+            c="#ff6d04",
+            marker="D",
+            edgecolors="white",
+            linewidths=0.6,
+            label="atoms, larger when used more",
+        )
+        axes.set_title(f"{len(self.points)} samples and {len(self.atoms)} atoms of {self.key!r}")
+        axes.legend(loc="lower right", frameon=False)
+        axes.set_axis_off()
+        figure.savefig(path)
+        return path
+
+
+def atom_sizes(uses: np.ndarray) -> np.ndarray:
+    """Marker sizes in pixels, 4 for an unused atom to 16 for the one used most."""
+    return 4 + 12 * np.sqrt(uses / max(1, uses.max(initial=0)))
+
+
+def visualize_atoms(
+    samples: SampleCollection,
+    key: str = "smic",
+    *,
+    brain_key: str | None = None,
+    seed: int = 0,
+    progress: Progress = None,
+) -> AtomsVisualization:
+    """Put the samples and the atoms of a dictionary on one map, by UMAP.
+
+    Atoms are directions away from the collection's mean, so samples are taken as such too: the
+    mean is removed, and both are compared by cosine. The samples go to the Embeddings panel under
+    ``brain_key``; the atoms, which are no samples, are kept with the dictionary for the SMIC panel.
+
+    Args:
+        samples: a dataset or view with the latents the dictionary was learned on
+        key: a dictionary of the dataset
+        brain_key: by default ``<key>_umap``; replaced if it is an earlier map of this dictionary
+        seed: of UMAP
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Raises:
+        ValueError: for an unknown key, a brain key in use, missing latents, or too few of them
+    """
+    samples = image_samples(samples)
+    dataset = samples._root_dataset
+    config = runs.load_config(samples, key)
+    brain_key = brain_key or f"{key}_umap"
+    fields.check_key(brain_key)
+    if brain_key in dataset.list_brain_runs() and brain_key != config.brain_key:
+        raise ValueError(
+            f"brain key {brain_key!r} is in use; choose another with brain_key, or delete it with "
+            f"dataset.delete_brain_run({brain_key!r})"
+        )
+    dictionary = runs.load_dictionary(samples, key)
+    latents = read_latents(samples, config.latents_field)
+    check_fit(latents, config, key)
+    directions = _unit(latents.values - dictionary.mean_)
+    atoms = _unit(dictionary.atoms_)
+    if len(directions) + len(atoms) < FEWEST:
+        raise ValueError(
+            f"a map needs at least {FEWEST} samples and atoms together and there are "
+            f"{len(directions)} and {len(atoms)}; choose a larger view"
+        )
+    with reporting(progress, len(directions)) as report:
+        atom_points, points = _place(atoms, directions, seed)
+        report(0.95)
+        _store(samples, key, brain_key, latents.ids, points, atom_points)
+        report(1.0)
+    return AtomsVisualization(
+        key=key,
+        brain_key=brain_key,
+        atoms=atom_points,
+        points=points,
+        ids=latents.ids,
+        uses=_uses(samples, key, len(atoms)),
+        skipped=latents.skipped,
+    )
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    # A row at the mean has no direction; a tiny one along the first axis keeps cosine defined.
+    rows = np.where(norms > 0, rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def _place(atoms: np.ndarray, directions: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    import warnings
+
+    import umap
+
+    rng = np.random.default_rng(seed)
+    fitted = np.sort(rng.permutation(len(directions))[:MOST_FITTED])
+    both = np.concatenate([atoms, directions[fitted]])
+    with warnings.catch_warnings():
+        # "n_jobs value overridden to 1 by setting random_state": wanted, for the same map again.
+        warnings.filterwarnings("ignore", message="n_jobs value", category=UserWarning)
+        reducer = umap.UMAP(
+            n_neighbors=min(15, len(both) - 1),
+            min_dist=0.1,
+            metric="cosine",
+            # The spectral start fails on a handful of points.
+            init="spectral" if len(both) > 20 else "random",
+            random_state=seed,
+        )
+        placed = reducer.fit_transform(both).astype(np.float32)
+        points = np.empty((len(directions), 2), dtype=np.float32)
+        points[fitted] = placed[len(atoms) :]
+        others = np.setdiff1d(np.arange(len(directions)), fitted)
+        if len(others):
+            points[others] = reducer.transform(directions[others])
+    return placed[: len(atoms)], points
+
+
+def _store(
+    samples: SampleCollection,
+    key: str,
+    brain_key: str,
+    ids: list[str],
+    points: np.ndarray,
+    atom_points: np.ndarray,
+) -> None:
+    import fiftyone.brain as fob
+
+    dataset = samples._root_dataset
+    chosen = samples if len(ids) == len(samples) else samples.select(ids, ordered=True)
+    former = runs.load_config(samples, key).brain_key
+    if former not in (None, brain_key) and former in dataset.list_brain_runs():
+        dataset.delete_brain_run(former)
+    fob.compute_visualization(chosen, points=points, brain_key=brain_key)
+    runs.update_config(
+        samples,
+        key,
+        brain_key=brain_key,
+        atom_points=np.round(atom_points.astype(float), 4).tolist(),
+    )
+
+
+def _uses(samples: SampleCollection, key: str, n_atoms: int) -> np.ndarray:
+    """How many samples use each atom, zero where nothing is encoded."""
+    name = fields.field_name(key, fields.ATOMS)
+    uses = np.zeros(n_atoms, dtype=np.int64)
+    if name in samples.get_field_schema():
+        for atom, count in samples.count_values(name).items():
+            if atom is not None:
+                uses[int(atom)] = count
+    return uses
