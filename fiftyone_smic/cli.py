@@ -1,0 +1,212 @@
+"""The command ``fiftyone-smic``. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    help="Compress image collections by their meaning: CLIP latents, a dictionary, unCLIP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+postcards = typer.Typer(help="The drawn collection the embedded models were trained on.")
+app.add_typer(postcards, name="postcards", no_args_is_help=True)
+
+Device = Annotated[
+    Optional[str],  # noqa: UP045 (typer evaluates it, on Python 3.10 too)
+    typer.Option(help="As PyTorch writes it; by default cuda, else mps, else cpu."),
+]
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--dir", help="Where everything goes; by default the user's cache folder."),
+    ] = None,
+    items: Annotated[int, typer.Option(help="Number of postcards.", min=20)] = 2000,
+    regenerate: Annotated[int, typer.Option(help="How many to draw again.", min=1)] = 64,
+    seed: Annotated[int, typer.Option(help="Which collection.", min=0)] = 0,
+    app: Annotated[bool, typer.Option("--app", help="Open the FiftyOne App afterwards.")] = False,
+) -> None:
+    """The whole way once: draw a collection, compress it, draw it again from the archive."""
+    from .demo import run_demo
+
+    run_demo(directory, items=items, regenerate=regenerate, seed=seed, app=app)
+
+
+@app.command()
+def compress(
+    folder: Annotated[Path, typer.Argument(help="Images, with subfolders.")],
+    archive: Annotated[Path, typer.Argument(help="The .smic file to write.")],
+    encoder: Annotated[
+        str, typer.Option(help="MODEL/PRETRAINED of open_clip, local-dir:/path, or postcards.")
+    ] = "postcards",
+    lam: Annotated[float, typer.Option(help="More means fewer bits, less fidelity.")] = 0.002,
+    atoms: Annotated[int, typer.Option(help="Size of the dictionary; 0 follows the set.")] = 0,
+    names: Annotated[bool, typer.Option(help="Keep the files' names.")] = True,
+    device: Device = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 32,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Compress a folder of images to one .smic file. Needs no FiftyOne."""
+    from .folders import compress_folder
+    from .report import size_table
+
+    if archive.exists() and not overwrite:
+        raise FileExistsError(f"{archive} exists: choose another name or pass --overwrite")
+    done = compress_folder(
+        folder,
+        archive,
+        encoder=encoder,
+        lam=lam,
+        n_atoms=atoms or "auto",
+        names=names,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        num_workers=workers,
+    )
+    items = done.rate.items
+    baselines = {"original": done.original_bytes}
+    typer.echo("\n" + size_table(done.rate, baselines, done.pixels_per_item, done.fidelity))
+    for path, reason in done.failures.items():
+        typer.echo(f"skipped {path}: {reason}", err=True)
+    if done.failures:
+        typer.echo(f"{items} images compressed, {len(done.failures)} skipped", err=True)
+    if done.notice:
+        typer.echo(f"\n{done.notice}")
+
+
+@app.command()
+def decompress(
+    archive: Annotated[Path, typer.Argument(help="A .smic file.")],
+    folder: Annotated[Path, typer.Argument(help="Where the pictures go; new or empty.")],
+    generator: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Hub name or local directory; by default what fits the encoder."),
+    ] = None,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Draw only the first so many."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise; image i uses seed + i.")] = 0,
+    steps: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Denoising steps; by default the generator's."),
+    ] = None,
+    guidance: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Guidance; by default the generator's."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Pictures per pass.")] = 8,
+    device: Device = None,
+) -> None:
+    """Draw the images of a .smic file again. Needs no FiftyOne and nothing but the file."""
+    from .folders import decompress_archive
+
+    done = decompress_archive(
+        archive,
+        folder,
+        generator=generator,
+        limit=limit,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        batch_size=batch_size,
+        device=device,
+    )
+    typer.echo(f"\n{len(done.paths)} images drawn by {done.generator} into {folder}")
+    if done.notice:
+        typer.echo(f"\n{done.notice}")
+
+
+@app.command()
+def info(
+    archive: Annotated[Path, typer.Argument(help="A .smic file.")],
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a .smic file holds."""
+    from json import dumps
+
+    from .archive import archive_info
+
+    content = archive_info(archive)
+    if json:
+        typer.echo(dumps(content, default=str))
+        return
+    for name, value in content.items():
+        typer.echo(f"{name.replace('_', ' '):<22}{value}")
+
+
+@app.command("install-plugin")
+def install_plugin(
+    remove: Annotated[bool, typer.Option("--remove", help="Take it out again.")] = False,
+    plugins_dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="By default the one FiftyOne is configured with."),
+    ] = None,
+) -> None:
+    """Make the FiftyOne App find the plugin (or, with --remove, forget it)."""
+    from . import plugin
+
+    if remove:
+        removed = plugin.remove_plugin(plugins_dir)
+        typer.echo("The plugin is removed." if removed else "The plugin was not installed.")
+    else:
+        typer.echo(f"The plugin is installed in {plugin.install_plugin(plugins_dir)}")
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Install what can be installed.")] = False,
+) -> None:
+    """Check what the rest needs: a MongoDB for FiftyOne, diffusers for drawing."""
+    from importlib.util import find_spec
+
+    from . import plugin
+    from .encoders import default_device
+
+    mongod = plugin.ensure_mongod() if fix else plugin.find_mongod()
+    typer.echo(f"mongod      {mongod or 'missing: run fiftyone-smic doctor --fix'}")
+    drawing = find_spec("diffusers") is not None
+    lacking = "missing: pip install 'fiftyone_smic[generate]'"
+    typer.echo(f"diffusers   {'installed' if drawing else lacking}")
+    typer.echo(f"device      {default_device()}")
+    typer.echo(f"plugin      {plugin.plugin_source()}")
+    if mongod is None:
+        raise typer.Exit(1)
+
+
+@postcards.command("draw")
+def draw_postcards(
+    count: Annotated[int, typer.Argument(help="How many.", min=1)],
+    folder: Annotated[Path, typer.Argument(help="Where they go.")],
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 128,
+    seed: Annotated[int, typer.Option(help="Which collection.", min=0)] = 0,
+) -> None:
+    """Draw postcards into a folder, with their captions in captions.jsonl."""
+    from .postcards.draw import write_collection
+    from .report import stage
+
+    with stage("Drawing postcards", {}, "draw") as progress:
+        paths = write_collection(folder, count, size=size, seed=seed, progress=progress)
+    typer.echo(f"{len(paths)} postcards in {folder}")
+
+
+def main() -> None:
+    """Run the command; what a user can act on is one line, not a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)

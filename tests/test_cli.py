@@ -1,0 +1,193 @@
+"""The command line, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fiftyone_smic import cli, folders
+from fiftyone_smic.archive import read_archive
+from fiftyone_smic.report import contact_sheet
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command in this process: (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fiftyone-smic", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def archive(pictures, tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "pictures.smic"
+    folders.compress_folder(pictures[0].parent, path)
+    return path
+
+
+def test_help_needs_none_of_the_heavy_packages():
+    code = (
+        "import sys; sys.argv = ['fiftyone-smic', '--help']\n"
+        "from fiftyone_smic.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'fiftyone', 'open_clip', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip().endswith("[]")
+    for command in ("demo", "compress", "decompress", "info", "install-plugin", "doctor"):
+        assert command in done.stdout
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, fiftyone_smic\n"
+        "heavy = {'torch', 'fiftyone', 'open_clip', 'diffusers', 'umap', 'numba', 'sklearn'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert set(fiftyone_smic.__all__) <= set(dir(fiftyone_smic))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_the_library_below_its_fiftyone_part_never_imports_fiftyone(pictures, tmp_path):
+    code = (
+        "import sys\n"
+        "from fiftyone_smic.folders import compress_folder, decompress_archive\n"
+        "compress_folder(sys.argv[1], sys.argv[2])\n"
+        "decompress_archive(sys.argv[2], sys.argv[3], limit=1, steps=1)\n"
+        "assert 'fiftyone' not in sys.modules"
+    )
+    arguments = [pictures[0].parent, tmp_path / "a.smic", tmp_path / "out"]
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, timeout=300)
+
+
+def test_every_public_name_can_be_imported():
+    import fiftyone_smic
+
+    for name in fiftyone_smic.__all__:
+        assert getattr(fiftyone_smic, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = fiftyone_smic.no_such_name
+
+
+def test_a_folder_goes_into_an_archive_and_back(run, pictures, tmp_path):
+    source = tmp_path / "in"
+    (source / "sub").mkdir(parents=True)
+    for i, path in enumerate(pictures):
+        (source / ("sub" if i % 2 else "") / path.name).write_bytes(path.read_bytes())
+    (source / "broken.jpg").write_text("not an image")
+    (source / "notes.txt").write_text("ignored")
+    file = tmp_path / "out.smic"
+
+    code, out, err = run("compress", source, file)
+    assert code == 0
+    assert f"{file.stat().st_size:,}" in out
+    assert "photographs" in out
+    assert "broken.jpg" in err and "notes.txt" not in err
+
+    code, out, _ = run("info", file, "--json")
+    assert code == 0
+    assert json.loads(out)
+
+    code, out, _ = run("decompress", file, tmp_path / "back", "--limit", 3, "--steps", 1)
+    assert code == 0
+    assert "photographs" in out
+    drawn = sorted(
+        p.relative_to(tmp_path / "back").as_posix() for p in (tmp_path / "back").rglob("*.png")
+    )
+    names = read_archive(file).names
+    assert drawn == sorted(names[:3])
+    assert all("/" not in name or name.startswith("sub/") for name in names)
+
+
+def test_what_stands_in_the_way_is_one_line(run, archive, pictures, tmp_path):
+    before = archive.read_bytes()
+    for arguments, message in {
+        ("compress", pictures[0].parent, archive): "--overwrite",
+        ("compress", tmp_path, tmp_path / "x.smic"): "no images",
+        ("compress", tmp_path / "nowhere", tmp_path / "x.smic"): "not a folder",
+        ("compress", pictures[0].parent, tmp_path / "x.smic", "--encoder", "a/b"): "not an encoder",
+        ("decompress", archive, pictures[0].parent): "not empty",
+        ("decompress", pictures[0], tmp_path / "new"): "archive",
+        ("info", tmp_path / "missing.smic"): "missing.smic",
+    }.items():
+        code, _, err = run(*arguments)
+        assert code == 1
+        assert err.startswith("error: ") and message in err
+        assert "Traceback" not in err
+    assert archive.read_bytes() == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_readable_image_is_too_few(run, pictures, tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "one.png").write_bytes(pictures[0].read_bytes())
+    (source / "two.png").write_bytes(b"broken")
+    code, _, err = run("compress", source, tmp_path / "x.smic")
+    assert code == 1
+    assert "at least two images" in err and "two.png" in err
+    assert not (tmp_path / "x.smic").exists()
+
+
+def test_a_picture_does_not_depend_on_how_many_are_drawn(archive, tmp_path):
+    one = folders.decompress_archive(archive, tmp_path / "one", limit=1, steps=1)
+    two = folders.decompress_archive(archive, tmp_path / "two", limit=2, steps=1)
+    a, b = (np.asarray(Image.open(done.paths[0])).astype(int) for done in (one, two))
+    assert np.abs(a - b).max() <= 1
+
+
+def test_names_from_an_archive_cannot_leave_the_folder():
+    names = [
+        "../evil.png",
+        "/etc/x",
+        "C:\\x",
+        "..\\up.png",
+        "",
+        "a/../../b",
+        "ok/a.jpg",
+        "ok/A.gif",
+    ]
+    fake = SimpleNamespace(codes=np.zeros((len(names), 1)), names=names)
+    safe = folders.file_names(fake)
+    assert safe[:6] == [f"{i:06d}.png" for i in range(6)]
+    assert safe[6] == "ok/a.png"
+    assert len({name.lower() for name in safe}) == len(names)
+    assert folders.file_names(SimpleNamespace(codes=np.zeros((2, 1)), names=None)) == [
+        "000000.png",
+        "000001.png",
+    ]
+
+
+def test_postcards_are_drawn_with_their_captions(run, tmp_path):
+    code, out, _ = run("postcards", "draw", 3, tmp_path / "cards", "--size", 64, "--seed", 2)
+    assert code == 0 and "3 postcards" in out
+    files = sorted((tmp_path / "cards").glob("*.png"))
+    assert [Image.open(file).size for file in files] == [(64, 64)] * 3
+    lines = (tmp_path / "cards" / "captions.jsonl").read_text().splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [file.name for file in files]
+
+
+def test_the_contact_sheet_has_originals_above_what_was_drawn():
+    red, blue = Image.new("RGB", (64, 32), "red"), Image.new("RGB", (10, 10), "blue")
+    sheet = contact_sheet([red] * 3, [blue] * 3, columns=2, cell=32)
+    gap = 2
+    assert sheet.size == (2 * (32 + gap) + gap, 2 * (64 + 2 * gap) + gap)
+    for x in (gap + 16, 2 * gap + 48):
+        assert sheet.getpixel((x, gap + 16)) == (255, 0, 0)
+        assert sheet.getpixel((x, gap + 48)) == (0, 0, 255)
+    with pytest.raises(ValueError, match="3 originals and 2"):
+        contact_sheet([red] * 3, [blue] * 2)
