@@ -52,7 +52,9 @@ from scipy.sparse import csr_matrix, issparse
 from .dictionary import SemanticDictionary
 from .entropy import Decoder, Encoder, weight_levels
 from .metrics import Rate
-from .models import CodeTables, get_codes, get_rows, put_codes, put_rows
+from .models import CodeTables, get_codes, put_codes
+from .priors import Prior, as_prior, find_prior
+from .rows import get_rows, put_rows
 
 MAGIC = b"SMIC"
 VERSION = 1
@@ -60,7 +62,7 @@ MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20
 MAX_HEADER = 1 << 12
 
-_NAMES, _NONNEGATIVE, _PIXELS = 1, 2, 4
+_NAMES, _NONNEGATIVE, _PIXELS, _PRIOR = 1, 2, 4, 8
 
 
 class ArchiveError(ValueError):
@@ -186,6 +188,7 @@ def _header(
         named * _NAMES
         | bool(dictionary.nonnegative) * _NONNEGATIVE
         | (pixels is not None) * _PIXELS
+        | (dictionary.prior_ is not None) * _PRIOR
     )
     numbers = (
         n_items,
@@ -198,6 +201,8 @@ def _header(
     out = b"".join(map(_varint, numbers)) + struct.pack("<ff", dictionary.lam, latent_norm)
     if pixels is not None:
         out += struct.pack("<f", pixels)
+    if dictionary.prior_ is not None:
+        out += bytes.fromhex(dictionary.prior_.hash)
     out += encoder.encode()
     if len(out) > MAX_HEADER:
         raise ValueError("the encoder's identity is too long to store")
@@ -246,8 +251,9 @@ def write_archive(
     level = np.delete(level, dictionary.max_level)
     tables = CodeTables(*(weight_levels(t) for t in (index, level, size)))
     coder = Encoder()
-    put_rows(coder, dictionary.quantised_mean_)
-    put_rows(coder, dictionary.quantised_atoms_)
+    profile = None if dictionary.prior_ is None else dictionary.prior_.profile
+    put_rows(coder, dictionary.mean_rows_, profile)
+    put_rows(coder, dictionary.atom_rows_, profile)
     tables.put(coder)
     shared = coder.finish()
     shared += bytes(max(0, -(-(dictionary.atoms_.size - (1 << 22)) // 64) - len(shared)))
@@ -309,6 +315,7 @@ def _read_header(reader: _Reader) -> dict[str, Any]:
     info |= {"lam": header.float(), "latent_norm": header.float(), "pixels_per_item": None}
     if flags & _PIXELS:
         info["pixels_per_item"] = header.float()
+    info["prior"] = header.take(8).hex() if flags & _PRIOR else None
     info |= {"named": bool(flags & _NAMES), "nonnegative": bool(flags & _NONNEGATIVE)}
     try:
         info["encoder"] = header.data[header.at :].decode()
@@ -317,7 +324,7 @@ def _read_header(reader: _Reader) -> dict[str, Any]:
     if (
         not 1 <= info["dimensions"] <= MAX_DIMENSIONS
         or info["atoms"] > MAX_ATOMS
-        or flags > 7
+        or flags > 15
         or not 1 <= info["max_level"] <= 127
         or not 1 <= info["max_nonzero"] <= 255
         or not 0 < info["lam"] < float("inf")
@@ -343,7 +350,9 @@ def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     return info
 
 
-def read_archive(path: str | os.PathLike[str]) -> Archive:
+def read_archive(
+    path: str | os.PathLike[str], prior: Prior | str | os.PathLike[str] | None = None
+) -> Archive:
     """Reads and checks a whole archive.
 
     Raises:
@@ -351,10 +360,10 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
         OSError: the file cannot be read.
     """
     with open(path, "rb") as f:
-        return decode_archive(f.read())
+        return decode_archive(f.read(), prior)
 
 
-def decode_archive(data: bytes) -> Archive:
+def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = None) -> Archive:
     """:func:`read_archive` for bytes in memory."""
     reader = _Reader(data)
     info = _read_header(reader)
@@ -366,9 +375,11 @@ def decode_archive(data: bytes) -> Archive:
     most = (1 << 20) + 64 * len(payload)
     if k * d > (1 << 22) + 64 * len(shared) or n > most:
         raise ArchiveError("the header promises more than the file can hold: it is damaged")
+    public = _prior(info, prior)
+    profile = None if public is None else public.profile
     try:
         coder = Decoder(shared)
-        mean, atoms = get_rows(coder, 1, d), get_rows(coder, k, d)
+        mean, atoms = get_rows(coder, 1, d, profile), get_rows(coder, k, d, profile)
         tables = CodeTables.get(coder, k, info["max_level"], info["max_nonzero"])
         codes = get_codes(Decoder(payload), n, tables, most)
     except ValueError as e:
@@ -381,6 +392,7 @@ def decode_archive(data: bytes) -> Archive:
         max_nonzero=info["max_nonzero"],
         max_level=info["max_level"],
         nonnegative=info["nonnegative"],
+        prior=public,
     )._restore(mean, atoms, *_counts(codes, info["max_level"], info["max_nonzero"]))
     return Archive(
         dictionary,
@@ -391,6 +403,21 @@ def decode_archive(data: bytes) -> Archive:
         info["pixels_per_item"],
         _rate(n, len(data), len(payload), len(shared)),
     )
+
+
+def _prior(info: dict[str, Any], given: Prior | str | os.PathLike[str] | None) -> Prior | None:
+    wanted = info["prior"]
+    if wanted is None:
+        return None
+    prior = as_prior(given)
+    if prior is None or prior.hash != wanted:
+        prior = find_prior(wanted)
+    if prior is None or len(prior.mean) != info["dimensions"]:
+        raise ArchiveError(
+            f"the archive was written with the public prior {wanted}, which is needed to read it: "
+            "pass that prior's file"
+        )
+    return prior
 
 
 def _names(packed: bytes, n_items: int) -> tuple[str, ...]:

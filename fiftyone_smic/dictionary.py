@@ -14,13 +14,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
 
 from .pursuit import Costs, pursue
-from .quantise import Quantised, quantise_mean, quantise_rows
+from .priors import Prior, as_prior
+from .rows import Rows, quantise_rows
+from .statistics import Statistics
 
 Progress = Callable[[float], None]
-
-#: Fixed point of the additive statistics: sums of latents in units of 2**-20 are whole numbers in float64, so they do
-#: not depend on the order of summation.
-_GRID = float(1 << 20)
 
 
 def auto_atoms(n_items: int) -> int:
@@ -47,6 +45,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         nonnegative: only positive coefficients.
         max_iter: rounds of pursuit and update.
         random_state: seed of the initialisation.
+        prior: public basis the atoms are coded in, a Prior or its file; an archive then needs it to
+            be read.
 
     Attributes:
         mean_: (d,) float32. Exactly the value an archive holds.
@@ -56,7 +56,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         counts_: (K,) int64, how many training items use each atom.
         level_counts_: (2 max_level + 1,) int64, how often coefficient q was used, at position q + max_level.
         size_counts_: (max_nonzero + 1,) int64, how many training items have n atoms.
-        quantised_atoms_, quantised_mean_: the integers behind atoms_ and mean_.
+        atom_rows_, mean_rows_: the integers behind atoms_ and mean_.
+        prior_: the Prior behind them, or None.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         nonnegative: bool = False,
         max_iter: int = 20,
         random_state: Any = 0,
+        prior: Prior | str | None = None,
     ) -> None:
         self.n_atoms = n_atoms
         self.lam = lam
@@ -77,8 +79,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.nonnegative = nonnegative
         self.max_iter = max_iter
         self.random_state = random_state
+        self.prior = prior
 
-    # --- learning -----------------------------------------------------------------------------------------------
+    # --- learning ---------------------------------------------------------------------------
 
     def fit(
         self, Z: ArrayLike, y: Any = None, *, progress: Progress | None = None
@@ -91,31 +94,49 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             progress: called with the fraction done, 0..1.
 
         Raises:
-            ValueError: fewer than two items, rows with NaN or infinity (named), or a parameter out of range.
+            ValueError: fewer than two items, rows with NaN or infinity (named), or a parameter out
+                of range.
         """
         self._check_parameters()
         z = self._check_latents(Z, minimum=2)
         self.n_features_in_ = z.shape[1]
+        self.prior_ = as_prior(self.prior)
+        if self.prior_ is not None and len(self.prior_.mean) != z.shape[1]:
+            raise ValueError(
+                f"the prior is for {len(self.prior_.mean)} dimensions, the latents have {z.shape[1]}"
+            )
         rng = check_random_state(self.random_state)
         self._set_mean(z.mean(axis=0, dtype=np.float64), len(z))
-        items = z - self.mean_
-        atoms = self._initial_atoms(items, rng)
+        atoms = self._initial_atoms(z, rng)
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
-        for step in range(self.max_iter):
-            codes = self._pursue(items, atoms, costs)
-            quantised, codes = self._update(codes, items, minimum_uses=1 if step < 2 else 2)
-            atoms, costs = quantised.values(), self._count(codes)
+        rows, best, least = None, None, math.inf
+        for step in range(self.max_iter + 1):
+            codes = self._pursue(z, atoms, costs)
+            found = Statistics.of(codes, z, self.max_level, self.max_nonzero)
+            if rows is not None:
+                bits = rows.bits + self._payload_bits(found)
+                objective = found.distortion(self.mean_, atoms) + self.lam * bits
+                if objective < least:
+                    least, best = objective, (rows, found)
             if progress:
                 progress((step + 1) / (self.max_iter + 1))
-        self._finish(items, quantised, costs)
-        if progress:
-            progress(1.0)
+            if step == self.max_iter:
+                break
+            order = np.argsort(-found.counts, kind="stable")
+            found = found.take(order[found.counts[order] >= (1 if step < 2 else 2)])
+            rows, alive = self._solve(found, predict=step >= self.max_iter // 2)
+            found = found.take(alive)
+            atoms = self._values(rows)
+            costs = Costs.from_counts(found.counts, found.levels, found.sizes)
+        rows, found = best
+        self._set_rows(rows)
+        self._set_counts(found)
         return self
 
     def _initial_atoms(
-        self, items: NDArray[np.float32], rng: np.random.RandomState
+        self, z: NDArray[np.float32], rng: np.random.RandomState
     ) -> NDArray[np.float32]:
-        n = len(items)
+        n = len(z)
         wanted = auto_atoms(n) if self.n_atoms == "auto" else int(self.n_atoms)
         if wanted > n:
             warnings.warn(
@@ -123,7 +144,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             )
             wanted = n
         stages = 4 if wanted >= 16 else 1
-        residual = items[np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])]
+        sample = np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])
+        residual = z[sample] - self.mean_
         atoms: list[NDArray[np.float32]] = []
         for stage in range(stages):
             k = wanted * (stage + 1) // stages - wanted * stage // stages
@@ -133,55 +155,67 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         return np.vstack(atoms)
 
     def _pursue(
-        self, items: NDArray[np.float32], atoms: NDArray[np.float32], costs: Costs
+        self, z: NDArray[np.float32], atoms: NDArray[np.float32], costs: Costs
     ) -> csr_matrix:
         # lam as an archive keeps it, so that a dictionary read back codes exactly alike.
-        return pursue(
-            items, atoms, costs, float(np.float32(self.lam)), nonnegative=self.nonnegative
+        lam = float(np.float32(self.lam))
+        return pursue(z, atoms, costs, lam, mean=self.mean_, nonnegative=self.nonnegative)
+
+    def _solve(self, found: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
+        """Least-squares atoms, quantised, and which of them are not zero."""
+        gram = found.gram + 2 * self.lam * np.eye(len(found.counts))
+        atoms = np.linalg.solve(gram, found.centred(self.mean_)) if len(gram) else found.cross
+        if self.prior_ is not None:
+            atoms = atoms @ self.prior_.axes
+        profile = None if self.prior_ is None else self.prior_.profile
+        rows = quantise_rows(atoms, gram, self.lam, profile=profile, predict=predict)
+        used = rows.levels.any(axis=1)
+        used[rows.terms[:, 0]] = True
+        alive = np.flatnonzero(used)
+        return rows.take(alive), alive
+
+    def _payload_bits(self, found: Statistics) -> float:
+        costs = Costs.from_counts(found.counts, found.levels, found.sizes)
+        sets = np.array([math.lgamma(n + 1) / math.log(2) for n in range(len(found.sizes))])
+        return float(
+            found.counts @ costs.index
+            + found.levels @ costs.level
+            + found.sizes @ (costs.size - sets)
         )
 
-    def _update(
-        self, codes: csr_matrix, items: NDArray[np.float32], minimum_uses: int
-    ) -> tuple[Quantised, csr_matrix]:
-        """Least-squares atoms for the codes, quantised; atoms that are hardly used or quantise to zero go."""
-        codes = codes[:, np.flatnonzero(codes.getnnz(axis=0) >= minimum_uses)]
-        wide = codes.astype(np.float64)
-        gram = (wide.T @ wide).toarray() + 2 * self.lam * np.eye(codes.shape[1])
-        atoms = (
-            np.linalg.solve(gram, wide.T @ items.astype(np.float64)) if len(gram) else gram[:, :0]
-        )
-        quantised = quantise_rows(atoms.reshape(-1, items.shape[1]), gram, self.lam)
-        alive = np.flatnonzero(quantised.levels.any(axis=1))
-        return quantised.take(alive), codes[:, alive]
-
-    def _count(self, codes: csr_matrix) -> Costs:
-        self.counts_ = np.asarray(codes.getnnz(axis=0), np.int64).reshape(-1)
-        self.level_counts_ = np.bincount(
-            codes.data.astype(np.int64) + self.max_level, minlength=2 * self.max_level + 1
-        ).astype(np.int64)
-        self.size_counts_ = np.bincount(
-            np.diff(codes.indptr), minlength=self.max_nonzero + 1
-        ).astype(np.int64)
-        return self._costs()
-
-    def _finish(self, items: NDArray[np.float32], quantised: Quantised, costs: Costs) -> None:
-        codes = self._pursue(items, quantised.values(), costs)
-        order = np.argsort(-codes.getnnz(axis=0), kind="stable")
-        order = order[codes.getnnz(axis=0)[order] > 0]
-        self._set_atoms(quantised.take(order))
-        self._count(self._pursue(items, self.atoms_, self._count(codes[:, order])))
+    def _values(self, rows: Rows) -> NDArray[np.float32]:
+        values = rows.values()
+        if self.prior_ is not None:
+            values = values @ self.prior_.axes.T
+        return values.astype(np.float32)
 
     def _set_mean(self, mean: NDArray[np.float64], n_items: int) -> None:
-        self.quantised_mean_ = quantise_mean(mean, n_items, self.lam)
-        self.mean_ = self.quantised_mean_.values()[0]
+        profile = None
+        if self.prior_ is not None:
+            mean = (mean - self.prior_.mean) @ self.prior_.axes
+            profile = self.prior_.profile
+        gram = np.full((1, 1), float(n_items))
+        self.mean_rows_ = quantise_rows(mean[None], gram, self.lam, profile=profile, sweeps=1)
+        self._restore_mean()
 
-    def _set_atoms(self, quantised: Quantised) -> None:
-        self.quantised_atoms_ = quantised
-        self.atoms_ = quantised.values()
+    def _restore_mean(self) -> None:
+        mean = self.mean_rows_.values()
+        if self.prior_ is not None:
+            mean = mean @ self.prior_.axes.T + self.prior_.mean
+        self.mean_ = mean[0].astype(np.float32)
+
+    def _set_rows(self, rows: Rows) -> None:
+        self.atom_rows_ = rows
+        self.atoms_ = self._values(rows)
         self.n_atoms_ = len(self.atoms_)
 
+    def _set_counts(self, found: Statistics) -> None:
+        self.counts_ = found.counts.astype(np.int64)
+        self.level_counts_ = found.levels.astype(np.int64)
+        self.size_counts_ = found.sizes.astype(np.int64)
+
     def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
-        """Learns from one more batch of a stream: codes it, adds its statistics, solves for the atoms again.
+        """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
 
         The first call learns from its batch alone, so it should hold a few hundred items.
 
@@ -194,45 +228,44 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         """
         if not hasattr(self, "atoms_"):
             self.fit(Z)
-            self._reset_sums()
         z = self._check_latents(Z)
-        if not hasattr(self, "sums_"):
-            self._reset_sums()
+        if not hasattr(self, "statistics_") or len(self.statistics_.counts) != self.n_atoms_:
+            self.statistics_ = Statistics.empty(
+                self.n_atoms_, self.n_features_in_, self.max_level, self.max_nonzero
+            )
         codes = self.transform(z)
-        wide = codes.astype(np.float64)
-        s = self.sums_
-        s["gram"] += (wide.T @ wide).toarray()
-        s["cross"] += wide.T @ np.rint(z.astype(np.float64) * _GRID)
-        s["total"] += np.asarray(wide.sum(axis=0)).reshape(-1)
-        s["counts"] += codes.getnnz(axis=0)
-        s["levels"] += np.bincount(
-            codes.data.astype(np.int64) + self.max_level, minlength=2 * self.max_level + 1
-        )
-        s["sizes"] += np.bincount(np.diff(codes.indptr), minlength=self.max_nonzero + 1)
-        gram = s["gram"] + 2 * self.lam * np.eye(self.n_atoms_)
-        cross = s["cross"] / _GRID - s["total"][:, None] * self.mean_.astype(np.float64)
-        if self.n_atoms_:
-            quantised = quantise_rows(np.linalg.solve(gram, cross), gram, self.lam)
-            # An atom without evidence yet stays as it was.
-            idle = s["counts"] == 0
-            quantised.levels[idle] = self.quantised_atoms_.levels[idle]
-            quantised.exponents[idle] = self.quantised_atoms_.exponents[idle]
-            self._set_atoms(quantised)
-        self.counts_, self.level_counts_, self.size_counts_ = (
-            s[name].astype(np.int64) for name in ("counts", "levels", "sizes")
-        )
-        return self
+        self.statistics_.add(Statistics.of(codes, z, self.max_level, self.max_nonzero))
+        return self._relearn()
 
-    def _reset_sums(self) -> None:
-        k = self.n_atoms_
-        self.sums_ = {
-            "gram": np.zeros((k, k)),
-            "cross": np.zeros((k, self.n_features_in_)),
-            "total": np.zeros(k),
-            "counts": np.zeros(k),
-            "levels": np.zeros(2 * self.max_level + 1),
-            "sizes": np.zeros(self.max_nonzero + 1),
-        }
+    def merge(self, other: SemanticDictionary) -> SemanticDictionary:
+        """Takes in what a copy of this dictionary has learned from another shard by partial_fit.
+
+        Raises:
+            ValueError: the other has no statistics, or of other atoms.
+        """
+        mine, theirs = getattr(self, "statistics_", None), getattr(other, "statistics_", None)
+        if mine is None or theirs is None or mine.cross.shape != theirs.cross.shape:
+            raise ValueError("only dictionaries that continue from the same atoms can be merged")
+        mine.add(theirs)
+        return self._relearn()
+
+    def _relearn(self) -> SemanticDictionary:
+        """Atoms from the statistics; all are kept, so that codes made before stay readable."""
+        found = self.statistics_
+        idle = found.counts == 0
+        gram = found.gram + 2 * self.lam * np.eye(self.n_atoms_)
+        cross = found.centred(self.mean_)
+        # An atom without evidence yet stays as it was.
+        gram[idle, idle] = 1.0
+        cross[idle] = self.atoms_[idle]
+        if self.n_atoms_:
+            atoms = np.linalg.solve(gram, cross)
+            profile = None
+            if self.prior_ is not None:
+                atoms, profile = atoms @ self.prior_.axes, self.prior_.profile
+            self._set_rows(quantise_rows(atoms, gram, self.lam, profile=profile))
+        self._set_counts(found)
+        return self
 
     # --- using --------------------------------------------------------------------------------------------------
 
@@ -249,7 +282,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             ValueError: wrong dimension, or rows with NaN or infinity (named).
         """
         check_is_fitted(self, "atoms_")
-        return self._pursue(self._check_latents(Z) - self.mean_, self.atoms_, self._costs())
+        return self._pursue(self._check_latents(Z), self.atoms_, self._costs())
 
     def fit_transform(self, Z: ArrayLike, y: Any = None, **fit_params: Any) -> csr_matrix:
         """:meth:`fit`, then :meth:`transform` of the same latents."""
@@ -302,6 +335,10 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         """Everything learned and every parameter as arrays that load without pickle; see :meth:`from_arrays`."""
         check_is_fitted(self, "atoms_")
         auto = self.n_atoms == "auto"
+        prior = {}
+        if self.prior_ is not None:
+            names = ("mean", "basis", "profile")
+            prior = {f"prior_{name}": getattr(self.prior_, name) for name in names}
         return {
             "parameters": np.array(
                 [
@@ -314,10 +351,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 ],
                 np.float64,
             ),
-            "mean_levels": self.quantised_mean_.levels,
-            "mean_exponents": self.quantised_mean_.exponents,
-            "atom_levels": self.quantised_atoms_.levels,
-            "atom_exponents": self.quantised_atoms_.exponents,
+            **_rows_to_arrays("mean", self.mean_rows_),
+            **_rows_to_arrays("atom", self.atom_rows_),
+            **prior,
             "counts": self.counts_,
             "level_counts": self.level_counts_,
             "size_counts": self.size_counts_,
@@ -340,8 +376,10 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 nonnegative=bool(p[4]),
                 max_iter=int(p[5]),
             )
-            mean = Quantised(arrays["mean_levels"], arrays["mean_exponents"])
-            atoms = Quantised(arrays["atom_levels"], arrays["atom_exponents"])
+            mean, atoms = (_rows_from_arrays(name, arrays) for name in ("mean", "atom"))
+            if "prior_mean" in arrays:
+                names = ("prior_mean", "prior_basis", "prior_profile")
+                out.prior = Prior(*(arrays[name] for name in names))
             counts = [
                 np.asarray(arrays[n], np.int64) for n in ("counts", "level_counts", "size_counts")
             ]
@@ -350,19 +388,23 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         return out._restore(mean, atoms, *counts)
 
     def _restore(
-        self, mean: Quantised, atoms: Quantised, counts: NDArray, levels: NDArray, sizes: NDArray
+        self, mean: Rows, atoms: Rows, counts: NDArray, levels: NDArray, sizes: NDArray
     ) -> SemanticDictionary:
+        """Sets what was learned; the prior is the parameter's."""
         d = mean.levels.shape[-1]
+        self.prior_ = as_prior(self.prior)
         if (
             mean.levels.shape != (1, d)
             or atoms.levels.shape != (len(counts), d)
             or levels.shape != (2 * self.max_level + 1,)
             or sizes.shape != (self.max_nonzero + 1,)
+            or (self.prior_ is not None and self.prior_.mean.shape != (d,))
         ):
             raise ValueError("not a stored dictionary: its arrays do not fit together")
         self.n_features_in_ = d
-        self.quantised_mean_, self.mean_ = mean, mean.values()[0]
-        self._set_atoms(atoms)
+        self.mean_rows_ = mean
+        self._restore_mean()
+        self._set_rows(atoms)
         self.counts_, self.level_counts_, self.size_counts_ = counts, levels, sizes
         return self
 
@@ -431,3 +473,15 @@ def _kmeans(
             centres[empty] = items[far[: len(empty)]]
     scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
     return centres, scores.argmax(axis=1)
+
+
+def _rows_to_arrays(name: str, rows: Rows) -> dict[str, NDArray]:
+    return {
+        f"{name}_levels": rows.levels,
+        f"{name}_exponents": rows.exponents,
+        f"{name}_terms": rows.terms,
+    }
+
+
+def _rows_from_arrays(name: str, arrays: dict[str, NDArray]) -> Rows:
+    return Rows(*(arrays[f"{name}_{part}"] for part in ("levels", "exponents", "terms")))

@@ -1,4 +1,4 @@
-"""Probability models of an archive's two streams: the dictionary and the items' codes.
+"""Probability models of the items' codes.
 
 Both directions are written side by side; a writer and a reader run the same integer computations. How each stream is
 laid out is part of the format and described in :mod:`fiftyone_smic.archive`.
@@ -6,147 +6,14 @@ laid out is part of the format and described in :mod:`fiftyone_smic.archive`.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .entropy import CorruptStream, Decoder, Encoder, frequencies, log_weights
-from .quantise import MAX_EXPONENT, MAX_LEVEL, MIN_EXPONENT, Quantised, step_size
 
-_HALF = frequencies(np.ones(2, np.int64))
 _BYTE = frequencies(np.ones(256, np.int64))
-_EXPONENTS = frequencies(np.ones(MAX_EXPONENT - MIN_EXPONENT + 1, np.int64))
-_ESCAPE = 15
 _LEVEL_SYMBOLS = 45
-
-
-# --- rows of integers: atoms and mean -----------------------------------------------------------------------------
-
-
-class _RowModel:
-    """Adaptive magnitudes: an entry's context is how large its column has been so far, in steps of its row."""
-
-    #: Context thresholds: column mean over step, in 1/256, half octaves from 1/16 to 16.
-    THRESHOLDS = np.array(
-        [16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096],
-        np.int64,
-    )
-
-    def __init__(self, d: int) -> None:
-        self.sums = np.zeros(d, np.int64)
-        self.rows = 0
-        contexts = len(self.THRESHOLDS) + 1
-        # Where a context has not been seen, expect a geometric law whose mean is the context's.
-        self.counts = np.zeros((contexts, _ESCAPE + 1), np.int64)
-        for c in range(contexts):
-            mean = 11 * 2 ** (c / 2)  # of magnitudes, in 1/256
-            ratio = int(65536 * mean / (mean + 256))
-            w = 1 << 20
-            for m in range(_ESCAPE + 1):
-                self.counts[c, m] = 1 + (w >> 17)
-                w = (w * ratio) >> 16
-
-    def contexts(self, exponent: int, columns: slice) -> NDArray[np.int64]:
-        step = _fixed_step(exponent)
-        # Before any row: as if one row of one step per column had been seen.
-        mean = (self.sums[columns] + step) // (self.rows + 1)
-        return np.searchsorted(self.THRESHOLDS, (mean << 8) // step, side="right")
-
-    def update(self, contexts: NDArray, magnitudes: NDArray) -> None:
-        np.add.at(self.counts, (contexts, np.minimum(magnitudes, _ESCAPE)), 24)
-
-    def learn_row(self, exponent: int, magnitudes: NDArray) -> None:
-        self.sums += magnitudes * _fixed_step(exponent)
-        self.rows += 1
-
-
-@lru_cache(maxsize=256)
-def _fixed_step(exponent: int) -> int:
-    return max(1, round(step_size(exponent) * (1 << 24)))
-
-
-def _column_parts(d: int, rows: int) -> list[slice]:
-    size = max(16, d // 8) if rows < 4 else d
-    return [slice(a, min(a + size, d)) for a in range(0, d, size)]
-
-
-def put_rows(coder: Encoder, q: Quantised) -> None:
-    """Writes K rows of d levels with their exponents."""
-    exponents = q.exponents.astype(np.int64) - MIN_EXPONENT
-    coder.put(exponents[:1], _EXPONENTS)
-    steps = np.diff(exponents)
-    if len(steps):
-        coder.put_numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 256)
-    model = _RowModel(q.levels.shape[1])
-    for levels, exponent in zip(q.levels.astype(np.int64), q.exponents.tolist(), strict=True):
-        size = np.abs(levels)
-        for part in _column_parts(len(levels), model.rows):
-            contexts = model.contexts(exponent, part)
-            symbols = np.minimum(size[part], _ESCAPE)
-            for c in np.unique(contexts):
-                coder.put(symbols[contexts == c], frequencies(model.counts[c]))
-            model.update(contexts, symbols)
-        _put_large(coder, size[size >= _ESCAPE] - _ESCAPE)
-        coder.put((levels[levels != 0] < 0).astype(np.int64), _HALF)
-        model.learn_row(exponent, size)
-
-
-def get_rows(coder: Decoder, k: int, d: int) -> Quantised:
-    """Reads what :func:`put_rows` wrote."""
-    exponents = np.zeros(k, np.int64)
-    if k:
-        exponents[:1] = coder.get(1, _EXPONENTS)
-    if k > 1:
-        coded = coder.get_numbers(k - 1, 256)
-        exponents[1:] = exponents[0] + np.cumsum(
-            np.where(coded % 2, (coded + 1) // 2, -(coded // 2))
-        )
-    if k and (exponents.min() < 0 or exponents.max() > MAX_EXPONENT - MIN_EXPONENT):
-        raise CorruptStream("a step is out of range")
-    exponents += MIN_EXPONENT
-    out = np.zeros((k, d), np.int32)
-    model = _RowModel(d)
-    for j, exponent in enumerate(exponents.tolist()):
-        size = np.zeros(d, np.int64)
-        for part in _column_parts(d, model.rows):
-            contexts = model.contexts(exponent, part)
-            symbols = np.zeros(len(contexts), np.int64)
-            for c in np.unique(contexts):
-                members = contexts == c
-                symbols[members] = coder.get(int(members.sum()), frequencies(model.counts[c]))
-            model.update(contexts, symbols)
-            size[part] = symbols
-        large = size >= _ESCAPE
-        size[large] += _get_large(coder, int(large.sum()))
-        if size.max(initial=0) > MAX_LEVEL:
-            raise CorruptStream("a level is out of range")
-        signs = np.ones(d, np.int64)
-        signs[size > 0] = 1 - 2 * coder.get(int((size > 0).sum()), _HALF)
-        out[j] = size * signs
-        model.learn_row(exponent, size)
-    return Quantised(out, exponents.astype(np.int32))
-
-
-_CLASSES = frequencies(np.array([1 << (20 - c) for c in range(21)], np.int64))
-
-
-def _put_large(coder: Encoder, values: NDArray[np.int64]) -> None:
-    """Elias gamma: the length of value + 1, then its bits below the first."""
-    for value in values.tolist():
-        length = (value + 1).bit_length() - 1
-        coder.put(np.array([length]), _CLASSES)
-        coder.put(np.array([(value + 1) >> i & 1 for i in range(length)], np.int64), _HALF)
-
-
-def _get_large(coder: Decoder, count: int) -> NDArray[np.int64]:
-    out = np.zeros(count, np.int64)
-    for i in range(count):
-        length = int(coder.get(1, _CLASSES)[0])
-        bits = coder.get(length, _HALF)
-        out[i] = (1 << length) - 1 + int((bits << np.arange(length)).sum())
-    return out
 
 
 # --- frequency tables ---------------------------------------------------------------------------------------------

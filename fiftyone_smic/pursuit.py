@@ -129,7 +129,7 @@ def _pursue(
         n = 0
         while n < limit:
             _scores(c, inverse, index_cost, score)
-            gain, atom, q = _best(
+            _, atom, q = _best(
                 c,
                 diag,
                 score,
@@ -157,7 +157,7 @@ def _pursue(
                 n -= 1
                 idx[i, a], levels[i, a] = idx[i, n], levels[i, n]
                 _scores(c, inverse, index_cost, score)
-                gain, atom, q = _best(
+                _, atom, q = _best(
                     c,
                     diag,
                     score,
@@ -197,17 +197,19 @@ def pursue(
     costs: Costs,
     lam: float,
     *,
+    mean: NDArray[np.float32] | None = None,
     nonnegative: bool = False,
     sweeps: int = 1,
 ) -> csr_matrix:
     """Codes items over atoms.
 
     Args:
-        items: (N, d) float32, the mean already taken off.
+        items: (N, d) float32, the mean taken off, or given as ``mean``.
         atoms: (K, d) float32; an all-zero atom is never used.
         costs: code lengths in bits. ``len(costs.size) - 1`` is the largest number of atoms per item, and
             ``len(costs.level) // 2`` the largest coefficient.
         lam: squared distance per bit, >= 0.
+        mean: (d,) float32, what the codes do not have to explain; None for zero.
         nonnegative: allow only positive coefficients.
         sweeps: how many remove-and-reselect sweeps to make at most.
 
@@ -226,11 +228,14 @@ def pursue(
         sets = np.array([math.lgamma(n + 1) / math.log(2) for n in range(limit + 1)])
         size_cost = (lam * (costs.size - sets)).astype(np.float32)
         level_cost = (lam * costs.level).astype(np.float32)
+        offset = 0 if mean is None else mean @ atoms.T
         transposed = np.ascontiguousarray(atoms.T)
 
         def chunk(start: int) -> None:
             part = slice(start, start + CHUNK)
             corr = items[part] @ transposed
+            if mean is not None:
+                corr -= offset
             _pursue(
                 corr,
                 gram,

@@ -15,7 +15,7 @@ from fiftyone_smic.archive import (
     write_archive,
 )
 from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.quantise import Quantised
+from fiftyone_smic.rows import Rows
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -57,10 +57,8 @@ def invent(seed, n, d, k, max_level, max_nonzero, density):
     dictionary = SemanticDictionary(
         lam=0.01, max_level=max_level, max_nonzero=max_nonzero
     )._restore(
-        Quantised(
-            np.rint(rng.normal(size=(1, d)) * 30).astype(np.int32), np.array([-20], np.int32)
-        ),
-        Quantised(levels, rng.integers(-30, 5, k).astype(np.int32)),
+        Rows(np.rint(rng.normal(size=(1, d)) * 30).astype(np.int32), np.array([-20], np.int32)),
+        Rows(levels, rng.integers(-30, 5, k).astype(np.int32)),
         np.zeros(k, np.int64),
         np.zeros(2 * max_level + 1, np.int64),
         np.zeros(max_nonzero + 1, np.int64),

@@ -1,0 +1,108 @@
+"""What a dictionary needs to know of the items it was learned on: additive, exact, small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+#: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below 2**53 in float64:
+#: exact, whatever the order or the sharding.
+_GRID = float(1 << 20)
+_CHUNK = 8192
+
+
+@dataclass
+class Statistics:
+    """Sums over items of codes c (K,) and latents z (d,).
+
+    Attributes:
+        gram: (K, K) sum of c c'.
+        cross: (K, d) sum of c z', in units of 2**-20.
+        total: (K,) sum of c.
+        latents: (d,) sum of z, in units of 2**-20.
+        energy: sum of z'z. The only sum that is not exact.
+        counts: (K,) items that use each atom.
+        levels: (2 L + 1,) uses of coefficient q at q + L.
+        sizes: (M + 1,) items with n atoms.
+    """
+
+    gram: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    total: NDArray[np.float64]
+    latents: NDArray[np.float64]
+    energy: float
+    counts: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, k: int, d: int, max_level: int, max_nonzero: int) -> Statistics:
+        """Of no items."""
+        return cls(
+            np.zeros((k, k)),
+            np.zeros((k, d)),
+            np.zeros(k),
+            np.zeros(d),
+            0.0,
+            np.zeros(k, np.int64),
+            np.zeros(2 * max_level + 1, np.int64),
+            np.zeros(max_nonzero + 1, np.int64),
+        )
+
+    @classmethod
+    def of(
+        cls, codes: csr_matrix, latents: NDArray[np.float32], max_level: int, max_nonzero: int
+    ) -> Statistics:
+        """Of these items: codes (N, K), latents (N, d)."""
+        out = cls.empty(codes.shape[1], latents.shape[1], max_level, max_nonzero)
+        for start in range(0, len(latents), _CHUNK):
+            c = codes[start : start + _CHUNK].astype(np.float64)
+            z = np.rint(latents[start : start + _CHUNK].astype(np.float64) * _GRID)
+            out.gram += (c.T @ c).toarray()
+            out.cross += c.T @ z
+            out.total += np.asarray(c.sum(axis=0)).reshape(-1)
+            out.latents += z.sum(axis=0)
+            out.energy += float(np.square(z / _GRID).sum())
+        out.counts += np.bincount(codes.indices, minlength=codes.shape[1])
+        out.levels += np.bincount(
+            codes.data.astype(np.int64) + max_level, minlength=2 * max_level + 1
+        )
+        out.sizes += np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)
+        return out
+
+    @property
+    def items(self) -> int:
+        """How many items these are."""
+        return int(self.sizes.sum())
+
+    def add(self, other: Statistics) -> None:
+        """Takes the items of the other in."""
+        for name in self.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def take(self, atoms: NDArray[np.intp]) -> Statistics:
+        """Of the given atoms only, in that order."""
+        return Statistics(
+            self.gram[np.ix_(atoms, atoms)],
+            self.cross[atoms],
+            self.total[atoms],
+            self.latents,
+            self.energy,
+            self.counts[atoms],
+            self.levels,
+            self.sizes,
+        )
+
+    def centred(self, mean: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(K, d) sum of c (z - mean)'."""
+        return self.cross / _GRID - self.total[:, None] * mean.astype(np.float64)
+
+    def distortion(self, mean: NDArray[np.float32], atoms: NDArray[np.float32]) -> float:
+        """Sum over items of |z - mean - sum_j c_j atom_j|^2."""
+        m, a = mean.astype(np.float64), atoms.astype(np.float64)
+        spread = self.energy - 2 * float(self.latents @ m) / _GRID + self.items * float(m @ m)
+        fit = np.einsum("ij,ij->", a, self.gram @ a - 2 * self.centred(mean))
+        return max(0.0, spread + float(fit))
