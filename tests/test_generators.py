@@ -284,3 +284,14 @@ def test_the_embedded_pair_works_together(encoder, generator, pictures):
     found = encoder.encode_images(pictures[:2])
     images = generator.generate(found.latents, norm=found.norm, steps=2)
     assert [image.size for image in images] == [(generator.size,) * 2] * 2
+
+
+def test_loading_a_folder_is_quiet_and_leaves_logging_as_it_was(pipeline_folder, capfd):
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    logs = (diffusers_logging, transformers_logging)
+    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
+    load_generator(str(pipeline_folder), device="cpu")
+    assert [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs] == before
+    assert capfd.readouterr().err == ""
