@@ -31,8 +31,8 @@ def plugin_source() -> Path:
 def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
     """Make FiftyOne find the plugin; doing it again changes nothing.
 
-    Only ``fiftyone.yml`` and ``operators/`` are linked, not the checkout around them: the App
-    serves everything in a plugin's folder.
+    The whole folder is linked, because FiftyOne refuses an entry point that a link takes out of the
+    plugin's folder. Where links cannot be made the two parts are copied.
 
     Args:
         plugins_dir: None takes FiftyOne's configured one.
@@ -45,26 +45,29 @@ def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     source = plugin_source()
     target = _target(plugins_dir)
-    if target.exists() and not (target / _MARK).exists():
-        raise FileExistsError(f"{target} is there already and is not this plugin: move it away")
     remove_plugin(plugins_dir)
-    target.mkdir(parents=True)
-    (target / _MARK).touch()
-    for part in _PARTS:
-        try:
-            (target / part).symlink_to(source / part)
-        except OSError:  # file systems and Windows accounts without symbolic links
-            copy = shutil.copytree if (source / part).is_dir() else shutil.copy2
-            copy(source / part, target / part)
+    if target.exists():
+        raise FileExistsError(f"{target} is there already and is not this plugin: move it away")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.symlink_to(source, target_is_directory=True)
+    except OSError:  # file systems and Windows accounts without symbolic links
+        target.mkdir()
+        (target / _MARK).touch()
+        shutil.copy2(source / "fiftyone.yml", target)
+        shutil.copytree(source / "operators", target / "operators")
     return target
 
 
 def remove_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> bool:
     """Undo :func:`install_plugin`; False if there was nothing to undo."""
     target = _target(plugins_dir)
-    if not (target / _MARK).exists():
+    if target.is_symlink():
+        target.unlink()
+    elif (target / _MARK).is_file():
+        shutil.rmtree(target)
+    else:
         return False
-    shutil.rmtree(target)  # symbolic links are removed, not followed
     return True
 
 
