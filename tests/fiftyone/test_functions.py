@@ -59,7 +59,7 @@ def test_codes_rebuild_the_latents(encoded):
     dictionary = load_dictionary(encoded)
     names = ["clip_latents", "smic_atoms", "smic_coefficients", "smic_fidelity"]
     for latent, atoms, levels, fidelity in zip(*encoded.values(names), strict=True):
-        rebuilt = dictionary.mean_ + np.array(levels) @ dictionary.atoms_[atoms].reshape(-1, 32 * 4)
+        rebuilt = dictionary.mean_ + np.array(levels) @ dictionary.atoms_[np.array(atoms, int)]
         a, b = latent - dictionary.mean_, rebuilt - dictionary.mean_
         cosine = a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
         assert fidelity == pytest.approx(cosine, abs=1e-4)

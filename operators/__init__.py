@@ -1,0 +1,28 @@
+"""The plugin: forms, progress and the panel. All computation is in :mod:`fiftyone_smic`.
+
+FiftyOne runs this file whenever it builds its registry, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .compute_latents import ComputeLatents
+from .encode_samples import EncodeSamples
+from .learn_dictionary import LearnDictionary
+from .panel import SMICPanel
+from .regenerate_samples import RegenerateSamples
+from .visualize_atoms import VisualizeAtoms
+
+
+def register(plugin: Any) -> None:
+    """Called by FiftyOne."""
+    for operator in (
+        ComputeLatents,
+        LearnDictionary,
+        EncodeSamples,
+        RegenerateSamples,
+        VisualizeAtoms,
+        SMICPanel,
+    ):
+        plugin.register(operator)
