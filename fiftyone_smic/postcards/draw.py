@@ -175,7 +175,9 @@ class _Postcard:
         phase = float(self.rng.choice([0.0, 0.25, 0.5, 0.75]))
         xs = np.linspace(0, 1, 49)
         ys = 0.5 + 0.5 * np.sin(2 * np.pi * (waves * xs + phase))
-        points = [(float(x * UNITS), float(base - amplitude * y)) for x, y in zip(xs, ys)]
+        points = [
+            (float(x * UNITS), float(base - amplitude * y)) for x, y in zip(xs, ys, strict=True)
+        ]
         self.c.polygon([(0, UNITS), *points, (UNITS, UNITS)], color)
 
     def draw_hills(self) -> None:
@@ -292,8 +294,10 @@ class _Postcard:
         if self.a.terrain == "sea":
             first = int(self.rng.choice([0, 8 - 2 * ((n + 1) // 2)]))
         elif self.a.river:
-            first = int(self.rng.integers(4, 9 - n)) if self.river_end < 32 else int(
-                self.rng.integers(0, 5 - n)
+            first = (
+                int(self.rng.integers(4, 9 - n))
+                if self.river_end < 32
+                else int(self.rng.integers(0, 5 - n))
             )
         else:
             first = int(self.rng.integers(0, 9 - n))
@@ -307,7 +311,7 @@ class _Postcard:
         if self.a.terrain == "sea":
             taken = {SLOTS[i // 2] for i in self.columns}
             slots, base = [s for s in slots if s not in taken], 61.0
-        for name, x in zip(names, slots):
+        for name, x in zip(names, slots, strict=False):
             getattr(self, f"draw_{name}")(float(x), base)
 
     def draw_house(self, x: float, y: float) -> None:

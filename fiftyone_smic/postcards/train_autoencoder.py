@@ -67,7 +67,9 @@ def shuffle_rows(basis: np.ndarray, side: int) -> np.ndarray:
     return x.reshape(4, 3 * half * half, -1)
 
 
-def set_linear(conv: Any, weight: np.ndarray, bias: np.ndarray, shortcut: np.ndarray | float) -> None:
+def set_linear(
+    conv: Any, weight: np.ndarray, bias: np.ndarray, shortcut: np.ndarray | float
+) -> None:
     """Make ``conv`` plus its block's shortcut the 1x1 map ``weight`` (out, in) and ``bias``."""
     import torch
 

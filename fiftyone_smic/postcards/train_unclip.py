@@ -3,6 +3,10 @@
 A ``UNet2DConditionModel`` over 4 x 4 tokens, conditioned on the CLIP latent as unCLIP is (Ramesh et
 al. 2022), assembled with the autoencoder into a ``StableUnCLIPImg2ImgPipeline`` folder. Run
 ``train_clip`` and ``train_autoencoder`` first.
+
+The network predicts the clean tokens, not the noise or the velocity: a network narrower than its
+96-channel tokens cannot pass noise through (Li and He 2025, "Back to basics: let denoising
+generative models denoise"), and pictures of one that had to stayed grainy.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ def build_unet() -> Any:
 
 def assemble(unet: Any, autoencoder: Any, normalizer: Any, tokenizer_directory: Path) -> Any:
     """The pipeline's other components: a dummy text encoder and image encoder, the schedulers."""
-    from diffusers import DDIMScheduler, DDPMScheduler, StableUnCLIPImg2ImgPipeline
+    from diffusers import DDIMScheduler, StableUnCLIPImg2ImgPipeline
     from transformers import (
         CLIPImageProcessor,
         CLIPTextConfig,
@@ -90,7 +94,7 @@ def assemble(unet: Any, autoencoder: Any, normalizer: Any, tokenizer_directory: 
         unet=unet,
         scheduler=DDIMScheduler.from_config(
             noise_schedule().config,
-            prediction_type="v_prediction",
+            prediction_type="sample",
             clip_sample=False,
             timestep_spacing="trailing",
         ),
@@ -183,9 +187,10 @@ def train(
         t = torch.from_numpy(rng.integers(1000, size=batch_size))
         a = alphas[t][:, None, None, None]
         noise = normal(z)
-        noisy, velocity = a.sqrt() * z + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * z
+        noisy = a.sqrt() * z + (1 - a).sqrt() * noise
         predicted = unet(noisy, t, prompt, class_labels=condition).sample
-        loss = F.mse_loss(predicted, velocity)
+        # The error of the velocity that this prediction implies, bounded at the lowest noise.
+        loss = ((predicted - z).square() / (1 - a).clamp(min=0.05)).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
