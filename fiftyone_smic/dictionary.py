@@ -127,7 +127,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             rows, alive = self._solve(found, predict=step >= self.max_iter // 2)
             found = found.take(alive)
             atoms = self._values(rows)
-            costs = Costs.from_counts(found.counts, found.levels, found.sizes)
+            costs = Costs.from_counts(found.counts, found.levels, _smooth(found.sizes))
         rows, found = best
         self._set_rows(rows)
         self._set_counts(found)
@@ -143,7 +143,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 f"n_atoms={wanted} is more than the {n} items there are: using {n}", stacklevel=3
             )
             wanted = n
-        stages = 4 if wanted >= 16 else 1
+        # Stages of residuals, few atoms each: one k-means gets trapped at one atom per item.
+        stages = max(1, min(16, wanted // 4))
         sample = np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])
         residual = z[sample] - self.mean_
         atoms: list[NDArray[np.float32]] = []
@@ -473,6 +474,11 @@ def _kmeans(
             centres[empty] = items[far[: len(empty)]]
     scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
     return centres, scores.argmax(axis=1)
+
+
+def _smooth(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Counts of sizes, spread over their neighbours: else a size that is rare once stays so."""
+    return np.convolve(np.pad(sizes, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
 
 
 def _rows_to_arrays(name: str, rows: Rows) -> dict[str, NDArray]:
