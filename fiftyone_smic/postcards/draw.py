@@ -256,7 +256,7 @@ class _Postcard:
             self.c.line([(x - w * 0.4, y), (x + w * 0.3, y)], mix(self.water, WHITE, 0.45), 0.6)
 
     def draw_balloon(self) -> None:
-        x, y = self.sky_slots[2], 18.0
+        x, y = float(self.sky_slots[2]), 18.0
         color = self.shade(((232, 70, 66), (246, 160, 40), (140, 80, 190))[self.rng.integers(3)])
         if self.a.time == "night":
             color = mix(color, (255, 90, 60), 0.25)
@@ -267,7 +267,7 @@ class _Postcard:
         self.c.box(x - 1.3, y + 8.4, x + 1.3, y + 10.3, self.shade((120, 76, 44)))
 
     def draw_birds(self) -> None:
-        x, y = self.sky_slots[3] - 4, 17.0
+        x, y = self.sky_slots[3] - 4.0, 17.0
         color = (40, 40, 56) if self.a.time != "night" else (200, 206, 228)
         for dx, dy in ((0, 0), (6, -2.4), (11, 1.2), (4, 4)):
             wing = [(x + dx - 2.4, y + dy - 1.4), (x + dx, y + dy), (x + dx + 2.4, y + dy - 1.4)]
