@@ -52,7 +52,7 @@ from scipy.sparse import csr_matrix, issparse
 from .dictionary import SemanticDictionary
 from .entropy import Decoder, Encoder, weight_levels
 from .metrics import Rate
-from .models import CodeTables, get_codes, put_codes
+from .models import CodeTables, get_codes, pop_codes, push_codes, put_codes, sort_key
 from .priors import Prior, as_prior, find_prior
 from .rows import get_rows, put_rows
 
@@ -62,7 +62,9 @@ MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20
 MAX_HEADER = 1 << 12
 
-_NAMES, _NONNEGATIVE, _PIXELS, _PRIOR = 1, 2, 4, 8
+_NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
+#: Most items an unordered archive can hold: the reader sorts them in Python, and 24 bits of precision choose one.
+MAX_UNORDERED = 1 << 20
 
 
 class ArchiveError(ValueError):
@@ -183,12 +185,14 @@ def _header(
     latent_norm: float,
     named: bool,
     pixels: float | None,
+    ordered: bool,
 ) -> bytes:
     flags = (
         named * _NAMES
         | bool(dictionary.nonnegative) * _NONNEGATIVE
         | (pixels is not None) * _PIXELS
         | (dictionary.prior_ is not None) * _PRIOR
+        | (not ordered) * _UNORDERED
     )
     numbers = (
         n_items,
@@ -227,6 +231,7 @@ def write_archive(
     latent_norm: float = 1.0,
     names: Sequence[str] | None = None,
     pixels_per_item: float | None = None,
+    ordered: bool = True,
 ) -> Rate:
     """Writes an archive; the file appears complete or not at all.
 
@@ -238,6 +243,8 @@ def write_archive(
         latent_norm: typical norm of its raw latents; a generator trained on those needs it.
         names: one per item, without NUL characters.
         pixels_per_item: mean number of pixels of an original.
+        ordered: False gives up the order of the items, which saves up to log2 N! bits: the archive
+            holds them sorted by their codes, names permuted with them.
 
     Returns:
         Where the file's bits go; the total is the file's size.
@@ -246,7 +253,33 @@ def write_archive(
         ValueError: codes that the dictionary cannot have made, or a wrong number of names.
         OSError: the file cannot be written.
     """
+    data, rate = encode_archive(
+        dictionary,
+        codes,
+        encoder=encoder,
+        latent_norm=latent_norm,
+        names=names,
+        pixels_per_item=pixels_per_item,
+        ordered=ordered,
+    )
+    _replace(path, data)
+    return rate
+
+
+def encode_archive(
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    *,
+    encoder: str,
+    latent_norm: float = 1.0,
+    names: Sequence[str] | None = None,
+    pixels_per_item: float | None = None,
+    ordered: bool = True,
+) -> tuple[bytes, Rate]:
+    """:func:`write_archive` into memory."""
     c = _prepare(dictionary, codes)
+    if not ordered:
+        c, names = _sort(c, names)
     index, level, size = _counts(c, dictionary.max_level, dictionary.max_nonzero)
     level = np.delete(level, dictionary.max_level)
     tables = CodeTables(*(weight_levels(t) for t in (index, level, size)))
@@ -257,13 +290,19 @@ def write_archive(
     tables.put(coder)
     shared = coder.finish()
     shared += bytes(max(0, -(-(dictionary.atoms_.size - (1 << 22)) // 64) - len(shared)))
-    coder = Encoder()
-    put_codes(coder, c, tables)
-    payload = coder.finish()
-    payload += bytes(max(0, -(-(max(c.shape[0], c.nnz) - (1 << 20)) // 64) - len(payload)))
+    if ordered:
+        coder = Encoder()
+        put_codes(coder, c, tables)
+        payload = coder.finish()
+    else:
+        payload = push_codes(c, tables)
+    missing = -(-(max(c.shape[0], c.nnz) - (1 << 20)) // 64) - len(payload)
+    if missing > 0 and not ordered:
+        raise ValueError("codes as cheap as these cannot be stored unordered")
+    payload += bytes(max(0, missing))
 
     header = _header(
-        dictionary, c.shape[0], encoder, latent_norm, names is not None, pixels_per_item
+        dictionary, c.shape[0], encoder, latent_norm, names is not None, pixels_per_item, ordered
     )
     sections = [(b"H", header), (b"D", shared), (b"C", payload)]
     if names is not None:
@@ -272,8 +311,20 @@ def write_archive(
     for kind, body in sections:
         data += kind + _varint(len(body)) + body
         data += struct.pack("<I", zlib.crc32(data))
-    _replace(path, bytes(data))
-    return _rate(c.shape[0], len(data), len(payload), len(shared))
+    return bytes(data), _rate(c.shape[0], len(data), len(payload), len(shared))
+
+
+def _sort(
+    codes: csr_matrix, names: Sequence[str] | None
+) -> tuple[csr_matrix, Sequence[str] | None]:
+    n = codes.shape[0]
+    if n > MAX_UNORDERED:
+        raise ValueError(f"an unordered archive holds at most {MAX_UNORDERED} items, not {n}")
+    keys = [sort_key(codes[i].indices, codes[i].data) for i in range(n)]
+    order = sorted(range(n), key=keys.__getitem__)
+    if names is not None and len(names) == n:
+        names = [names[i] for i in order]
+    return codes[order], names
 
 
 def _rate(items: int, total: int, payload: int, shared: int) -> Rate:
@@ -315,6 +366,7 @@ def _read_header(reader: _Reader) -> dict[str, Any]:
     info |= {"lam": header.float(), "latent_norm": header.float(), "pixels_per_item": None}
     if flags & _PIXELS:
         info["pixels_per_item"] = header.float()
+    info["ordered"] = not flags & _UNORDERED
     info["prior"] = header.take(8).hex() if flags & _PRIOR else None
     info |= {"named": bool(flags & _NAMES), "nonnegative": bool(flags & _NONNEGATIVE)}
     try:
@@ -324,7 +376,7 @@ def _read_header(reader: _Reader) -> dict[str, Any]:
     if (
         not 1 <= info["dimensions"] <= MAX_DIMENSIONS
         or info["atoms"] > MAX_ATOMS
-        or flags > 15
+        or flags > 31
         or not 1 <= info["max_level"] <= 127
         or not 1 <= info["max_nonzero"] <= 255
         or not 0 < info["lam"] < float("inf")
@@ -381,7 +433,12 @@ def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = N
         coder = Decoder(shared)
         mean, atoms = get_rows(coder, 1, d, profile), get_rows(coder, k, d, profile)
         tables = CodeTables.get(coder, k, info["max_level"], info["max_nonzero"])
-        codes = get_codes(Decoder(payload), n, tables, most)
+        if info["ordered"]:
+            codes = get_codes(Decoder(payload), n, tables, most)
+        elif n > MAX_UNORDERED:
+            raise ArchiveError("too many items for an unordered archive: it is damaged")
+        else:
+            codes = pop_codes(payload, n, tables, most)
     except ValueError as e:
         raise ArchiveError(f"the file is damaged: {e}") from e
     if info["nonnegative"] and codes.nnz and codes.data.min() < 0:

@@ -15,6 +15,7 @@ from fiftyone_smic.archive import (
     write_archive,
 )
 from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.priors import Prior
 from fiftyone_smic.rows import Rows
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -303,3 +304,76 @@ def test_codes_the_dictionary_cannot_have_made(collection, tmp_path):
     with pytest.raises(ValueError, match="NUL"):
         write_archive(path, dictionary, codes, encoder="e", names=["a\0"] * 300)
     assert not path.exists()
+
+
+def test_unordered_keeps_the_items_and_their_names(collection, tmp_path):
+    dictionary, codes, _ = collection
+    path = tmp_path / "x.smic"
+    names = [f"{i:03d}" for i in range(300)]
+    write_archive(path, dictionary, codes, encoder="e", names=names, ordered=False)
+    back = read_archive(path)
+    order = np.array([int(name) for name in back.names])
+    assert sorted(order) == list(range(300))
+    assert (back.codes != codes[order]).nnz == 0
+    assert archive_info(path)["ordered"] is False
+
+
+def test_unordered_saves_the_order(collection, tmp_path):
+    dictionary, _, _ = collection
+    rng = np.random.default_rng(0)
+    n, k = 2000, dictionary.n_atoms_
+    dense = (rng.random((n, k)) < 0.5) * rng.choice([-1, 1], (n, k))
+    codes = csr_matrix(np.where(np.cumsum(dense != 0, axis=1) <= 16, dense, 0))
+    rates = [
+        write_archive(tmp_path / "x.smic", dictionary, codes, encoder="e", ordered=ordered)
+        for ordered in (True, False)
+    ]
+    factorial = np.log2(np.arange(1, n + 1)).sum()  # all items differ: log2 N! bits
+    saved = rates[0].payload_bits - rates[1].payload_bits
+    assert saved == pytest.approx(factorial, rel=0.01)
+
+
+@relaxed
+@given(st.integers(0, 10**6), st.integers(0, 40), st.integers(0, 5), st.integers(1, 3))
+def test_any_multiset_round_trips(tmp_path, seed, n, k, max_level):
+    dictionary, codes = invent(seed, n, 4, k, max_level, 4, 0.3)
+    path = tmp_path / "x.smic"
+    write_archive(path, dictionary, codes, encoder="e", ordered=False)
+    back = read_archive(path).codes.toarray()
+    assert sorted(map(tuple, back)) == sorted(map(tuple, codes.toarray()))
+
+
+def test_a_prior_is_named_and_needed(collection, tmp_path):
+    _, _, z = collection
+    prior, other = Prior.build(z[:200]), Prior.build(z[100:])
+    dictionary = SemanticDictionary(lam=0.001, max_iter=3, prior=prior).fit(z)
+    codes = dictionary.transform(z)
+    path, file = tmp_path / "x.smic", tmp_path / "p.npz"
+    write_archive(path, dictionary, codes, encoder="e")
+    prior.save(file)
+    for given_prior in (prior, file):
+        back = read_archive(path, prior=given_prior)
+        assert np.array_equal(back.dictionary.atoms_, dictionary.atoms_)
+        assert np.array_equal(back.dictionary.mean_, dictionary.mean_)
+        assert (back.codes != codes).nnz == 0
+    assert archive_info(path)["prior"] == prior.hash
+    for wrong in (None, other):
+        with pytest.raises(ArchiveError, match=prior.hash):
+            read_archive(path, prior=wrong)
+
+
+def test_files_that_are_no_prior(tmp_path):
+    path = tmp_path / "p.npz"
+    path.write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(ValueError, match="is not a prior"):
+        Prior.load(path)
+    np.savez(
+        path,
+        mean=np.zeros(3, np.float32),
+        basis=np.zeros((2, 2), np.float16),
+        profile=np.ones(3, int),
+    )
+    with pytest.raises(ValueError, match="do not fit"):
+        Prior.load(path)
+    with pytest.raises(ValueError, match="two finite latents"):
+        Prior.build(np.ones((1, 4)))
