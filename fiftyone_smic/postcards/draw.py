@@ -233,9 +233,8 @@ class _Postcard:
         for y0 in range(32, UNITS, 16):
             for x0 in range(0, UNITS, 16):
                 for dx, dy in ((2.5, 4.5), (10.5, 7.5), (6.0, 12.5), (14.0, 14.0)):
-                    x, y = float(x0 + dx), float(y0 + dy)
-                    if y > (51 if sea else HORIZON + 5):
-                        c.ellipse(x, y, size, size * 0.8, mark)
+                    if y0 + dy > (51 if sea else HORIZON + 5):
+                        c.ellipse(x0 + dx, y0 + dy, size, size * 0.8, mark)
 
     def _river_at(self, y: float) -> tuple[float, float]:
         """Centre and half width of the river at height ``y``."""
