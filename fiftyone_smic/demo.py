@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +185,18 @@ def _closing(directory: Path, atoms: int, total: float) -> str:
     postcards.smic      the archive
 
 To look at it in the FiftyOne App, with the plugin (panel "SMIC" and five operators):
-    fiftyone-smic install-plugin
-    fiftyone app launch {DATASET}
+    {_command("fiftyone-smic")} install-plugin
+    {_command("fiftyone")} app launch {DATASET}
 
 {NOTICE}"""
+
+
+def _command(name: str) -> str:
+    """How a user calls a command of this environment: by name if that finds it, else by path."""
+    here = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    by_name = not here.exists() or (found is not None and Path(found).samefile(here))
+    return name if by_name else str(here)
 
 
 def _open_app(dataset: Any) -> None:
