@@ -29,9 +29,9 @@ Section
     varint   length of the inflated text in bytes
     rest     zlib stream of the N names in UTF-8, joined by NUL bytes
 
-Bounds a reader enforces before it makes room: d <= 65,536; K <= 1,048,576; K d <= 2**22 + 64 times the bytes of ``D``;
-N and the number of coefficients <= 2**20 + 64 times the bytes of ``C`` (a writer appends zero bytes to ``C`` where the
-codes are cheaper than that: a decoder reads zeros past the end anyway); inflated names <= 2**20 + 1,100 times the bytes
+Bounds a reader enforces before it makes room: d <= 65,536; K <= 2**20 and <= 4,096 + 8 times the bytes of ``D``; K d <= 2**22 + 64 times the bytes of ``D``;
+N and the number of coefficients <= 2**20 (2**16 if unordered) + 64 times the bytes of ``C`` (a writer appends zero bytes to ``D`` or to an ordered ``C`` where the
+content is cheaper than that: a decoder reads zeros past the end anyway); inflated names <= 2**20 + 1,100 times the bytes
 of ``N``. So reading takes memory in proportion to the file plus at most about 100 MB.
 """
 
@@ -289,17 +289,20 @@ def encode_archive(
     put_rows(coder, dictionary.atom_rows_, profile)
     tables.put(coder)
     shared = coder.finish()
-    shared += bytes(max(0, -(-(dictionary.atoms_.size - (1 << 22)) // 64) - len(shared)))
+    lacking = max(
+        -(-(dictionary.atoms_.size - (1 << 22)) // 64), -(-(dictionary.n_atoms_ - 4096) // 8)
+    )
+    shared += bytes(max(0, lacking - len(shared)))
     if ordered:
         coder = Encoder()
         put_codes(coder, c, tables)
         payload = coder.finish()
     else:
         payload = push_codes(c, tables)
-    missing = -(-(max(c.shape[0], c.nnz) - (1 << 20)) // 64) - len(payload)
-    if missing > 0 and not ordered:
-        raise ValueError("codes as cheap as these cannot be stored unordered")
-    payload += bytes(max(0, missing))
+    lacking = -(-(max(c.shape[0], c.nnz) - _free_items(ordered)) // 64) - len(payload)
+    if lacking > 0 and not ordered:
+        raise ValueError("so many codes as cheap as these cannot be stored unordered")
+    payload += bytes(max(0, lacking))
 
     header = _header(
         dictionary, c.shape[0], encoder, latent_norm, names is not None, pixels_per_item, ordered
@@ -312,6 +315,11 @@ def encode_archive(
         data += kind + _varint(len(body)) + body
         data += struct.pack("<I", zlib.crc32(data))
     return bytes(data), _rate(c.shape[0], len(data), len(payload), len(shared))
+
+
+def _free_items(ordered: bool) -> int:
+    """How many items or coefficients need no byte of codes to be believed."""
+    return 1 << 20 if ordered else 1 << 16
 
 
 def _sort(
@@ -424,8 +432,8 @@ def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = N
     if reader.at != len(data):
         raise ArchiveError("there is more in the file than an archive: it is damaged")
     n, d, k = info["items"], info["dimensions"], info["atoms"]
-    most = (1 << 20) + 64 * len(payload)
-    if k * d > (1 << 22) + 64 * len(shared) or n > most:
+    most = _free_items(info["ordered"]) + 64 * len(payload)
+    if k * d > (1 << 22) + 64 * len(shared) or k > 4096 + 8 * len(shared) or n > most:
         raise ArchiveError("the header promises more than the file can hold: it is damaged")
     public = _prior(info, prior)
     profile = None if public is None else public.profile

@@ -104,7 +104,7 @@ def get_codes(coder: Decoder, n_items: int, tables: CodeTables, most: int) -> cs
     """Reads what :func:`put_codes` wrote; refuses more than ``most`` coefficients before making room for them."""
     sizes = coder.get(n_items, tables.sizes)
     total = int(sizes.sum())
-    if total > most or sizes.max(initial=0) > tables.n_atoms:
+    if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
         raise CorruptStream("more coefficients than the file can hold")
     indptr = np.concatenate([[0], np.cumsum(sizes)])
     indices = np.zeros(total, np.int32)
@@ -212,7 +212,7 @@ class _StackModels:
 
     def pop(self) -> tuple[int, ...]:
         size = self.stack.pop(self.sizes)
-        if size > self.tables.n_atoms:
+        if size > min(self.tables.n_atoms, self.tables.largest):
             raise CorruptStream("more coefficients than atoms")
         item, previous = [size], -1
         for remaining in range(size, 0, -1):
@@ -232,7 +232,9 @@ class CodeTables:
         self.n_atoms, self.max_level = len(index), len(level) // 2
         self.levels = frequencies(log_weights(level))
         self.sizes = frequencies(log_weights(size))
-        self.sets = SetModel(log_weights(index), len(size) - 1)
+        # Sizes that do not occur have no table; a stream that claims one is damaged.
+        self.largest = int(np.flatnonzero(size).max(initial=0))
+        self.sets = SetModel(log_weights(index), self.largest)
 
     def put(self, coder: Encoder) -> None:
         """Writes the three tables."""

@@ -1,0 +1,124 @@
+"""How fast, in one run, so that the ratios mean something: ``python -m tests.benchmarks.speed [--quick]``.
+
+Random latents with a spectrum like CLIP's: speed depends on shapes and on how many atoms an item takes, which is
+printed. Set OMP_NUM_THREADS to choose the number of threads; the pursuit is timed on one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from fiftyone_smic.archive import decode_archive, encode_archive
+from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.pursuit import Costs, pursue
+
+
+def made_up(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors around a mean, three of 300 topics each and a decaying spectrum."""
+    rng = np.random.default_rng(seed)
+    fixed = np.random.default_rng(1)
+    topics = fixed.normal(size=(300, d)) / np.arange(1, d + 1) ** 0.25
+    z = np.empty((n, d), np.float32)
+    for start in range(0, n, 10_000):
+        part = z[start : start + 10_000]
+        part[:] = 0.7 + sum(topics[rng.integers(0, 300, len(part))] for _ in range(3))
+        part += 0.3 * rng.normal(size=part.shape)
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+def timed(action: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
+    """Least seconds of a few runs, and the result."""
+    best, result = np.inf, None
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = action()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def pursuit(n: int) -> None:
+    """Items per second at d = 512, K = 1024, on one thread."""
+    from sklearn.decomposition import sparse_encode
+    from threadpoolctl import threadpool_limits
+
+    z = made_up(n, 512)
+    mean = z.mean(axis=0)
+    y = z - mean
+    atoms = made_up(1024, 512, seed=2) - mean
+    costs = Costs.initial(1024, 4, 16)
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with threadpool_limits(1):
+        pursue(y[:10], atoms, costs, 0.003)  # compiles, or loads what was compiled
+        bare, _ = timed(lambda: [y[a : a + 1024] @ atoms.T for a in range(0, n, 1024)], 3)
+        for lam in (0.001, 0.0003):
+            seconds, codes = timed(lambda lam=lam: pursue(y, atoms, costs, lam), 3)
+            used = max(1, round(codes.nnz / n))
+            some = y[: max(50, n // 100)]
+            slow, _ = timed(
+                lambda used=used: sparse_encode(some, atoms, algorithm="omp", n_nonzero_coefs=used)
+            )
+            print(
+                f"pursuit, {codes.nnz / n:.1f} atoms an item: {n / seconds:,.0f} items/s;"
+                f" bare GEMM {n / bare:,.0f} ({bare / seconds:.2f} of it);"
+                f" scikit-learn's OMP {len(some) / slow:,.0f} (we are {n / seconds / (len(some) / slow):.0f} times)"
+            )
+    if before is None:
+        del os.environ["OMP_NUM_THREADS"]
+    else:
+        os.environ["OMP_NUM_THREADS"] = before
+
+
+def learning(n: int) -> None:
+    """Seconds and peak memory of learning K = 1024 on n x 512."""
+    z = made_up(n, 512)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds, dictionary = timed(lambda: SemanticDictionary(1024, lam=0.002).fit(z))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        f"learning K = 1024 on {n:,} x 512: {seconds:.0f} s ({dictionary.n_atoms_} atoms kept),"
+        f" peak memory {(peak - before) / 1024:.0f} MB above the latents' {z.nbytes >> 20} MB"
+    )
+
+
+def archive(n: int) -> None:
+    """Writing and reading an archive of n items, K = 1024, 4 atoms each."""
+    dictionary = SemanticDictionary(1024, lam=1e-5, max_iter=2).fit(made_up(5000, 64))
+    rng = np.random.default_rng(0)
+    k = dictionary.n_atoms_
+    weights = 1 / np.arange(1, k + 1) ** 0.7
+    indices = rng.choice(k, size=(n, 4), p=weights / weights.sum())
+    levels = rng.choice([-1, 1, 1, 1, 1, 2], size=indices.size)
+    codes = csr_matrix((levels, indices.ravel(), np.arange(n + 1) * 4), shape=(n, k))
+    codes.sum_duplicates()
+    codes.data = np.clip(codes.data, -4, 4)
+    codes.eliminate_zeros()
+    write, (data, rate) = timed(lambda: encode_archive(dictionary, codes, encoder="e"))
+    read, back = timed(lambda: decode_archive(data))
+    assert (back.codes != codes).nnz == 0
+    print(
+        f"archive of {n:,} items, K = {k}: {rate.bits_per_item:.1f} bits an item,"
+        f" written in {write:.1f} s, read in {read:.1f} s"
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the items")
+    scale = 10 if parser.parse_args().quick else 1
+    pursuit(20_000 // scale)
+    learning(100_000 // scale)
+    archive(1_000_000 // scale)
+
+
+if __name__ == "__main__":
+    main()
