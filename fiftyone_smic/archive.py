@@ -1,45 +1,50 @@
-"""The .smic container: a dictionary and a collection's codes in one file. This is the description of format version 1.
+"""The .smic container: a dictionary and a collection's codes in one file. This is the description
+of format version 1.
 
-All integers in headers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; floats are little-endian
-IEEE 754 float32.
+All integers in headers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise;
+floats are little-endian IEEE 754 float32.
 
 File
     4 bytes  magic ``53 4D 49 43`` ("SMIC")
     1 byte   format version, 1
-    sections, in this order: ``H`` header, ``D`` dictionary, ``C`` codes, and ``N`` names if the header says so.
-    Nothing follows the last.
+    sections, in this order: ``H`` header, ``D`` dictionary, ``C`` codes, and ``N`` names if the
+    header says so. Nothing follows the last.
 
 Section
     1 byte   kind (ASCII)
     varint   length of the body in bytes
     body
-    4 bytes  CRC-32 (zlib's) of magic, version, and everything up to here, sections before included; little-endian
+    4 bytes  CRC-32 (zlib's) of magic, version, and everything up to here, sections before included;
+    little-endian
 
 ``H``
-    varints  N items, d dimensions, K atoms, max_level, max_nonzero, flags (1: names follow, 2: only positive
+    varints  N items, d dimensions, K atoms, max_level, max_nonzero, flags (1: names follow, 2: only
+    positive
              coefficients, 4: mean pixels per item are given)
     float32  lam, latent_norm, and mean pixels per item if flag 4
     rest     the encoder's identity, UTF-8
 
-``D`` is one range-coded stream: the mean (1 row of d levels), the atoms (K rows), and the tables of the codes
-(:func:`fiftyone_smic.models.put_rows`, :class:`fiftyone_smic.models.CodeTables`). ``C`` is one range-coded stream
-(:func:`fiftyone_smic.models.put_codes`). :mod:`fiftyone_smic.entropy` says what a stream's bytes are.
+``D`` is one range-coded stream: the mean (1 row of d levels), the atoms (K rows), and the tables of
+the codes (:func:`fiftyone_smic.models.put_rows`, :class:`fiftyone_smic.models.CodeTables`). ``C``
+is one range-coded stream (:func:`fiftyone_smic.models.put_codes`). :mod:`fiftyone_smic.entropy`
+says what a stream's bytes are.
 
 ``N``
     varint   length of the inflated text in bytes
     rest     zlib stream of the N names in UTF-8, joined by NUL bytes
 
-Bounds a reader enforces before it makes room: d <= 65,536; K <= 2**20 and <= 4,096 + 8 times the bytes of ``D``; K d <= 2**22 + 64 times the bytes of ``D``;
-N and the number of coefficients <= 2**20 (2**16 if unordered) + 64 times the bytes of ``C`` (a writer appends zero bytes to ``D`` or to an ordered ``C`` where the
-content is cheaper than that: a decoder reads zeros past the end anyway); inflated names <= 2**20 + 1,100 times the bytes
-of ``N``. So reading takes memory in proportion to the file plus at most about 100 MB.
+Bounds a reader enforces before it makes room: d <= 65,536; K <= 2**20 and <= 4,096 + 8 times the
+bytes of ``D``; K d <= 2**22 + 64 times the bytes of ``D``; N and the number of coefficients <=
+2**20 (2**16 if unordered) + 64 times the bytes of ``C`` (a writer appends zero bytes to ``D`` or to
+an ordered ``C`` where the content is cheaper than that: a decoder reads zeros past the end anyway);
+inflated names <= 2**20 + 1,100 times the bytes of ``N``. So reading takes memory in proportion to
+the file plus at most about 100 MB.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +52,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
 
+from .checking import check_archivable
+from .container import ArchiveError, Reader, pack_names, replace_file, unpack_names, varint
 from .dictionary import SemanticDictionary
 from .entropy import Decoder, Encoder, weight_levels
 from .metrics import Rate
@@ -63,12 +70,9 @@ MAX_ATOMS = 1 << 20
 MAX_HEADER = 1 << 12
 
 _NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
-#: Most items an unordered archive can hold: the reader sorts them in Python, and 24 bits of precision choose one.
+#: Most items an unordered archive can hold: the reader sorts them in Python, and 24 bits of
+#: precision choose one.
 MAX_UNORDERED = 1 << 20
-
-
-class ArchiveError(ValueError):
-    """The file is not a readable .smic archive: truncated, altered, foreign, or of a newer version."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ class Archive:
     """What an archive holds.
 
     Attributes:
-        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written; its counts are those
-            of the archive's codes.
+        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written; its
+            counts are those of the archive's codes.
         codes: (N, K) CSR matrix of int8.
         names: N names, or None.
         encoder: identity of the encoder the latents come from.
@@ -98,73 +102,6 @@ class Archive:
         """Reconstructions (N, d) float32, scaled to unit norm."""
         z = self.dictionary.inverse_transform(self.codes)
         return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        out.append(value & 0x7F | (0x80 if value > 0x7F else 0))
-        value >>= 7
-        if not value:
-            return bytes(out)
-
-
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
-
-    def take(self, count: int) -> bytes:
-        if count > len(self.data) - self.at:
-            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def varint(self) -> int:
-        value = 0
-        for shift in range(0, 63, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise ArchiveError("a number in the file is too long: it is damaged")
-
-    def float(self) -> float:
-        return float(struct.unpack("<f", self.take(4))[0])
-
-    def section(self, kind: bytes) -> bytes:
-        if self.take(1) != kind:
-            raise ArchiveError(f"section {kind.decode()} is missing: the file is damaged")
-        body = self.take(self.varint())
-        end = self.at
-        if struct.unpack("<I", self.take(4))[0] != zlib.crc32(self.data[:end]):
-            raise ArchiveError(
-                f"the checksum of section {kind.decode()} is wrong: the file is damaged"
-            )
-        return body
-
-
-def _prepare(dictionary: SemanticDictionary, codes: Any) -> csr_matrix:
-    c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
-    if c.shape[1] != dictionary.n_atoms_:
-        raise ValueError(
-            f"codes have {c.shape[1]} columns but the dictionary has {dictionary.n_atoms_} atoms"
-        )
-    c.sum_duplicates()
-    c.eliminate_zeros()
-    c.sort_indices()
-    if c.nnz and not np.array_equal(c.data, np.rint(c.data)):
-        raise ValueError("codes must be whole numbers")
-    sizes = np.diff(c.indptr)
-    if c.nnz and (
-        np.abs(c.data.astype(np.int64)).max() > dictionary.max_level
-        or sizes.max() > dictionary.max_nonzero
-    ):
-        raise ValueError(
-            f"codes exceed the dictionary's max_level={dictionary.max_level} or max_nonzero={dictionary.max_nonzero}"
-        )
-    if dictionary.nonnegative and c.nnz and c.data.min() < 0:
-        raise ValueError("codes are negative but the dictionary is non-negative")
-    return c
 
 
 def _counts(
@@ -202,7 +139,7 @@ def _header(
         dictionary.max_nonzero,
         flags,
     )
-    out = b"".join(map(_varint, numbers)) + struct.pack("<ff", dictionary.lam, latent_norm)
+    out = b"".join(map(varint, numbers)) + struct.pack("<ff", dictionary.lam, latent_norm)
     if pixels is not None:
         out += struct.pack("<f", pixels)
     if dictionary.prior_ is not None:
@@ -211,15 +148,6 @@ def _header(
     if len(out) > MAX_HEADER:
         raise ValueError("the encoder's identity is too long to store")
     return out
-
-
-def _names_section(names: Sequence[str], n_items: int) -> bytes:
-    if len(names) != n_items:
-        raise ValueError(f"{len(names)} names for {n_items} items")
-    if any("\0" in name for name in names):
-        raise ValueError("names must not contain NUL characters")
-    text = "\0".join(names).encode()
-    return _varint(len(text)) + zlib.compress(text, 9)
 
 
 def write_archive(
@@ -262,7 +190,7 @@ def write_archive(
         pixels_per_item=pixels_per_item,
         ordered=ordered,
     )
-    _replace(path, data)
+    replace_file(path, data)
     return rate
 
 
@@ -277,7 +205,7 @@ def encode_archive(
     ordered: bool = True,
 ) -> tuple[bytes, Rate]:
     """:func:`write_archive` into memory."""
-    c = _prepare(dictionary, codes)
+    c = check_archivable(dictionary, codes)
     if not ordered:
         c, names = _sort(c, names)
     index, level, size = _counts(c, dictionary.max_level, dictionary.max_nonzero)
@@ -309,10 +237,10 @@ def encode_archive(
     )
     sections = [(b"H", header), (b"D", shared), (b"C", payload)]
     if names is not None:
-        sections.append((b"N", _names_section(names, c.shape[0])))
+        sections.append((b"N", pack_names(names, c.shape[0])))
     data = bytearray(MAGIC + bytes([VERSION]))
     for kind, body in sections:
-        data += kind + _varint(len(body)) + body
+        data += kind + varint(len(body)) + body
         data += struct.pack("<I", zlib.crc32(data))
     return bytes(data), _rate(c.shape[0], len(data), len(payload), len(shared))
 
@@ -339,26 +267,7 @@ def _rate(items: int, total: int, payload: int, shared: int) -> Rate:
     return Rate(items, 8 * payload, 8 * shared, 8 * (total - payload - shared))
 
 
-def _replace(path: str | os.PathLike[str], data: bytes) -> None:
-    path = os.fspath(path)
-    handle, temporary = tempfile.mkstemp(prefix=".smic-", dir=os.path.dirname(path) or ".")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _read_header(reader: _Reader) -> dict[str, Any]:
+def _read_header(reader: Reader) -> dict[str, Any]:
     if reader.data[:4] != MAGIC:
         raise ArchiveError("not a .smic archive")
     reader.take(4)
@@ -367,7 +276,7 @@ def _read_header(reader: _Reader) -> dict[str, Any]:
         raise ArchiveError(
             f"the archive has format version {version}, this software reads version {VERSION}"
         )
-    header = _Reader(reader.section(b"H"))
+    header = Reader(reader.section(b"H"))
     keys = ("items", "dimensions", "atoms", "max_level", "max_nonzero", "flags")
     info: dict[str, Any] = {"version": version} | {key: header.varint() for key in keys}
     flags = info.pop("flags")
@@ -397,15 +306,15 @@ def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The header of an archive, read in milliseconds whatever the archive's size.
 
     Returns:
-        version, items, dimensions, atoms, max_level, max_nonzero, lam, latent_norm, pixels_per_item (or None), named,
-        nonnegative, encoder, bytes (of the file).
+        version, items, dimensions, atoms, max_level, max_nonzero, lam, latent_norm, pixels_per_item
+        (or None), named, nonnegative, encoder, bytes (of the file).
 
     Raises:
         ArchiveError: the file does not begin like an archive.
         OSError: it cannot be read.
     """
     with open(path, "rb") as f:
-        info = _read_header(_Reader(f.read(MAX_HEADER + 32)))
+        info = _read_header(Reader(f.read(MAX_HEADER + 32)))
         info["bytes"] = os.fstat(f.fileno()).st_size
     return info
 
@@ -425,7 +334,7 @@ def read_archive(
 
 def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = None) -> Archive:
     """:func:`read_archive` for bytes in memory."""
-    reader = _Reader(data)
+    reader = Reader(data)
     info = _read_header(reader)
     shared, payload = reader.section(b"D"), reader.section(b"C")
     packed = reader.section(b"N") if info["named"] else None
@@ -462,7 +371,7 @@ def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = N
     return Archive(
         dictionary,
         codes,
-        None if packed is None else _names(packed, n),
+        None if packed is None else unpack_names(packed, n),
         info["encoder"],
         info["latent_norm"],
         info["pixels_per_item"],
@@ -483,19 +392,3 @@ def _prior(info: dict[str, Any], given: Prior | str | os.PathLike[str] | None) -
             "pass that prior's file"
         )
     return prior
-
-
-def _names(packed: bytes, n_items: int) -> tuple[str, ...]:
-    reader = _Reader(packed)
-    length = reader.varint()
-    if length > (1 << 20) + 1100 * len(packed):
-        raise ArchiveError("the names are longer than the file can hold: it is damaged")
-    inflate = zlib.decompressobj()
-    try:
-        text = inflate.decompress(packed[reader.at :], length + 1)
-        names = tuple(text.decode().split("\0")) if n_items else ()
-    except (zlib.error, UnicodeDecodeError) as e:
-        raise ArchiveError("the names cannot be read: the file is damaged") from e
-    if len(text) != length or not inflate.eof or inflate.unused_data or len(names) != n_items:
-        raise ArchiveError("the names do not fit the items: the file is damaged")
-    return names

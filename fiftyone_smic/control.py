@@ -44,19 +44,21 @@ def learn_to_target(
     """
     if (bits_per_item is None) == (explained_variance is None):
         raise ValueError("give either bits_per_item or explained_variance")
-    target = bits_per_item if explained_variance is None else explained_variance
+    target = bits_per_item if bits_per_item is not None else explained_variance
+    assert target is not None
     if not target > 0 or (explained_variance is not None and target >= 1):
         raise ValueError(f"the target {target} is out of range")
     low: tuple[float, float] | None = None  # (log lam, log of what it reaches / target), too much
     high: tuple[float, float] | None = None  # too little
-    best, nearest, at = None, math.inf, math.log(0.002)
+    best: SemanticDictionary | None = None
+    value, nearest, at = 0.0, math.inf, math.log(0.002)
     for _ in range(max_fits):
         dictionary = SemanticDictionary(lam=math.exp(at), **parameters).fit(latents)
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:
             best, nearest, value = dictionary, abs(reached / target - 1), reached
-        if nearest <= TOLERANCE:
+        if best is not None and nearest <= TOLERANCE:
             return best
         low, high = ((at, off), high) if off > 0 else (low, (at, off))
         if low is None or high is None:
@@ -66,7 +68,7 @@ def learn_to_target(
         else:
             share = min(0.85, max(0.15, low[1] / (low[1] - high[1])))
             at = low[0] + share * (high[0] - low[0])
-    if nearest <= 0.05:
+    if best is not None and nearest <= 0.05:
         return best
     what = "bits per item" if explained_variance is None else "explained variance"
     raise ValueError(f"{target:.4g} {what} cannot be met: the nearest is {value:.4g}")

@@ -1,4 +1,5 @@
-"""SemanticDictionary: a collection's latents as a mean plus a few atoms with small integer coefficients."""
+"""SemanticDictionary: a collection's latents as a mean plus a few atoms with small integer
+coefficients."""
 
 from __future__ import annotations
 
@@ -9,37 +10,43 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_array, check_is_fitted, check_random_state
+from sklearn.utils.validation import check_is_fitted, check_random_state
 
-from .pursuit import Costs, pursue
+from .basis import (
+    atom_values,
+    mean_value,
+    quantise_atoms,
+    quantise_mean,
+    rows_from_arrays,
+    rows_to_arrays,
+)
+from .checking import check_codes, check_latents, check_parameters
+from .initial import auto_atoms, residual_stages
 from .priors import Prior, as_prior
-from .rows import Rows, quantise_rows
+from .pursuit import Costs, pursue
+from .rows import Rows
 from .statistics import Statistics
 
 Progress = Callable[[float], None]
 
 
-def auto_atoms(n_items: int) -> int:
-    """The number of atoms to start from for N items: about ``N**0.7``, at least 1 and at most N."""
-    return max(1, min(n_items, round(n_items**0.7)))
-
-
 class SemanticDictionary(TransformerMixin, BaseEstimator):
-    """Learns atoms and codes latents with them: ``z ~ mean + sum_j q_j atom_j``, integer ``q_j``, few of them.
+    """Learns atoms and codes latents with them: ``z ~ mean + sum_j q_j atom_j``, integer ``q_j``,
+    few of them.
 
-    Everything minimises ``sum |z - z'|^2 + lam * (payload bits + dictionary bits)``: alternately a rate-distortion
-    optimised pursuit (:mod:`fiftyone_smic.pursuit`), a closed-form least-squares update of the atoms (from
-    ``A = C'C`` and ``B = C'Z``, as in Mairal et al. 2009 but exact), and a rate-distortion optimised quantisation of
-    the atoms and the mean. The idea of a semantic dictionary on CLIP latents is Bachard and Maugey's (arXiv
-    2412.05035).
+    Everything minimises ``sum |z - z'|^2 + lam * (payload bits + dictionary bits)``: alternately a
+    rate-distortion optimised pursuit (:mod:`fiftyone_smic.pursuit`), a closed-form least-squares
+    update of the atoms (from ``A = C'C`` and ``B = C'Z``, as in Mairal et al. 2009 but exact), and
+    a rate-distortion optimised quantisation of the atoms and the mean. The idea of a semantic
+    dictionary on CLIP latents is Bachard and Maugey's (arXiv 2412.05035).
 
     Args:
-        n_atoms: number of atoms to start with, or "auto" for about ``N**0.7``. Atoms that do not pay for themselves
-            are dropped, so ``n_atoms_`` may be smaller.
-        lam: squared distance one bit is worth, for unit-norm latents. Larger: fewer bits. 0.002 keeps about 40 % of
-            the variance of a few thousand photographs, 0.0005 about 60 %.
+        n_atoms: number of atoms to start with, or "auto" for about ``N**0.7``. Atoms that do not
+            pay for themselves are dropped, so ``n_atoms_`` may be smaller.
+        lam: squared distance one bit is worth, for unit-norm latents. Larger: fewer bits. 0.002
+            keeps about 40 % of the variance of a few thousand photographs, 0.0005 about 60 %.
         max_nonzero: at most so many atoms per item.
         max_level: coefficients are between -max_level and max_level, at most 127.
         nonnegative: only positive coefficients.
@@ -54,7 +61,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         n_atoms_: K.
         n_features_in_: d.
         counts_: (K,) int64, how many training items use each atom.
-        level_counts_: (2 max_level + 1,) int64, how often coefficient q was used, at position q + max_level.
+        level_counts_: (2 max_level + 1,) int64, how often coefficient q was used, at position q +
+            max_level.
         size_counts_: (max_nonzero + 1,) int64, how many training items have n atoms.
         atom_rows_, mean_rows_: the integers behind atoms_ and mean_.
         prior_: the Prior behind them, or None.
@@ -81,7 +89,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.prior = prior
 
-    # --- learning ---------------------------------------------------------------------------
+    # --- learning --------------------
 
     def fit(
         self, Z: ArrayLike, y: Any = None, *, progress: Progress | None = None
@@ -97,19 +105,23 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             ValueError: fewer than two items, rows with NaN or infinity (named), or a parameter out
                 of range.
         """
-        self._check_parameters()
-        z = self._check_latents(Z, minimum=2)
+        check_parameters(self)
+        z = check_latents(Z, minimum=2)
         self.n_features_in_ = z.shape[1]
         self.prior_ = as_prior(self.prior)
         if self.prior_ is not None and len(self.prior_.mean) != z.shape[1]:
             raise ValueError(
-                f"the prior is for {len(self.prior_.mean)} dimensions, the latents have {z.shape[1]}"
+                f"the prior is for {len(self.prior_.mean)} dimensions, "
+                f"the latents have {z.shape[1]}"
             )
         rng = check_random_state(self.random_state)
-        self._set_mean(z.mean(axis=0, dtype=np.float64), len(z))
+        mean = z.mean(axis=0, dtype=np.float64)
+        self._set_mean(quantise_mean(mean, len(z), self.lam, self.prior_))
         atoms = self._initial_atoms(z, rng)
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
-        rows, best, least = None, None, math.inf
+        rows: Rows | None = None
+        best: tuple[Rows, Statistics] | None = None
+        least = math.inf
         for step in range(self.max_iter + 1):
             codes = self._pursue(z, atoms, costs)
             found = Statistics.of(codes, z, self.max_level, self.max_nonzero)
@@ -126,8 +138,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             found = found.take(order[found.counts[order] >= (1 if step < 2 else 2)])
             rows, alive = self._solve(found, predict=step >= self.max_iter // 2)
             found = found.take(alive)
-            atoms = self._values(rows)
+            atoms = atom_values(rows, self.prior_)
             costs = Costs.from_counts(found.counts, found.levels, _smooth(found.sizes))
+        assert best is not None  # max_iter is at least 1
         rows, found = best
         self._set_rows(rows)
         self._set_counts(found)
@@ -143,17 +156,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 f"n_atoms={wanted} is more than the {n} items there are: using {n}", stacklevel=3
             )
             wanted = n
-        # Stages of residuals, few atoms each: one k-means gets trapped at one atom per item.
-        stages = max(1, min(16, wanted // 4))
         sample = np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])
-        residual = z[sample] - self.mean_
-        atoms: list[NDArray[np.float32]] = []
-        for stage in range(stages):
-            k = wanted * (stage + 1) // stages - wanted * stage // stages
-            centres, labels = _kmeans(residual, k, rng)
-            atoms.append(centres)
-            residual = residual - centres[labels]
-        return np.vstack(atoms)
+        return residual_stages(z[sample] - self.mean_, wanted, rng)
 
     def _pursue(
         self, z: NDArray[np.float32], atoms: NDArray[np.float32], costs: Costs
@@ -165,12 +169,10 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
     def _solve(self, found: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
         """Least-squares atoms, quantised, and which of them are not zero."""
         gram = found.gram + 2 * self.lam * np.eye(len(found.counts))
-        atoms = np.linalg.solve(gram, found.centred(self.mean_)) if len(gram) else found.cross
-        if self.prior_ is not None:
-            atoms = atoms @ self.prior_.axes
-        profile = None if self.prior_ is None else self.prior_.profile
-        rows = quantise_rows(atoms, gram, self.lam, profile=profile, predict=predict)
-        used = rows.levels.any(axis=1)
+        cross = found.centred(self.mean_)
+        atoms = np.asarray(np.linalg.solve(gram, cross), np.float64) if len(gram) else cross
+        rows = quantise_atoms(atoms, gram, self.lam, self.prior_, predict=predict)
+        used = np.asarray(rows.levels.any(axis=1))
         used[rows.terms[:, 0]] = True
         alive = np.flatnonzero(used)
         return rows.take(alive), alive
@@ -184,36 +186,21 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             + found.sizes @ (costs.size - sets)
         )
 
-    def _values(self, rows: Rows) -> NDArray[np.float32]:
-        values = rows.values()
-        if self.prior_ is not None:
-            values = values @ self.prior_.axes.T
-        return values.astype(np.float32)
-
-    def _set_mean(self, mean: NDArray[np.float64], n_items: int) -> None:
-        profile = None
-        if self.prior_ is not None:
-            mean = (mean - self.prior_.mean) @ self.prior_.axes
-            profile = self.prior_.profile
-        gram = np.full((1, 1), float(n_items))
-        self.mean_rows_ = quantise_rows(mean[None], gram, self.lam, profile=profile, sweeps=1)
-        self._restore_mean()
-
-    def _restore_mean(self) -> None:
-        mean = self.mean_rows_.values()
-        if self.prior_ is not None:
-            mean = mean @ self.prior_.axes.T + self.prior_.mean
-        self.mean_ = mean[0].astype(np.float32)
+    def _set_mean(self, rows: Rows) -> None:
+        self.mean_rows_ = rows
+        self.mean_ = mean_value(rows, self.prior_)
 
     def _set_rows(self, rows: Rows) -> None:
         self.atom_rows_ = rows
-        self.atoms_ = self._values(rows)
+        self.atoms_ = atom_values(rows, self.prior_)
         self.n_atoms_ = len(self.atoms_)
 
     def _set_counts(self, found: Statistics) -> None:
         self.counts_ = found.counts.astype(np.int64)
         self.level_counts_ = found.levels.astype(np.int64)
         self.size_counts_ = found.sizes.astype(np.int64)
+
+    statistics_: Statistics
 
     def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
         """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
@@ -229,7 +216,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         """
         if not hasattr(self, "atoms_"):
             self.fit(Z)
-        z = self._check_latents(Z)
+        z = check_latents(Z, dimensions=self.n_features_in_)
         if not hasattr(self, "statistics_") or len(self.statistics_.counts) != self.n_atoms_:
             self.statistics_ = Statistics.empty(
                 self.n_atoms_, self.n_features_in_, self.max_level, self.max_nonzero
@@ -260,18 +247,16 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         gram[idle, idle] = 1.0
         cross[idle] = self.atoms_[idle]
         if self.n_atoms_:
-            atoms = np.linalg.solve(gram, cross)
-            profile = None
-            if self.prior_ is not None:
-                atoms, profile = atoms @ self.prior_.axes, self.prior_.profile
-            self._set_rows(quantise_rows(atoms, gram, self.lam, profile=profile))
+            atoms = np.asarray(np.linalg.solve(gram, cross), np.float64)
+            self._set_rows(quantise_atoms(atoms, gram, self.lam, self.prior_))
         self._set_counts(found)
         return self
 
-    # --- using --------------------------------------------------------------------------------------------------
+    # --- using --------------------
 
     def transform(self, Z: ArrayLike) -> csr_matrix:
-        """Codes latents under the training statistics; an item's code does not depend on the others.
+        """Codes latents under the training statistics; an item's code does not depend on the
+        others.
 
         Args:
             Z: (N, d) latents, finite.
@@ -283,7 +268,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             ValueError: wrong dimension, or rows with NaN or infinity (named).
         """
         check_is_fitted(self, "atoms_")
-        return self._pursue(self._check_latents(Z), self.atoms_, self._costs())
+        return self._pursue(
+            check_latents(Z, dimensions=self.n_features_in_), self.atoms_, self._costs()
+        )
 
     def fit_transform(self, Z: ArrayLike, y: Any = None, **fit_params: Any) -> csr_matrix:
         """:meth:`fit`, then :meth:`transform` of the same latents."""
@@ -296,23 +283,26 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             ValueError: the number of columns is not K.
         """
         check_is_fitted(self, "atoms_")
-        c = self._check_codes(codes)
+        c = check_codes(codes, self.n_atoms_)
         return np.asarray(c.astype(np.float32) @ self.atoms_, np.float32) + self.mean_
 
     def code_bits(self, codes: csr_matrix | ArrayLike) -> NDArray[np.float64]:
-        """Bits each item takes (N,) under the training statistics; an archive's own statistics are at least as good.
+        """Bits each item takes (N,) under the training statistics; an archive's own statistics are
+        at least as good.
 
         Raises:
-            ValueError: the number of columns is not K, or coefficients or sizes exceed max_level or max_nonzero.
+            ValueError: the number of columns is not K, or coefficients or sizes exceed max_level or
+            max_nonzero.
         """
         check_is_fitted(self, "atoms_")
-        c = self._check_codes(codes)
+        c = check_codes(codes, self.n_atoms_)
         sizes = np.diff(c.indptr)
         if c.nnz and (
             np.abs(c.data.astype(np.int64)).max() > self.max_level or sizes.max() > self.max_nonzero
         ):
             raise ValueError(
-                f"codes exceed this dictionary's max_level={self.max_level} or max_nonzero={self.max_nonzero}"
+                f"codes exceed this dictionary's max_level={self.max_level} or "
+                f"max_nonzero={self.max_nonzero}"
             )
         costs = self._costs()
         each = costs.index[c.indices] + costs.level[c.data.astype(np.int64) + self.max_level]
@@ -330,10 +320,11 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "atoms_")
         return np.array([f"atom{j}" for j in range(self.n_atoms_)], dtype=object)
 
-    # --- storing ------------------------------------------------------------------------------------------------
+    # --- storing --------------------
 
     def to_arrays(self) -> dict[str, NDArray]:
-        """Everything learned and every parameter as arrays that load without pickle; see :meth:`from_arrays`."""
+        """Everything learned and every parameter as arrays that load without pickle; see
+        :meth:`from_arrays`."""
         check_is_fitted(self, "atoms_")
         auto = self.n_atoms == "auto"
         prior = {}
@@ -352,8 +343,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 ],
                 np.float64,
             ),
-            **_rows_to_arrays("mean", self.mean_rows_),
-            **_rows_to_arrays("atom", self.atom_rows_),
+            **rows_to_arrays("mean", self.mean_rows_),
+            **rows_to_arrays("atom", self.atom_rows_),
             **prior,
             "counts": self.counts_,
             "level_counts": self.level_counts_,
@@ -362,7 +353,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray]) -> SemanticDictionary:
-        """A dictionary equal to the one :meth:`to_arrays` was called on (the seed and partial_fit's sums are not kept).
+        """A dictionary equal to the one :meth:`to_arrays` was called on (the seed and partial_fit's
+        sums are not kept).
 
         Raises:
             ValueError: an array is missing or the shapes do not fit together.
@@ -377,7 +369,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 nonnegative=bool(p[4]),
                 max_iter=int(p[5]),
             )
-            mean, atoms = (_rows_from_arrays(name, arrays) for name in ("mean", "atom"))
+            mean, atoms = (rows_from_arrays(name, arrays) for name in ("mean", "atom"))
             if "prior_mean" in arrays:
                 names = ("prior_mean", "prior_basis", "prior_profile")
                 out.prior = Prior(*(arrays[name] for name in names))
@@ -403,91 +395,12 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         ):
             raise ValueError("not a stored dictionary: its arrays do not fit together")
         self.n_features_in_ = d
-        self.mean_rows_ = mean
-        self._restore_mean()
+        self._set_mean(mean)
         self._set_rows(atoms)
         self.counts_, self.level_counts_, self.size_counts_ = counts, levels, sizes
         return self
-
-    # --- checking -----------------------------------------------------------------------------------------------
-
-    def _check_parameters(self) -> None:
-        if self.n_atoms != "auto" and (isinstance(self.n_atoms, str) or int(self.n_atoms) < 1):
-            raise ValueError(f'n_atoms must be "auto" or a positive integer, got {self.n_atoms!r}')
-        if not self.lam > 0 or not math.isfinite(self.lam):
-            raise ValueError(f"lam must be a positive number, got {self.lam!r}")
-        if not 1 <= self.max_level <= 127:
-            raise ValueError(f"max_level must be in 1..127, got {self.max_level!r}")
-        if not 1 <= self.max_nonzero <= 255:
-            raise ValueError(f"max_nonzero must be in 1..255, got {self.max_nonzero!r}")
-        if self.max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1, got {self.max_iter!r}")
-
-    def _check_latents(self, latents: ArrayLike, minimum: int = 0) -> NDArray[np.float32]:
-        z = check_array(
-            latents,
-            dtype=np.float32,
-            ensure_all_finite=False,
-            ensure_min_samples=0,
-            ensure_min_features=1,
-        )
-        if len(z) < minimum:
-            raise ValueError(f"learning a dictionary needs at least {minimum} items, got {len(z)}")
-        bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
-        if len(bad):
-            shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
-            raise ValueError(
-                f"{len(bad)} of {len(z)} latents contain NaN or infinity: rows {shown}"
-            )
-        if minimum == 0 and z.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"latents have {z.shape[1]} dimensions but this dictionary was learned on {self.n_features_in_}: "
-                "use latents of the same encoder"
-            )
-        return z
-
-    def _check_codes(self, codes: csr_matrix | ArrayLike) -> csr_matrix:
-        c = codes.tocsr() if issparse(codes) else csr_matrix(np.asarray(codes))
-        if c.shape[1] != self.n_atoms_:
-            raise ValueError(
-                f"codes have {c.shape[1]} columns but the dictionary has {self.n_atoms_} atoms"
-            )
-        return c
-
-
-def _kmeans(
-    items: NDArray[np.float32], k: int, rng: np.random.RandomState, rounds: int = 6
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Lloyd's algorithm from k random items: centres (k, d) and labels (n,); an empty cluster takes a far item."""
-    centres = items[rng.permutation(len(items))[:k]].copy()
-    for _ in range(rounds):
-        scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
-        labels = scores.argmax(axis=1)
-        counts = np.bincount(labels, minlength=k)
-        members = csr_matrix(
-            (np.ones(len(items), np.float32), (labels, np.arange(len(items)))), (k, len(items))
-        )
-        centres = np.asarray(members @ items) / np.maximum(counts, 1)[:, None].astype(np.float32)
-        empty = np.flatnonzero(counts == 0)
-        if len(empty):
-            far = np.argsort(scores.max(axis=1) - 0.5 * np.square(items).sum(axis=1), kind="stable")
-            centres[empty] = items[far[: len(empty)]]
-    scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
-    return centres, scores.argmax(axis=1)
 
 
 def _smooth(sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Counts of sizes, spread over their neighbours: else a size that is rare once stays so."""
     return np.convolve(np.pad(sizes, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-
-
-def _rows_to_arrays(name: str, rows: Rows) -> dict[str, NDArray]:
-    return {
-        f"{name}_levels": rows.levels,
-        f"{name}_exponents": rows.exponents,
-        f"{name}_terms": rows.terms,
-    }
-
-
-def _rows_from_arrays(name: str, arrays: dict[str, NDArray]) -> Rows:
-    return Rows(*(arrays[f"{name}_{part}"] for part in ("levels", "exponents", "terms")))

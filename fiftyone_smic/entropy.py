@@ -1,13 +1,14 @@
 """Entropy coding with integer frequencies: what is written on one machine is read on any other.
 
-The range coder is `constriction`'s (Bamler 2022, arXiv 2201.01741). Its ``Categorical`` model takes floating-point
-probabilities ``p`` and gives symbol ``j`` the frequency ``1 + floor(scale * cumsum(p))[j+1] - floor(...)[j]`` out of
-``2**24``, with ``scale = (2**24 - n) / sum(p)`` (``perfect=False``). :class:`Encoder` and :class:`Decoder` only ever
-hand it whole numbers ``p = frequency - 1`` that sum to exactly ``2**24 - n``. Then ``scale`` is exactly 1.0, every
-partial sum is a whole number below 2**24 and therefore exact in float64 (and in float32), and the coder uses exactly
-the integer frequencies computed here. No rounding can differ between two machines, and a second reader needs no
-floating-point arithmetic at all: any 32-bit-word, 64-bit-state, 24-bit-precision range decoder with these integer
-frequencies reads the stream.
+The range coder is `constriction`'s (Bamler 2022, arXiv 2201.01741). Its ``Categorical`` model takes
+floating-point probabilities ``p`` and gives symbol ``j`` the frequency ``1 + floor(scale *
+cumsum(p))[j+1] - floor(...)[j]`` out of ``2**24``, with ``scale = (2**24 - n) / sum(p)``
+(``perfect=False``). :class:`Encoder` and :class:`Decoder` only ever hand it whole numbers ``p =
+frequency - 1`` that sum to exactly ``2**24 - n``. Then ``scale`` is exactly 1.0, every partial sum
+is a whole number below 2**24 and therefore exact in float64 (and in float32), and the coder uses
+exactly the integer frequencies computed here. No rounding can differ between two machines, and a
+second reader needs no floating-point arithmetic at all: any 32-bit-word, 64-bit-state,
+24-bit-precision range decoder with these integer frequencies reads the stream.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ class CorruptStream(ValueError):
 def frequencies(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integer weights (n,) >= 0 -> integer frequencies (n,) >= 1 that sum to exactly ``2**24``.
 
-    ``f = 1 + w * (2**24 - n) // sum(w)``, and what is left by the division goes to the first largest. All-zero weights
-    give a uniform table. Weights that sum to 2**38 or more are all shifted right until they do not, so that the
-    products stay inside int64; the sum itself must fit.
+    ``f = 1 + w * (2**24 - n) // sum(w)``, and what is left by the division goes to the first
+    largest. All-zero weights give a uniform table. Weights that sum to 2**38 or more are all
+    shifted right until they do not, so that the products stay inside int64; the sum itself must
+    fit.
     """
     w = np.asarray(weights, dtype=np.int64)
     n = len(w)
@@ -68,14 +70,17 @@ def _geometric(parameter: int, size: int) -> tuple[int, ...]:
 
 
 def geometric(parameter: int, size: int) -> NDArray[np.int64]:
-    """Frequencies (size,) of a geometric law with ratio ``(parameter + 1) / 32``, parameter in 0..30."""
+    """Frequencies (size,) of a geometric law with ratio ``(parameter + 1) / 32``, parameter in
+    0..30."""
     return np.array(_geometric(parameter, size), np.int64)
 
 
 def log_weights(levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Levels in half octaves below the top -> weights: level 0 is absent (0), level v is ``2**(15 + (v - 1) / 2)``.
+    """Levels in half octaves below the top -> weights: level 0 is absent (0), level v is ``2**(15 +
+    (v - 1) / 2)``.
 
-    Inverse of :func:`weight_levels` up to rounding; integer arithmetic only. Levels are limited to 0..44.
+    Inverse of :func:`weight_levels` up to rounding; integer arithmetic only. Levels are limited to
+    0..44.
     """
     v = np.clip(np.asarray(levels, np.int64) - 1, 0, 43)
     w = np.where(v % 2 == 1, _SQRT2_Q15, 1 << 15).astype(np.int64) >> 7
@@ -83,7 +88,8 @@ def log_weights(levels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def weight_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts (n,) >= 0 -> levels (n,) in 0..44: 0 for a count of 0, else ``1 + round(2 log2 count)`` at most 44.
+    """Counts (n,) >= 0 -> levels (n,) in 0..44: 0 for a count of 0, else ``1 + round(2 log2
+    count)`` at most 44.
 
     Larger counts than 2**21 are scaled down together first, because only ratios matter.
     """
@@ -114,7 +120,8 @@ class Encoder:
         self.bits += float((PRECISION - np.log2(freqs[s])).sum())
 
     def put_numbers(self, values: NDArray[np.integer], size: int) -> None:
-        """Append numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them, named first."""
+        """Append numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them,
+        named first."""
         values = np.asarray(values, np.int64)
         counts = np.bincount(values, minlength=size)
         costs = [ideal_bits(counts, geometric(p, size)) for p in range(31)]
@@ -123,7 +130,8 @@ class Encoder:
         self.put(values, geometric(best, size))
 
     def finish(self) -> bytes:
-        """The stream: big-endian words without trailing zero bytes (the decoder reads zeros past the end)."""
+        """The stream: big-endian words without trailing zero bytes (the decoder reads zeros past
+        the end)."""
         return self._coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
 
 
@@ -154,7 +162,8 @@ class Decoder:
 
 
 class Stack:
-    """An ANS coder (Duda 2009): last in, first out. Popping what was never pushed is allowed, and undone by a push.
+    """An ANS coder (Duda 2009): last in, first out. Popping what was never pushed is allowed, and
+    undone by a push.
 
     That is what turns freedom of choice into bits: see :func:`fiftyone_smic.models.push_codes`.
     """
@@ -169,7 +178,8 @@ class Stack:
         self._coder = stream.stack.AnsCoder(words) if len(words) else stream.stack.AnsCoder()
 
     def model(self, freqs: NDArray[np.int64]) -> Any:
-        """The table in the coder's form, to be kept by whoever uses it often; None for a table of one symbol."""
+        """The table in the coder's form, to be kept by whoever uses it often; None for a table of
+        one symbol."""
         if len(freqs) < 2:
             return None
         return self._stream.model.Categorical((freqs - 1).astype(np.float64), perfect=False)

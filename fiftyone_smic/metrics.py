@@ -1,4 +1,5 @@
-"""Rate and fidelity, each defined once. All rates are bits of a real file, all fidelities compare two sets of latents."""
+"""Rate and fidelity, each defined once. All rates are bits of a real file, all fidelities compare
+two sets of latents."""
 
 from __future__ import annotations
 
@@ -60,11 +61,15 @@ class Fidelity:
     """How much of a collection's latents survives.
 
     Attributes:
-        explained_variance: 1 - sum |z - z'|^2 / sum |z - mean(z)|^2, over the collection. 0 is what the mean alone gives.
-        centred_cosine: mean over items of cos(z - m, z' - m), m the mean of the originals (0 where z' = m).
-        cosine: mean over items of cos(z, z'). The mean alone already gives 0.7 to 0.8 on CLIP latents: not a fidelity.
-        recall_at_10: share of an item's 10 nearest neighbours (cosine, among the originals, itself left out) that are
-            still among the 10 originals nearest to its rebuilt latent. Of fewer than 11 items, all others count.
+        explained_variance: 1 - sum |z - z'|^2 / sum |z - mean(z)|^2, over the collection. 0 is what
+            the mean alone gives.
+        centred_cosine: mean over items of cos(z - m, z' - m), m the mean of the originals (0 where
+            z' = m).
+        cosine: mean over items of cos(z, z'). The mean alone already gives 0.7 to 0.8 on CLIP
+            latents: not a fidelity.
+        recall_at_10: share of an item's 10 nearest neighbours (cosine, among the originals, itself
+            left out) that are still among the 10 originals nearest to its rebuilt latent. Of fewer
+            than 11 items, all others count.
     """
 
     explained_variance: float
@@ -79,7 +84,8 @@ def _pair(
     z, x = np.asarray(latents, np.float32), np.asarray(rebuilt, np.float32)
     if z.ndim != 2 or z.shape != x.shape or len(z) == 0:
         raise ValueError(
-            f"latents and rebuilt must be two non-empty (N, d) arrays of one shape, got {z.shape} and {x.shape}"
+            "latents and rebuilt must be two non-empty (N, d) arrays of one shape, "
+            f"got {z.shape} and {x.shape}"
         )
     return z, x
 
@@ -133,7 +139,8 @@ def fidelity(
 
     Args:
         latents: (N, d) originals.
-        rebuilt: (N, d) reconstructions, at their own scale (not renormalised: explained variance depends on it).
+        rebuilt: (N, d) reconstructions, at their own scale (not renormalised: explained variance
+            depends on it).
         max_queries: at most so many items, drawn with ``seed``, are asked for their neighbours.
         seed: of that draw.
 

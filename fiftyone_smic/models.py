@@ -1,12 +1,13 @@
 """Probability models of the items' codes.
 
-Both directions are written side by side; a writer and a reader run the same integer computations. How each stream is
-laid out is part of the format and described in :mod:`fiftyone_smic.archive`.
+Both directions are written side by side; a writer and a reader run the same integer computations.
+How each stream is laid out is part of the format and described in :mod:`fiftyone_smic.archive`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ _BYTE = frequencies(np.ones(256, np.int64))
 _LEVEL_SYMBOLS = 45
 
 
-# --- frequency tables ---------------------------------------------------------------------------------------------
+# --- frequency tables --------------------
 
 
 def put_table(coder: Encoder, levels: NDArray[np.int64]) -> None:
-    """Writes a table of half-octave levels (:func:`entropy.weight_levels`) as differences between neighbours."""
+    """Writes a table of half-octave levels (:func:`entropy.weight_levels`) as differences between
+    neighbours."""
     steps = np.diff(levels, prepend=np.max(levels, initial=0))
     coder.put(np.array([np.max(levels, initial=0)]), _BYTE)
     coder.put_numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
@@ -39,16 +41,18 @@ def get_table(coder: Decoder, size: int) -> NDArray[np.int64]:
     return levels
 
 
-# --- codes ----------------------------------------------------------------------------------------------------------
+# --- codes --------------------
 
 
 class SetModel:
-    """Sets of n atoms out of K, ``P(set) ~ product of weights``, coded in increasing order of index.
+    """Sets of n atoms out of K, ``P(set) ~ product of weights``, coded in increasing order of
+    index.
 
-    With ``e[r][j]`` the elementary symmetric polynomial of degree r of the weights of atoms j, j+1, ...: after index
-    ``previous``, with r atoms still to come, atom j > previous has probability
-    ``w[j] e[r-1][j+1] / e[r][previous+1]``. Unlike a sequence of independent draws this wastes nothing, neither on
-    the order (log2 n!) nor on repetitions. The polynomials are exact (Python integers), kept to 31 bits and a shift.
+    With ``e[r][j]`` the elementary symmetric polynomial of degree r of the weights of atoms j, j+1,
+    ...: after index ``previous``, with r atoms still to come, atom j > previous has probability
+    ``w[j] e[r-1][j+1] / e[r][previous+1]``. Unlike a sequence of independent draws this wastes
+    nothing, neither on the order (log2 n!) nor on repetitions. The polynomials are exact (Python
+    integers), kept to 31 bits and a shift.
     """
 
     def __init__(self, weights: NDArray[np.int64], largest: int) -> None:
@@ -68,7 +72,8 @@ class SetModel:
         self._tables: dict[tuple[int, int], NDArray[np.int64]] = {}
 
     def table(self, previous: int, remaining: int) -> NDArray[np.int64]:
-        """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to come."""
+        """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to
+        come."""
         first, last = previous + 1, len(self.weights) - remaining
         key = (previous, remaining)
         if key not in self._tables:
@@ -86,7 +91,8 @@ class SetModel:
 
 
 def put_codes(coder: Encoder, codes: csr_matrix, tables: CodeTables) -> None:
-    """Writes the items of a CSR matrix with sorted indices: sizes, then first atoms, second atoms, ..., then levels."""
+    """Writes the items of a CSR matrix with sorted indices: sizes, then first atoms, second atoms,
+    ..., then levels."""
     sizes = np.diff(codes.indptr).astype(np.int64)
     coder.put(sizes, tables.sizes)
     previous = np.full(len(sizes), -1, np.int64)
@@ -101,7 +107,8 @@ def put_codes(coder: Encoder, codes: csr_matrix, tables: CodeTables) -> None:
 
 
 def get_codes(coder: Decoder, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Reads what :func:`put_codes` wrote; refuses more than ``most`` coefficients before making room for them."""
+    """Reads what :func:`put_codes` wrote; refuses more than ``most`` coefficients before making
+    room for them."""
     sizes = coder.get(n_items, tables.sizes)
     total = int(sizes.sum())
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
@@ -128,7 +135,8 @@ def _csr(sizes: NDArray, indices: NDArray, levels: NDArray, tables: CodeTables) 
 
 
 def _groups(items: NDArray, previous: NDArray, remaining: NDArray):
-    """Positions within ``items`` grouped by (remaining, previous), in that order, each group in item order."""
+    """Positions within ``items`` grouped by (remaining, previous), in that order, each group in
+    item order."""
     key = remaining[items] * (int(previous.max(initial=0)) + 2) + previous[items] + 1
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))
@@ -145,17 +153,15 @@ def sort_key(indices: NDArray, levels: NDArray) -> tuple[int, ...]:
 def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
     """Writes items as a multiset, in sorted order (:func:`sort_key`), which saves log2 N! bits.
 
-    Which of the remaining items to write next is free. The choice is popped off the stack as if it had been written
-    there, so it carries bits of what the reader recovers by pushing it back (Severo et al. 2021, arXiv 2107.09202).
-    Equal items cannot be told apart, so the place among them is written again.
+    Which of the remaining items to write next is free. The choice is popped off the stack as if it
+    had been written there, so it carries bits of what the reader recovers by pushing it back
+    (Severo et al. 2021, arXiv 2107.09202). Equal items cannot be told apart, so the place among
+    them is written again.
     """
     models = _StackModels(tables)
     stack = models.stack
     bounds = codes.indptr
-    left = [
-        sort_key(codes.indices[a:b], codes.data[a:b])
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    left = [sort_key(codes.indices[a:b], codes.data[a:b]) for a, b in pairwise(bounds)]
     for remaining in range(len(left), 0, -1):
         at = stack.pop_uniform(remaining)
         first = bisect_left(left, left[at])
@@ -225,7 +231,8 @@ class _StackModels:
 
 
 class CodeTables:
-    """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as used."""
+    """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as
+    used."""
 
     def __init__(self, index: NDArray, level: NDArray, size: NDArray) -> None:
         self.raw = (index, level, size)

@@ -1,7 +1,8 @@
 """Priors: what is public about an encoder's latents, so that no archive has to say it.
 
-A prior is the mean, the principal axes and the typical size of atoms along them, learned on any public latents of the
-encoder. An archive names its prior by a hash of the content; reading needs the same prior again.
+A prior is the mean, the principal axes and the typical size of atoms along them, learned on any
+public latents of the encoder. An archive names its prior by a hash of the content; reading needs
+the same prior again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Prior:
     Attributes:
         mean: (d,) float32.
         basis: (d, d) float16, columns are principal axes, the largest first.
-        profile: (d,) int64, typical magnitude of an atom's entry along each axis, in units of 2**-24.
+        profile: (d,) int64, typical magnitude of an atom's entry along each axis, in units of
+            2**-24.
     """
 
     mean: NDArray[np.float32]
@@ -59,7 +61,8 @@ class Prior:
         mean = z.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov((z - mean).T).reshape(z.shape[1], -1))
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-        # Directions the sample has not seen still carry something; atoms are about half as long as items.
+        # Directions the sample has not seen still carry something; atoms are about half as long as
+        # items.
         spread = 0.5 * np.sqrt(variances + 0.1 * variances.mean() + 1e-12)
         # The sign of an eigenvector is arbitrary: fix it, so that the hash is not.
         axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))] < 0, -1, 1)

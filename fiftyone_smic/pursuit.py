@@ -1,17 +1,20 @@
 """Rate-distortion-optimised sparse coding with small integer coefficients.
 
-An item y (the latent minus the collection's mean) becomes ``sum_j q_j d_j`` with integers ``q_j``. The codes minimise
+An item y (the latent minus the collection's mean) becomes ``sum_j q_j d_j`` with integers ``q_j``.
+The codes minimise
 
-    |y - sum_j q_j d_j|^2 + lam * bits(q),    bits = size[n] - log2 n! + sum_j (index[j] + level[q_j])
+    |y - sum_j q_j d_j|^2 + lam * bits(q),    bits = size[n] - log2 n! + sum_j (index[j] +
+    level[q_j])
 
-where ``- log2 n!`` is what coding the *set* of indices saves over coding their sequence. Greedy selection by the best
-change of that objective (orthogonal steps are not needed: the coefficients are integers), then one sweep that takes
-out every chosen atom in turn and puts the best one back, or none. Correlations with the residual are kept up to date
-through the atoms' Gram matrix, as in Batch-OMP (Rubinstein et al. 2008), so an item costs one row of a GEMM and a few
-passes over K numbers.
+where ``- log2 n!`` is what coding the *set* of indices saves over coding their sequence. Greedy
+selection by the best change of that objective (orthogonal steps are not needed: the coefficients
+are integers), then one sweep that takes out every chosen atom in turn and puts the best one back,
+or none. Correlations with the residual are kept up to date through the atoms' Gram matrix, as in
+Batch-OMP (Rubinstein et al. 2008), so an item costs one row of a GEMM and a few passes over K
+numbers.
 
-Items are independent, chunks have a fixed size and each chunk's GEMM runs on one BLAS thread: the number of threads
-does not change the result.
+Items are independent, chunks have a fixed size and each chunk's GEMM runs on one BLAS thread: the
+number of threads does not change the result.
 """
 
 from __future__ import annotations
@@ -73,13 +76,14 @@ def _scores(c, inverse, index_cost, score):
 
 @nb.njit(cache=True, nogil=True)
 def _best(c, diag, score, index_cost, level_cost, least_level, base, qmax, nonnegative, idx, n):
-    """Best (gain, atom, coefficient) to add, gain > 0, else atom -1. ``score`` bounds every atom's gain from above."""
+    """Best (gain, atom, coefficient) to add, gain > 0, else atom -1. ``score`` bounds every atom's
+    gain from above."""
     for a in range(n):
         score[idx[a]] = -np.inf
     gain = np.float32(0.0)
     atom = -1
     level = 0
-    first = np.argmax(score)
+    first = int(np.argmax(score))
     for step in range(-1, c.shape[0]):
         j = first if step < 0 else step
         if not score[j] - least_level - base > gain:
@@ -90,9 +94,9 @@ def _best(c, diag, score, index_cost, level_cost, least_level, base, qmax, nonne
         if nonnegative and v <= 0:
             continue
         g = diag[j]
-        q = int(min(max(np.rint(abs(v) / g), 1), qmax))
+        top = int(min(max(np.rint(abs(v) / g), 1), qmax))
         s = 1 if v > 0 else -1
-        for p in range(max(q - 1, 1), q + 1):
+        for p in range(max(top - 1, 1), top + 1):
             value = 2 * p * abs(v) - p * p * g - index_cost[j] - level_cost[s * p + qmax] - base
             if value > gain:
                 gain = value
@@ -111,7 +115,8 @@ def _subtract(c, row, q):
 def _pursue(
     corr, gram, index_cost, level_cost, size_cost, qmax, nonnegative, sweeps, idx, levels, sizes
 ):
-    """Codes of the rows of ``corr`` (m, K), which is overwritten; costs are in distortion units (lam * bits)."""
+    """Codes of the rows of ``corr`` (m, K), which is overwritten; costs are in distortion units
+    (lam * bits)."""
     m, k = corr.shape
     limit = size_cost.shape[0] - 1
     diag = np.empty(k, np.float32)
@@ -206,8 +211,8 @@ def pursue(
     Args:
         items: (N, d) float32, the mean taken off, or given as ``mean``.
         atoms: (K, d) float32; an all-zero atom is never used.
-        costs: code lengths in bits. ``len(costs.size) - 1`` is the largest number of atoms per item, and
-            ``len(costs.level) // 2`` the largest coefficient.
+        costs: code lengths in bits. ``len(costs.size) - 1`` is the largest number of atoms per
+            item, and ``len(costs.level) // 2`` the largest coefficient.
         lam: squared distance per bit, >= 0.
         mean: (d,) float32, what the codes do not have to explain; None for zero.
         nonnegative: allow only positive coefficients.

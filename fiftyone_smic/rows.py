@@ -1,10 +1,11 @@
 """Rows of real numbers as few bits: how the atoms and the mean are predicted, quantised and coded.
 
-A row is ``sum_t c_t / 4 * row[s_t] + levels * 2**(exponent / 4)``: a few earlier rows predict it, and whole numbers of
-a step of its own say the rest. The magnitudes of the levels are coded adaptively. An entry's context is the magnitude
-its column has had so far in units of the row's step, times how much larger this row's entries have been than that in
-the blocks already coded. Contexts and counts are integers, so both sides of the coder agree on every machine; the
-values themselves decide nothing.
+A row is ``sum_t c_t / 4 * row[s_t] + levels * 2**(exponent / 4)``: a few earlier rows predict it,
+and whole numbers of a step of its own say the rest. The magnitudes of the levels are coded
+adaptively. An entry's context is the magnitude its column has had so far in units of the row's
+step, times how much larger this row's entries have been than that in the blocks already coded.
+Contexts and counts are integers, so both sides of the coder agree on every machine; the values
+themselves decide nothing.
 
 The encoder quantises with the very costs the coder will have (:func:`quantise_rows`).
 """
@@ -36,7 +37,8 @@ MAX_TERMS, MAX_QUARTERS = 6, 8
 #: 2**(i/4) as literals: libm's exp2 may differ between machines in the last place, these do not.
 _QUARTERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429)
 
-#: Where a row's context changes: expected magnitude in 1/256 of a step, half octaves from 1/16 to 16.
+#: Where a row's context changes: expected magnitude in 1/256 of a step, half octaves from 1/16 to
+#: 16.
 _THRESHOLDS = np.array(
     [16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096], np.int64
 )
@@ -69,7 +71,8 @@ class Rows:
     Attributes:
         levels: (K, d) int32.
         exponents: (K,) int32, of each row's step in quarter octaves.
-        terms: (T, 3) int32: row, an earlier row that predicts it, quarters of its coefficient; sorted by row.
+        terms: (T, 3) int32: row, an earlier row that predicts it, quarters of its coefficient;
+            sorted by row.
         bits: ideal length of their stream, where the writer computed it.
     """
 
@@ -129,7 +132,8 @@ class RowModel:
     def contexts(
         self, expected: NDArray[np.int64], part: slice, seen: int, hoped: int
     ) -> NDArray[np.int64]:
-        """Contexts of a block, given the sum of magnitudes seen and hoped for in the row's earlier blocks."""
+        """Contexts of a block, given the sum of magnitudes seen and hoped for in the row's earlier
+        blocks."""
         scaled = expected[part] * ((seen + 8) << 8) // (hoped + 2048)
         return np.searchsorted(_THRESHOLDS, scaled, side="right")
 
@@ -154,7 +158,8 @@ def _blocks(d: int) -> list[slice]:
 
 @nb.njit(cache=True)
 def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
-    """Rate-distortion optimal levels of a row in units of its step; returns their bits and weighted distortion."""
+    """Rate-distortion optimal levels of a row in units of its step; returns their bits and weighted
+    distortion."""
     d = target.shape[0]
     escape = costs.shape[1] - 1
     seen, hoped = 0, 0
@@ -189,7 +194,8 @@ def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
 def _steps(
     weights: NDArray[np.float64], lam: float, largest: NDArray[np.float64]
 ) -> NDArray[np.int32]:
-    """Exponents near the step that balances distortion and bits at high rate, step^2 = 6 lam / (weight ln 2)."""
+    """Exponents near the step that balances distortion and bits at high rate, step^2 = 6 lam /
+    (weight ln 2)."""
     step = np.sqrt(6 * lam / (math.log(2) * np.maximum(weights, 0.5)))
     step = np.maximum(step, largest / MAX_LEVEL)
     return np.clip(np.rint(4 * np.log2(step)), MIN_EXPONENT, MAX_EXPONENT).astype(np.int32)
@@ -206,9 +212,10 @@ def quantise_rows(
 ) -> Rows:
     """Quantises rows (K, d) so that distortion + lam * bits is small.
 
-    The distortion is ``trace((D - D')' gram (D - D'))``, gram (K, K) = C'C: what the items coded with the rows
-    suffer. Each row is quantised against what the other rows' errors leave to it, in order, in a few sweeps; its
-    prediction is searched greedily among the rows before it, by the same objective.
+    The distortion is ``trace((D - D')' gram (D - D'))``, gram (K, K) = C'C: what the items coded
+    with the rows suffer. Each row is quantised against what the other rows' errors leave to it, in
+    order, in a few sweeps; its prediction is searched greedily among the rows before it, by the
+    same objective.
     """
     k, d = rows.shape
     weights = np.diag(gram)
@@ -228,11 +235,12 @@ def quantise_rows(
             others = gram[j].copy()
             others[j] = 0
             target = rows[j] - (others @ error) / weights[j]
+            used: list[tuple[int, int]] = []
             step = step_size(int(exponents[j]))
             weight = weights[j] * step * step
             expected, costs = model.expected(int(exponents[j])), model.costs()
-            rest, side, used = target, 1.0, []
-            best = (np.inf, 0.0, target, [])
+            rest, side = target, 1.0
+            best = (np.inf, 0.0, target, used)
             for count in range(MAX_TERMS + 1 if predict else 1):
                 if count:
                     found = _predictor(rest, values[:j], norms[:j])

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-#: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below 2**53 in float64:
-#: exact, whatever the order or the sharding.
+#: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below
+#: 2**53 in float64: exact, whatever the order or the sharding.
 _GRID = float(1 << 20)
 _CHUNK = 8192
 

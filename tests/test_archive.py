@@ -68,7 +68,7 @@ def invent(seed, n, d, k, max_level, max_nonzero, density):
 
 
 def test_everything_comes_back(collection, tmp_path):
-    dictionary, codes, z = collection
+    dictionary, codes, _ = collection
     path = tmp_path / "x.smic"
     names = ["a/é.jpg", "", "line\nbreak", *map(str, range(297))]
     rate = write_archive(
@@ -93,7 +93,8 @@ def test_a_dictionary_read_back_encodes_alike(collection, tmp_path):
     dictionary, codes, z = collection
     write_archive(tmp_path / "x.smic", dictionary, codes, encoder="e")
     back = read_archive(tmp_path / "x.smic").dictionary
-    # Its statistics are those of the codes; with the same statistics it must make the same decisions.
+    # Its statistics are those of the codes; with the same statistics it must make the same
+    # decisions.
     back.counts_, back.level_counts_, back.size_counts_ = (
         dictionary.counts_,
         dictionary.level_counts_,

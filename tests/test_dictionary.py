@@ -5,7 +5,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.base import clone
 
-from fiftyone_smic.dictionary import SemanticDictionary, auto_atoms
+from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.initial import auto_atoms
 from fiftyone_smic.metrics import fidelity
 
 
@@ -139,7 +140,7 @@ def test_bad_input_is_named(fitted):
             act()
     with pytest.raises(ValueError, match="at least 2 items, got 1"):
         SemanticDictionary().fit(z[:1])
-    with pytest.raises(ValueError, match="31 dimensions but .* learned on 32"):
+    with pytest.raises(ValueError, match=r"31 dimensions but .* learned on 32"):
         dictionary.transform(z[:, :31])
     with pytest.raises(ValueError, match="columns"):
         dictionary.inverse_transform(np.zeros((2, dictionary.n_atoms_ + 1)))

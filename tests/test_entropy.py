@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiftyone_smic.entropy import (
@@ -16,12 +16,14 @@ from fiftyone_smic.entropy import (
 weights = st.lists(st.integers(0, 2**40), min_size=2, max_size=300)
 
 
+@settings(deadline=None)
 @given(weights)
 def test_frequencies_are_a_full_positive_table(w):
     f = frequencies(np.array(w))
     assert f.sum() == TOTAL and f.min() >= 1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(weights, st.integers(0, 50)), max_size=6), st.randoms(use_true_random=False)
 )
@@ -39,7 +41,8 @@ def test_round_trip_under_changing_tables(parts, random):
 
 
 def test_the_coder_uses_exactly_the_given_frequencies():
-    """The first symbol's interval in the stream's first word is decided by the integer table and nothing else."""
+    """The first symbol's interval in the stream's first word is decided by the integer table and
+    nothing else."""
     rng = np.random.default_rng(0)
     f = frequencies(rng.integers(0, 10**6, 1000))
     ends = np.cumsum(f)
@@ -57,6 +60,7 @@ def test_streams_are_within_one_percent_of_the_ideal_length():
     assert 8 * len(coder.finish()) <= 1.01 * coder.bits
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), max_size=60))
 def test_numbers_round_trip(values):
     coder = Encoder()

@@ -1,8 +1,9 @@
 """What else can shorten a collection of latents, each paying for all its decoder needs.
 
-Every function yields points ``(payload bits per item, total bits per item, rebuilt latents)``. Indices cost their
-fixed length, or, "squeezed", the length of an ideal adaptive code (Krichevsky-Trofimov). Codebooks cost 32 or 8 bits
-a number or, squeezed, 3 or 4 bits with an ideal adaptive code. The mean costs 8 bits a dimension.
+Every function yields points ``(payload bits per item, total bits per item, rebuilt latents)``.
+Indices cost their fixed length, or, "squeezed", the length of an ideal adaptive code
+(Krichevsky-Trofimov). Codebooks cost 32 or 8 bits a number or, squeezed, 3 or 4 bits with an ideal
+adaptive code. The mean costs 8 bits a dimension.
 """
 
 from __future__ import annotations
@@ -129,7 +130,8 @@ def kmeans(z: np.ndarray, squeezed: bool, quick: bool) -> Iterator[Point]:
 
 
 def dictionary_learning(z: np.ndarray, quick: bool) -> Iterator[Point]:
-    """The paper's way: scikit-learn's dictionary and OMP, coefficients rounded and entropy-coded."""
+    """The paper's way: scikit-learn's dictionary and OMP, coefficients rounded and
+    entropy-coded."""
     import warnings
 
     from sklearn.decomposition import MiniBatchDictionaryLearning, sparse_encode
@@ -164,7 +166,8 @@ def dictionary_learning(z: np.ndarray, quick: bool) -> Iterator[Point]:
 
 
 def signs(z: np.ndarray, quick: bool) -> Iterator[Point]:
-    """Sign quantisation after ITQ's rotation (Gong and Lazebnik 2011), decoded by least squares, 8-bit matrix."""
+    """Sign quantisation after ITQ's rotation (Gong and Lazebnik 2011), decoded by least squares,
+    8-bit matrix."""
     n, d = z.shape
     mean = z.mean(axis=0)
     y = z - mean
@@ -183,7 +186,8 @@ def signs(z: np.ndarray, quick: bool) -> Iterator[Point]:
 
 
 def scalar(z: np.ndarray, quick: bool) -> Iterator[Point]:
-    """Scalar quantisation of the PCA-rotated latent, entropy-coded; its axes cost 6 bits a number."""
+    """Scalar quantisation of the PCA-rotated latent, entropy-coded; its axes cost 6 bits a
+    number."""
     n, _ = z.shape
     mean = z.mean(axis=0)
     y = z - mean

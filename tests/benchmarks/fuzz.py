@@ -1,8 +1,9 @@
 """A mutation loop over archives: ``python -m tests.benchmarks.fuzz [--count 1000000] [--seed 0]``.
 
-Half of the mutated archives keep their wrong checksums and must all be refused. The other half get their checksums
-made right again, so that the mutation reaches the decoder: they must be refused with ArchiveError or decode to a sound
-archive, within a time and a peak of memory that are printed. Anything else stops the run with the bytes in a file.
+Half of the mutated archives keep their wrong checksums and must all be refused. The other half get
+their checksums made right again, so that the mutation reaches the decoder: they must be refused
+with ArchiveError or decode to a sound archive, within a time and a peak of memory that are printed.
+Anything else stops the run with the bytes in a file.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def sign(parts: list[tuple[bytes, bytes]], start: bytes) -> bytes:
 
 
 def check(data: bytes, original: bytes, signed: bool) -> bool:
-    """Whether the data was accepted; raises AssertionError where it must not have been or is unsound."""
+    """Whether the data was accepted; raises AssertionError where it must not have been or is
+    unsound."""
     try:
         archive = decode_archive(data)
     except ArchiveError:
@@ -133,7 +135,8 @@ def main() -> None:
             tracemalloc.stop()
     seconds = time.perf_counter() - begin
     print(
-        f"{arguments.count} mutated archives in {seconds:.0f} s: no crash, {accepted} accepted (all with checksums"
+        f"{arguments.count} mutated archives in {seconds:.0f} s: no crash, {accepted} accepted"
+        " (all with checksums"
         f" made right), slowest {slowest:.2f} s, peak {peak / 1e6:.1f} MB in every 64th"
     )
 

@@ -3,16 +3,17 @@
     python -m tests.benchmarks.rate --latents FILE.npy [FILE.npy ...] [--prior FILE.npy ...]
                                     [--json OUT] [--quick]
 
-For each file and method: total and payload bits per item at explained variance .30 to .50, interpolated on the lower
-hull of the method's points, with centred cosine and recall@10 there. This codec's bits are ``os.stat`` sizes of
-archives that were read again and compared with what was written. A dash is a point the method did not reach.
+For each file and method: total and payload bits per item at explained variance .30 to .50,
+interpolated on the lower hull of the method's points, with centred cosine and recall@10 there. This
+codec's bits are ``os.stat`` sizes of archives that were read again and compared with what was
+written. A dash is a point the method did not reach.
 
-What was tried on 3,045 Unsplash latents and did not pay, with its change of the objective (bits per item at
-lam = .0033 / .0016, prior, where a whole archive has about 19 / 40): lam growing from 0.3 to 1 during learning +1.6
-/ +1.2 (the first sizes stick); 1.5 times the atoms 0 / +0.8; three sweeps -0.0 / +0.5; coefficients up to 1, 2 or 4
-within 0.3; another seed -0.2 / +0.4; 40 instead of 20 iterations -0.2 / -0.2. What paid: sixteen residual stages and
-smoothed sizes -0.6 / -0.4; rows predicted from earlier rows -0.9 bits and exact rate-distortion costs -0.6 bits at
-lam = .002.
+What was tried on 3,045 Unsplash latents and did not pay, with its change of the objective (bits per
+item at lam = .0033 / .0016, prior, where a whole archive has about 19 / 40): lam growing from 0.3
+to 1 during learning +1.6 / +1.2 (the first sizes stick); 1.5 times the atoms 0 / +0.8; three sweeps
+-0.0 / +0.5; coefficients up to 1, 2 or 4 within 0.3; another seed -0.2 / +0.4; 40 instead of 20
+iterations -0.2 / -0.2. What paid: sixteen residual stages and smoothed sizes -0.6 / -0.4; rows
+predicted from earlier rows -0.9 bits and exact rate-distortion costs -0.6 bits at lam = .002.
 """
 
 from __future__ import annotations
@@ -162,7 +163,8 @@ def main() -> None:
     missing = [p for p in arguments.latents + arguments.prior if not os.path.exists(p)]
     if missing:
         raise SystemExit(
-            f"no such file: {', '.join(missing)}. Latents are not shipped: give an (N, d) .npy of your own"
+            f"no such file: {', '.join(missing)}. Latents are not shipped: "
+            "give an (N, d) .npy of your own"
         )
     results = []
     for path in arguments.latents:
@@ -170,7 +172,8 @@ def main() -> None:
         public = [load(p) for p in arguments.prior if os.path.realpath(p) != os.path.realpath(path)]
         prior = Prior.build(np.concatenate(public)) if public else None
         print(
-            f"\n{path}: {len(z)} items, {z.shape[1]} dimensions; total (payload) bits per item at equal variance"
+            f"\n{path}: {len(z)} items, {z.shape[1]} dimensions;"
+            " total (payload) bits per item at equal variance"
         )
         print(f"{'':44s}" + "".join(f"{f'ev {t:.2f}':>17s}" for t in TARGETS))
         ours: dict[float, float] = {}
@@ -191,9 +194,8 @@ def main() -> None:
                     ours[f["ev"]] = f["total_bits_per_item"]
                 elif print_ratio and f["ev"] in ours:
                     ratio = f["total_bits_per_item"] / ours[f["ev"]]
-                    print(
-                        f"    at {f['ev']:.2f}: {ratio:.2f} times smic, ordered{', prior' if prior else ''}"
-                    )
+                    best = "smic, ordered, prior" if prior else "smic, ordered"
+                    print(f"    at {f['ev']:.2f}: {ratio:.2f} times {best}")
                 results.append(
                     {"file": path, "method": name, "ordered": ordered, "prior": with_prior, **f}
                 )

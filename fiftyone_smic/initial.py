@@ -1,0 +1,55 @@
+"""Where learning a dictionary starts: a few centres of the items, a few of what those leave, and so
+on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+
+def auto_atoms(n_items: int) -> int:
+    """The number of atoms to start from for N items: about ``N**0.7``, at least 1 and at most N."""
+    return max(1, min(n_items, round(n_items**0.7)))
+
+
+def residual_stages(
+    items: NDArray[np.float32], n_atoms: int, rng: np.random.RandomState
+) -> NDArray[np.float32]:
+    """Atoms (n_atoms, d) from centred items (n, d): at most 16 stages of k-means, each on the last
+    one's residual.
+
+    One k-means over all atoms gets trapped at one atom per item; from many small stages items learn
+    to share.
+    """
+    stages = max(1, min(16, n_atoms // 4))
+    residual, atoms = items, []
+    for stage in range(stages):
+        k = n_atoms * (stage + 1) // stages - n_atoms * stage // stages
+        centres, labels = _kmeans(residual, k, rng)
+        atoms.append(centres)
+        residual = residual - centres[labels]
+    return np.vstack(atoms)
+
+
+def _kmeans(
+    items: NDArray[np.float32], k: int, rng: np.random.RandomState, rounds: int = 6
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Lloyd's algorithm from k random items: centres (k, d) and labels (n,); an empty cluster takes
+    a far item."""
+    centres = items[rng.permutation(len(items))[:k]].copy()
+    for _ in range(rounds):
+        scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
+        labels = scores.argmax(axis=1)
+        counts = np.bincount(labels, minlength=k)
+        members = csr_matrix(
+            (np.ones(len(items), np.float32), (labels, np.arange(len(items)))), (k, len(items))
+        )
+        sums = np.asarray(members @ items, np.float32)
+        centres = np.divide(sums, np.maximum(counts, 1)[:, None], dtype=np.float32)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            far = np.argsort(scores.max(axis=1) - 0.5 * np.square(items).sum(axis=1), kind="stable")
+            centres[empty] = items[far[: len(empty)]]
+    scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
+    return centres, scores.argmax(axis=1)
