@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .codecs import image_baselines
-from .encoders import NOTICE, load_image
+from .encoders import load_image
+from .postcards import NOTICE
 from .report import contact_sheet, size_table, stage
 
 DATASET = "smic-demo"

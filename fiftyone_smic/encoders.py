@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .postcards import CLIP_DIR, NOTICE
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
@@ -31,11 +33,6 @@ if TYPE_CHECKING:
 Progress = Callable[[float], None]
 
 EMBEDDED = "postcards"
-NOTICE = (
-    "The embedded 'postcards' models are a demonstration: they were trained on drawn postcards "
-    "only and know nothing of photographs. Use a real CLIP model for your own images."
-)
-WEIGHTS = Path(__file__).parent / "postcards" / "weights"
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 _LOCAL = "local-dir:"
@@ -276,7 +273,7 @@ def load_encoder(
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     if name == EMBEDDED:
-        return _load_local(WEIGHTS / "clip", EMBEDDED, device, precision, NOTICE)
+        return _load_local(CLIP_DIR, EMBEDDED, device, precision, NOTICE)
     if name.startswith(_LOCAL):
         folder = Path(name.removeprefix(_LOCAL)).expanduser()
         return _load_local(folder, f"{_LOCAL}{folder.resolve().name}", device, precision, None)
@@ -285,7 +282,7 @@ def load_encoder(
 
 def embedded_identity() -> str:
     """The :attr:`Encoder.name` of the embedded encoder, without loading it."""
-    return f"{EMBEDDED}@{_fingerprint(_local_weights(WEIGHTS / 'clip'))}"
+    return f"{EMBEDDED}@{_fingerprint(_local_weights(CLIP_DIR))}"
 
 
 def _load_tag(name: str, device: str | None, precision: str) -> Encoder:

@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .encoders import EMBEDDED, WEIGHTS, default_device, embedded_identity
+from .encoders import EMBEDDED, default_device, embedded_identity
+from .postcards import UNCLIP_DIR
 
 if TYPE_CHECKING:
     import torch
@@ -285,7 +286,7 @@ def _find(name: str | None, encoder: str | None) -> _Declared:
         if name is None:
             raise ValueError(f"no generator is known for {encoder}. {fits()}")
     if name == EMBEDDED:
-        declared = _read_declaration(WEIGHTS / "unclip", EMBEDDED)
+        declared = _read_declaration(UNCLIP_DIR, EMBEDDED)
         # The two embedded models are trained and shipped together: an archive written with another
         # version of the encoder must not be drawn by this version of the generator.
         return replace(declared, encoder=embedded_identity())

@@ -28,8 +28,6 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
-WEIGHTS = Path(__file__).parents[1] / "fiftyone_smic" / "postcards" / "weights"
-
 
 @pytest.fixture(scope="session")
 def encoder():

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from fiftyone_smic.encoders import embedded_identity, load_encoder, load_image
-
-from .conftest import WEIGHTS
+from fiftyone_smic.postcards import CLIP_DIR
 
 
 def test_latents_are_float32_of_unit_norm(encoder, pictures):
@@ -96,7 +95,7 @@ def test_every_colour_mode_is_read(tmp_path, mode, encoder):
 def test_identity_of_a_local_folder_follows_its_weights(tmp_path, encoder):
     assert encoder.name == embedded_identity()
     folder = tmp_path / "my-clip"
-    shutil.copytree(WEIGHTS / "clip", folder)
+    shutil.copytree(CLIP_DIR, folder)
     mine = load_encoder(f"local-dir:{folder}", device="cpu")
     assert mine.name == "local-dir:my-clip@" + encoder.name.split("@")[1]
 

@@ -10,8 +10,7 @@ import pytest
 
 from fiftyone_smic import generators
 from fiftyone_smic.generators import load_generator
-
-from .conftest import WEIGHTS
+from fiftyone_smic.postcards import CLIP_DIR
 
 DIM = 32
 DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
@@ -44,7 +43,7 @@ def pipeline_folder(tmp_path_factory):
     )
 
     torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(WEIGHTS / "clip", model_max_length=16)
+    tokenizer = CLIPTokenizer.from_pretrained(CLIP_DIR, model_max_length=16)
     tower = {
         "hidden_size": 32,
         "intermediate_size": 37,
