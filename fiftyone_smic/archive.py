@@ -1,44 +1,6 @@
-"""The .smic container: a dictionary and a collection's codes in one file. This is the description
-of format version 1.
+"""The .smic archive: a dictionary and a collection's codes in one file.
 
-All integers in headers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise;
-floats are little-endian IEEE 754 float32.
-
-File
-    4 bytes  magic ``53 4D 49 43`` ("SMIC")
-    1 byte   format version, 1
-    sections, in this order: ``H`` header, ``D`` dictionary, ``C`` codes, and ``N`` names if the
-    header says so. Nothing follows the last.
-
-Section
-    1 byte   kind (ASCII)
-    varint   length of the body in bytes
-    body
-    4 bytes  CRC-32 (zlib's) of magic, version, and everything up to here, sections before included;
-    little-endian
-
-``H``
-    varints  N items, d dimensions, K atoms, max_level, max_nonzero, flags (1: names follow, 2: only
-    positive
-             coefficients, 4: mean pixels per item are given)
-    float32  lam, latent_norm, and mean pixels per item if flag 4
-    rest     the encoder's identity, UTF-8
-
-``D`` is one range-coded stream: the mean (1 row of d levels), the atoms (K rows), and the tables of
-the codes (:func:`fiftyone_smic.models.put_rows`, :class:`fiftyone_smic.models.CodeTables`). ``C``
-is one range-coded stream (:func:`fiftyone_smic.models.put_codes`). :mod:`fiftyone_smic.entropy`
-says what a stream's bytes are.
-
-``N``
-    varint   length of the inflated text in bytes
-    rest     zlib stream of the N names in UTF-8, joined by NUL bytes
-
-Bounds a reader enforces before it makes room: d <= 65,536; K <= 2**20 and <= 4,096 + 8 times the
-bytes of ``D``; K d <= 2**22 + 64 times the bytes of ``D``; N and the number of coefficients <=
-2**20 (2**16 if unordered) + 64 times the bytes of ``C`` (a writer appends zero bytes to ``D`` or to
-an ordered ``C`` where the content is cheaper than that: a decoder reads zeros past the end anyway);
-inflated names <= 2**20 + 1,100 times the bytes of ``N``. So reading takes memory in proportion to
-the file plus at most about 100 MB.
+The format is described in :mod:`fiftyone_smic.container`, precisely enough for a second reader.
 """
 
 from __future__ import annotations

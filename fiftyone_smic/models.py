@@ -1,7 +1,7 @@
 """Probability models of the items' codes.
 
 Both directions are written side by side; a writer and a reader run the same integer computations.
-How each stream is laid out is part of the format and described in :mod:`fiftyone_smic.archive`.
+How each stream is laid out is part of the format and described in :mod:`fiftyone_smic.container`.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.base import clone
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.initial import auto_atoms
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.statistics import Statistics
 
 
 def make_latents(n=400, d=32, topics=20, seed=0):
@@ -192,3 +194,28 @@ def test_progress_goes_from_zero_to_one():
 
 def test_feature_names(fitted):
     assert fitted[0].get_feature_names_out()[:2].tolist() == ["atom0", "atom1"]
+
+
+def test_shards_merge_to_what_one_pass_gives_bit_for_bit(fitted):
+    dictionary, _ = fitted
+    parts = np.array_split(make_latents(900, seed=3), 3)
+
+    def shard(*batches):
+        """A worker that codes its batches with the common dictionary, and learns at the end."""
+        codes = [dictionary.transform(b) for b in batches]
+        stats = [Statistics.of(c, b, 4, 16) for c, b in zip(codes, batches, strict=True)]
+        worker = copy.deepcopy(dictionary)
+        worker.statistics_ = stats[0]
+        for s in stats[1:]:
+            worker.statistics_.add(s)
+        return worker
+
+    whole = shard(np.concatenate(parts))._relearn()
+    for order in ((0, 1, 2), (2, 0, 1)):
+        first, second, third = (shard(parts[i]) for i in order)
+        merged = first.merge(second).merge(third)
+        assert np.array_equal(merged.atoms_, whole.atoms_)
+        assert np.array_equal(merged.counts_, whole.counts_)
+    assert not np.array_equal(whole.atoms_, dictionary.atoms_)
+    with pytest.raises(ValueError, match="same atoms"):
+        merged.merge(dictionary)
