@@ -37,7 +37,7 @@ class SMICOperator(foo.Operator):
             name=self.operator_name,
             label=self.label,
             description=self.description,
-            icon=self.icon,
+            **icons(self.icon),
             dynamic=True,
             execute_as_generator=True,
             allow_immediate_execution=True,
@@ -94,7 +94,7 @@ class SMICOperator(foo.Operator):
 
     def _visibly(self, ctx: Any) -> Iterator[Any]:
         """Work in a thread, and send the App each step of the progress bar."""
-        yield ctx.ops.set_progress(label=self.doing, progress=0)
+        yield ctx.ops.set_progress(label="Getting ready", progress=0)
         updates: queue.Queue[tuple[str, Any]] = queue.Queue()
         stop = threading.Event()
         shown = -1
@@ -130,6 +130,11 @@ class SMICOperator(foo.Operator):
         yield ctx.ops.show_output(
             outputs=summary_output(self.label).to_json(), results={"summary": value}
         )
+
+
+def icons(name: str) -> dict[str, str]:
+    """Where the plugin's icons lie: one for the App's light theme, one for the dark one."""
+    return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
 
 
 def summary_output(label: str) -> types.Property:

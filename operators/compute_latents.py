@@ -25,7 +25,7 @@ class ComputeLatents(SMICOperator):
     operator_name = "compute_latents"
     label = "SMIC: compute latents"
     description = "Encode the images with a CLIP model, the first step"
-    icon = "/operators/assets/latents.svg"
+    icon = "latents"
     doing = "Encoding images"
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

@@ -17,7 +17,7 @@ class EncodeSamples(SMICOperator):
     operator_name = "encode_samples"
     label = "SMIC: encode samples"
     description = "Write each sample's atoms, bits and fidelity into sample fields"
-    icon = "/operators/assets/encode.svg"
+    icon = "encode"
     doing = "Encoding samples"
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

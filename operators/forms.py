@@ -16,13 +16,21 @@ ENCODERS = {
 
 
 def target(ctx: Any, inputs: types.Object, action: str) -> fo.core.collections.SampleCollection:
-    """Let the user choose dataset, view or selection; returns what is chosen now."""
-    inputs.view_target(ctx, action_description=action, require_flat=True)
-    return ctx.target_view(require_flat=True)
+    """Let the user choose dataset, view or selection; returns what is chosen now.
+
+    The panel opens forms on the samples it shows, by ``sample_ids``: then there is no choice.
+    """
+    if ctx.params.get("sample_ids"):
+        inputs.list("sample_ids", types.String(), view=types.HiddenView(read_only=False))
+    else:
+        inputs.view_target(ctx, action_description=action, require_flat=True)
+    return collection(ctx)
 
 
 def collection(ctx: Any) -> fo.core.collections.SampleCollection:
     """What the user chose to work on."""
+    if ctx.params.get("sample_ids"):
+        return ctx.dataset.select(ctx.params["sample_ids"])
     return ctx.target_view(require_flat=True)
 
 

@@ -24,7 +24,7 @@ class LearnDictionary(SMICOperator):
     operator_name = "learn_dictionary"
     label = "SMIC: learn dictionary"
     description = "Find the atoms of meaning this collection is made of"
-    icon = "/operators/assets/dictionary.svg"
+    icon = "dictionary"
     doing = "Learning the dictionary"
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

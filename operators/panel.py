@@ -12,7 +12,7 @@ from . import panel_content as content
 
 PLUGIN = "fiftyone_smic"
 TABS = {"compare": "Compare", "storage": "Storage", "atoms": "Atoms"}
-PICTURE = "168px"
+PICTURE = "160px"
 CLEAR = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
@@ -28,7 +28,7 @@ class SMICPanel(foo.Panel):
         return foo.PanelConfig(
             name="smic_panel",
             label="SMIC",
-            icon="/operators/assets/smic.svg",
+            icon="auto_awesome_mosaic",  # of Material: the App shows no files here
             surfaces="grid",
             category=foo.Categories.ANALYZE,
             help_markdown=(
@@ -57,33 +57,31 @@ class SMICPanel(foo.Panel):
             self._fill(ctx)
 
     def on_tab(self, ctx: Any) -> None:
-        if ctx.params["value"] != ctx.panel.state.tab:  # tabs also fire when they appear
+        # The App has changed state.tab already, and it also calls this when the tabs appear.
+        if ctx.params["value"] != ctx.panel.state.filled_tab:
             ctx.panel.state.tab = ctx.params["value"]
             self._fill(ctx)
 
     def on_key(self, ctx: Any) -> None:
-        ctx.panel.state.key = ctx.params["value"]
-        self._fill(ctx)
+        if ctx.params["value"] != ctx.panel.state.filled_key:
+            ctx.panel.state.key = ctx.params["value"]
+            self._fill(ctx)
 
     def refresh(self, ctx: Any) -> None:
         self._fill(ctx)
 
     def run_next(self, ctx: Any) -> None:
-        step = content.next_step(ctx.dataset, ctx.panel.state.key)
-        if step is not None:
-            self._prompt(ctx, step[1], {"key": ctx.panel.state.key} if ctx.panel.state.key else {})
+        # What is missing may have been done from the operator browser in the meantime.
+        offered = ctx.panel.state.next_label
+        self._fill(ctx)
+        key = ctx.panel.state.key
+        step = content.next_step(ctx.dataset, key)
+        if step is not None and step[2] == offered:
+            self._prompt(ctx, step[1], {"key": key} if key else {})
 
     def regenerate(self, ctx: Any) -> None:
-        shown = ctx.dataset.select(ctx.panel.state.shown or [])
-        self._prompt(
-            ctx,
-            "regenerate_samples",
-            {
-                "key": ctx.panel.state.key,
-                "view_target": "CUSTOM_VIEW_TARGET",
-                "custom_view_target": shown._serialize(),
-            },
-        )
+        state = ctx.panel.state
+        self._prompt(ctx, "regenerate_samples", {"key": state.key, "sample_ids": state.shown})
 
     def make_map(self, ctx: Any) -> None:
         self._prompt(ctx, "visualize_atoms", {"key": ctx.panel.state.key})
@@ -112,6 +110,7 @@ class SMICPanel(foo.Panel):
         keys = list_dictionaries(ctx.dataset)
         key = state.key if state.key in keys else (keys[0] if keys else None)
         state.keys, state.key, state.shown, state.message = keys, key, [], None
+        state.filled_tab, state.filled_key = state.tab, key
         step = content.next_step(ctx.dataset, key)
         state.next_label = step[2] if step else None
         if step is not None:
@@ -119,8 +118,8 @@ class SMICPanel(foo.Panel):
         elif state.tab == "storage":
             self._fill_storage(ctx, key)
         elif state.tab == "atoms":
-            ctx.panel.data.map = content.map_plot(ctx.dataset, key)
-            state.mapped = ctx.panel.data.map is not None
+            plot = content.map_plot(ctx.dataset, key)
+            ctx.panel.data.map, state.mapped = plot, plot is not None
         else:
             self._fill_compare(ctx, key)
 
@@ -187,10 +186,12 @@ class SMICPanel(foo.Panel):
             )
         if state.message:
             panel.md(state.message, name="message")
+            buttons = panel.h_stack("buttons", gap=1)
             if state.next_label:
-                panel.btn(
+                buttons.btn(
                     "next", label=state.next_label, variant="contained", on_click=self.run_next
                 )
+            buttons.btn("refresh", label="Refresh", icon="refresh", on_click=self.refresh)
         elif state.tab == "storage":
             self._render_storage(panel, state)
         elif state.tab == "atoms":

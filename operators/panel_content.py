@@ -11,6 +11,8 @@ from . import forms
 
 #: Samples on one page of the Compare tab.
 PAGE = 4
+#: Atoms listed for one of them.
+MOST_ATOMS = 6
 #: Dots of samples on the map; the panel's data travels with every event.
 MOST_DOTS = 1500
 ACCENT = "#ff6d04"
@@ -87,20 +89,16 @@ def _about(path: str, held: dict[str, Any], shares: list[float]) -> str:
     name = path.replace("\\", "/").rsplit("/", 1)[-1]
     if held.get("atoms") is None:
         return f"`{name}`\n\nno code yet: run **SMIC: encode samples** on it"
-    lines = [
-        f"`{name}`",
-        f"**{held['bits']:.0f} bits** · fidelity **{held['fidelity']:.2f}**",
-        "| atom | weight | share |\n|:--|--:|:--|",
-    ]
+    head = f"`{name}`\n\n**{held['bits']:.0f} bits** · fidelity **{held['fidelity']:.2f}**\n\n"
     if not held["atoms"]:
-        lines[-1] = "no atoms: it is what the collection has in common"
+        return head + "no atoms: it is what the collection has in common"
     listed = list(zip(held["atoms"], held["coefficients"], shares, strict=True))
-    for atom, weight, share in listed[:6]:
-        bar = "█" * max(1, round(8 * share))
-        lines[-1] += f"\n| atom {atom} | {weight:+d} | {bar} {share:.0%} |"
-    if len(listed) > 6:
-        lines.append(f"and {len(listed) - 6} more")
-    return "\n\n".join(lines)
+    lines = [
+        f"{weight:+d} **atom {atom}** · {share:.0%}" for atom, weight, share in listed[:MOST_ATOMS]
+    ]
+    if len(listed) > MOST_ATOMS:
+        lines.append(f"and {len(listed) - MOST_ATOMS} more")
+    return head + "  \n".join(lines)
 
 
 def storage_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,11 +124,15 @@ def storage_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
             "kind": kind,
             "bytes": size,
             "size": forms.amount(size),
-            "each": f"{8 * size / items:,.1f} bits",
+            "each": _bits(8 * size / items),
         }
         for what, size, kind in sizes
         if size is not None
     ]
+
+
+def _bits(number: float) -> str:
+    return f"{number:,.0f} bits" if number >= 1000 else f"{number:.1f} bits"
 
 
 def storage_plot(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -160,7 +162,7 @@ def storage_summary(storage: dict[str, Any]) -> str:
     if storage["pixels_per_item"]:
         text += f", {bits / items / storage['pixels_per_item']:.1e} bits per pixel"
     if storage["original_bytes"]:
-        text += f", **{8 * storage['original_bytes'] / bits:,.0f} times** less than the files"
+        text += f", **{8 * storage['original_bytes'] / bits:,.0f} times** smaller than the files"
     quality = storage["fidelity"]
     return (
         f"{text}.\n\nKept: {quality['explained_variance']:.0%} of the variance of the latents, "

@@ -20,7 +20,7 @@ class RegenerateSamples(SMICOperator):
     operator_name = "regenerate_samples"
     label = "SMIC: regenerate samples"
     description = "Draw samples again from nothing but their code"
-    icon = "/operators/assets/regenerate.svg"
+    icon = "regenerate"
     doing = "Drawing pictures"
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

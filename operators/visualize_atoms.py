@@ -17,7 +17,7 @@ class VisualizeAtoms(SMICOperator):
     operator_name = "visualize_atoms"
     label = "SMIC: visualize atoms"
     description = "Put the atoms and the samples on one map"
-    icon = "/operators/assets/atoms.svg"
+    icon = "atoms"
     doing = "Making the map"
 
     def form(self, ctx: Any, inputs: types.Object) -> None:

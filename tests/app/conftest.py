@@ -1,8 +1,12 @@
 """The real App on a real dataset, in a headless Chromium."""
 
+# ruff: noqa: E402
 from __future__ import annotations
 
-import contextlib
+from tests import private_mongod
+
+private_mongod.start()  # before anything imports fiftyone
+
 import os
 import shutil
 import signal
@@ -100,15 +104,15 @@ def shots(tmp_path_factory):
 @pytest.fixture
 def page(app, dataset):
     """A page of the App that shows the dataset's grid."""
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.set_default_timeout(60_000)
+        # As if the advertisement that covers the App and takes the clicks had been closed before.
+        page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
         page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")
         page.locator('[data-cy="looker"]').first.wait_for()
-        with contextlib.suppress(Error):  # a popover that takes every click
-            page.get_by_role("button", name="Dismiss").click(timeout=5000)
         yield page
         browser.close()

@@ -29,8 +29,10 @@ def execute(page, form, result):
 
 
 def close(page):
-    page.locator('[data-cy="operators-prompt-modal"]').get_by_role("button", name="Close").click()
-    page.locator('[data-cy="operators-prompt-modal"]').wait_for(state="detached")
+    """Close an operator's result."""
+    done = page.get_by_role("button", name="Done", exact=True)
+    done.click()
+    done.wait_for(state="detached")
 
 
 def test_from_the_menu_to_two_pictures(page, dataset, shots):
@@ -39,6 +41,7 @@ def test_from_the_menu_to_two_pictures(page, dataset, shots):
     form = open_form(page, "SMIC: learn dictionary")
     page.screenshot(path=shots / "1-learn-form.png")
     key = form.get_by_role("textbox")
+    expect(key).to_have_value("smic")
     key.fill("not a name")
     expect(form.get_by_role("button", name="Execute")).to_be_disabled()
     expect(form).to_contain_text("cannot be a dictionary key")
@@ -82,5 +85,5 @@ def test_from_the_menu_to_two_pictures(page, dataset, shots):
 
     panel.get_by_role("tab", name="Storage").click()
     panel.get_by_text("times").first.wait_for()
-    panel.locator(".js-plotly-plot .bars .point").first.wait_for()
+    panel.locator(".js-plotly-plot .bars").wait_for(state="attached")
     page.screenshot(path=shots / "10-storage.png")

@@ -1,0 +1,63 @@
+"""A database for one test run.
+
+FiftyOne attaches to any database process of its own that runs on the machine, whatever
+``FIFTYONE_DATABASE_DIR`` says: tests beside an open App would write into the user's database.
+So the tests start a ``mongod`` themselves and name it, which also holds for their subprocesses.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+NAME = "FIFTYONE_DATABASE_URI"
+
+
+def find() -> str | None:
+    """FiftyOne's own ``mongod``, or the machine's, without importing fiftyone."""
+    spec = find_spec("fiftyone")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        own = Path(folder) / "db" / "bin" / "mongod"
+        if own.exists():
+            return str(own)
+    return shutil.which("mongod")
+
+
+def start() -> None:
+    """Start it once, and have FiftyOne use it. Without a ``mongod``, FiftyOne says so itself."""
+    program = find()
+    if program is None or os.environ.get("SMIC_TEST_MONGOD"):
+        return
+    folder = tempfile.mkdtemp(prefix="smic-mongod-")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--dbpath", folder, "--logpath", f"{folder}/log", "--port", str(port)]
+    process = subprocess.Popen(
+        [program, *where, "--bind_ip", "127.0.0.1", "--nounixsocket"], stdout=subprocess.DEVNULL
+    )
+
+    def stop() -> None:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(stop)
+    deadline = time.time() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            if process.poll() is not None or time.time() > deadline:
+                raise RuntimeError(f"{program} did not start: {folder}/log") from None
+            time.sleep(0.1)
+    os.environ[NAME] = f"mongodb://127.0.0.1:{port}"
+    os.environ["SMIC_TEST_MONGOD"] = str(port)
