@@ -60,12 +60,12 @@ class ComputeLatents(SMICOperator):
             label="Field",
             description="The vector field to write",
         )
-        name = ctx.params.get("field", "clip_latents")
-        if not name.isidentifier() or name.startswith("_"):
+        chosen = ctx.params.get("field", "clip_latents") or ""
+        valid = chosen.isidentifier() and not chosen.startswith("_")
+        if not valid:
             field.invalid = True
             field.error_message = "use letters, digits and underscores, like clip_latents"
-            name = None
-        there = samples.exists(name).count() if name and ctx.dataset.has_field(name) else 0
+        there = samples.exists(chosen).count() if valid and ctx.dataset.has_field(chosen) else 0
         if there:
             inputs.bool(
                 "overwrite",

@@ -108,7 +108,7 @@ class SMICPanel(foo.Panel):
         state = ctx.panel.state
         state.view_seen = self._view_id(ctx)
         keys = list_dictionaries(ctx.dataset)
-        key = state.key if state.key in keys else (keys[0] if keys else None)
+        key: Any = state.key if state.key in keys else (keys[0] if keys else None)
         state.keys, state.key, state.shown, state.message = keys, key, [], None
         state.filled_tab, state.filled_key = state.tab, key
         step = content.next_step(ctx.dataset, key)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class LatentsReport:
     dim: int
     computed: int
     kept: int
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -83,7 +84,7 @@ def compute_latents(
     _check_encoder(samples, field, model.name, overwrite)
 
     ids, paths = samples.values(["id", "filepath"])
-    todo = range(len(ids))
+    todo = list(range(len(ids)))
     if dataset.has_sample_field(field) and not overwrite:
         present = samples.exists(field).values("id")
         done = set(present)

@@ -93,7 +93,8 @@ class SMICRunResults(fors.RunResults):
     def npz(self) -> str:
         """The arrays as base64 text, as FiftyOne stores results as JSON."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **self.arrays)
+        arrays: dict[str, Any] = self.arrays
+        np.savez_compressed(buffer, **arrays)
         return base64.b64encode(buffer.getvalue()).decode()
 
     @classmethod
