@@ -207,7 +207,7 @@ def train(
         averaged.load_state_dict(ema)
         autoencoder = AutoencoderDC.from_pretrained(directory / "vae")
         pipeline = assemble(averaged, autoencoder, normalizer, CLIP_DIR)
-        pipeline.to(torch_dtype=torch.float16).save_pretrained(directory)
+        pipeline.to(torch.float16).save_pretrained(directory)
         declared = {
             "encoder": "postcards",
             "latent_norm": round(norm, 4),
