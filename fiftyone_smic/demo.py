@@ -134,6 +134,7 @@ def _draw_again(
         How many were drawn, and the mean number of pixels of an original.
     """
     from .archive import read_archive
+    from .fiftyone.regeneration import register_pictures
     from .generators import load_generator
 
     with stage("Reading the archive back", seconds, "read"):
@@ -159,22 +160,8 @@ def _draw_again(
     ids, paths = dataset.values(["id", "filepath"])
     originals = [load_image(paths[i]) for i in chosen]
     contact_sheet(originals, images, columns=16).save(directory / "contact-sheet.png")
-    _show_in_app(dataset, [ids[i] for i in chosen], files)
+    register_pictures(dataset, KEY, [ids[i] for i in chosen], [str(file) for file in files])
     return count, float(content.pixels_per_item or 0)
-
-
-def _show_in_app(dataset: Any, ids: list[str], files: list[Path]) -> None:
-    """Register the regenerated files as alternative media of their samples."""
-    import fiftyone as fo
-
-    field = f"{KEY}_regenerated"
-    dataset.add_sample_field(field, fo.StringField)
-    dataset.set_values(
-        field, dict(zip(ids, map(str, files), strict=True)), key_field="id", dynamic=False
-    )
-    if field not in dataset.app_config.media_fields:
-        dataset.app_config.media_fields.append(field)
-    dataset.save()
 
 
 def _closing(directory: Path, atoms: int, total: float) -> str:

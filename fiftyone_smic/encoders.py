@@ -282,7 +282,7 @@ def load_encoder(
 
 def embedded_identity() -> str:
     """The :attr:`Encoder.name` of the embedded encoder, without loading it."""
-    return f"{EMBEDDED}@{_fingerprint(_local_weights(CLIP_DIR))}"
+    return f"{EMBEDDED}@{fingerprint(_local_weights(CLIP_DIR))}"
 
 
 def _load_tag(name: str, device: str | None, precision: str) -> Encoder:
@@ -313,7 +313,7 @@ def _load_local(
         raise FileNotFoundError(
             f"{folder} is not an open_clip folder: it has no open_clip_config.json"
         )
-    identity = f"{label}@{_fingerprint(_local_weights(folder))}"
+    identity = f"{label}@{fingerprint(_local_weights(folder))}"
     return _make(f"{_LOCAL}{folder}", None, identity, device, precision, notice)
 
 
@@ -327,7 +327,8 @@ def _local_weights(folder: Path) -> Path:
     )
 
 
-def _fingerprint(file: Path) -> str:
+def fingerprint(file: Path) -> str:
+    """The first 12 hex digits of a file's SHA-256."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(1 << 20):

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .encoders import EMBEDDED, default_device, embedded_identity
+from .encoders import EMBEDDED, default_device, embedded_identity, fingerprint
 from .postcards import UNCLIP_DIR
 
 if TYPE_CHECKING:
@@ -84,12 +84,18 @@ class _Declared:
     latent_norm: float | None = None
     notice: str | None = None
 
+    @property
+    def identity(self) -> str:
+        weights = sorted(Path(self.sources[0]).glob("unet/*.safetensors"))
+        return f"{self.name}@{fingerprint(weights[0])}" if weights else self.name
+
 
 class Generator:
     """An unCLIP model ready to draw; made by :func:`load_generator`.
 
     Attributes:
         name: the name it was asked for.
+        identity: the name, for a directory with the start of the SHA-256 of its UNet's weights.
         encoder: the encoder whose latents it understands.
         dim: d, the number of dimensions of a latent.
         size: width and height of a picture, in pixels.
@@ -102,6 +108,7 @@ class Generator:
     def __init__(self, pipeline: Any, declared: _Declared, device: str, dtype: torch.dtype) -> None:
         self.pipeline = pipeline
         self.name = declared.name
+        self.identity = declared.identity
         self.encoder = declared.encoder
         self.steps = declared.steps
         self.guidance = declared.guidance

@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from . import forms
 from .base import Report, SMICOperator
 
-#: Seconds per image on two CPU cores, measured once; a GPU is far faster.
+#: Seconds per image on two CPU cores, rough guesses from the models' sizes; a GPU is far faster.
 SECONDS = {
     "postcards": 0.02,
     "ViT-B-32/laion2b_s34b_b79k": 0.1,

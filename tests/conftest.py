@@ -10,6 +10,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from . import private_mongod
+
 _HOME = tempfile.TemporaryDirectory(prefix="smic-tests-", ignore_cleanup_errors=True)
 for _name, _folder in {
     "FIFTYONE_DATABASE_DIR": "db",
@@ -21,6 +23,7 @@ for _name, _folder in {
     os.environ[_name] = os.path.join(_HOME.name, _folder)
     os.makedirs(os.environ[_name], exist_ok=True)
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+private_mongod.start()
 # A test that reaches for a model hub is wrong: nothing here may need one.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -95,7 +95,7 @@ def regenerate(
     parent = _writable(Path(output_dir) if output_dir else default_folder(dataset))
     model = load_generator(generator, encoder=config.encoder, device=device)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
-    folder = _writable(parent / _folder_name(config, model.name, seed, settings))
+    folder = _writable(parent / _folder_name(config, model.identity, seed, settings))
     paths = [folder / _file_name(i, row) for i, row in zip(ids, _rows(codes), strict=True)]
     todo = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
     with reporting(progress, len(todo)) as report:
@@ -113,7 +113,7 @@ def regenerate(
             for i, image in zip(batch, images, strict=True):
                 _save(image, paths[i])
             report((start + len(batch)) / len(todo))
-    _register(dataset, key, ids, [str(path) for path in paths])
+    register_pictures(dataset, key, ids, [str(path) for path in paths])
     return RegenerateReport(
         key=key,
         drawn=len(todo),
@@ -184,7 +184,15 @@ def _save(image: Image.Image, path: Path) -> None:
         raise
 
 
-def _register(dataset: fo.Dataset, key: str, ids: list[str], paths: list[str]) -> None:
+def register_pictures(dataset: fo.Dataset, key: str, ids: list[str], paths: list[str]) -> None:
+    """Write the paths of regenerated pictures, and let the App show them as other media.
+
+    Args:
+        dataset: the dataset
+        key: the dictionary whose codes they were drawn from
+        ids: N sample ids
+        paths: N files
+    """
     name = fields.field_name(key, fields.REGENERATED)
     new = not dataset.has_sample_field(name)
     try:

@@ -1,11 +1,6 @@
 """The real App on a real dataset, in a headless Chromium."""
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-from tests import private_mongod
-
-private_mongod.start()  # before anything imports fiftyone
 
 import os
 import shutil

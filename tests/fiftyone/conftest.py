@@ -1,11 +1,6 @@
 """Datasets for the tests: drawn postcards with real latents, and random latents without files."""
 
-# ruff: noqa: E402
 from __future__ import annotations
-
-from tests import private_mongod
-
-private_mongod.start()  # before anything imports fiftyone
 
 import fiftyone as fo
 import numpy as np
