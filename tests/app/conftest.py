@@ -104,7 +104,7 @@ def page(app, dataset):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1500, "height": 950})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         # As if the advertisement that covers the App and takes the clicks had been closed before.
         page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
         page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")

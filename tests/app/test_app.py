@@ -17,7 +17,7 @@ def open_form(page, label):
     page.get_by_text(label, exact=True).first.wait_for()
     page.keyboard.press("Enter")
     form = page.locator('[data-cy="operators-prompt-modal"]')
-    expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=30_000)
+    expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=90_000)
     return form
 
 
@@ -25,7 +25,7 @@ def execute(page, form, result):
     """Execute a filled form, wait for its result and close it."""
     form.get_by_role("button", name="Execute").click()
     done = page.get_by_text(result).first
-    done.wait_for(timeout=180_000)
+    done.wait_for(timeout=300_000)
 
 
 def close(page):
@@ -68,7 +68,7 @@ def test_from_the_menu_to_two_pictures(page, dataset, shots):
     page.screenshot(path=shots / "6-compare-before.png")
     panel.get_by_role("button", name="missing").click()
     form = page.locator('[data-cy="operators-prompt-modal"]')
-    expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=30_000)
+    expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=90_000)
     page.screenshot(path=shots / "7-regenerate-form.png")
     execute(page, form, "pictures drawn")
     page.screenshot(path=shots / "8-regenerate-done.png")
