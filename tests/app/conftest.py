@@ -32,7 +32,7 @@ def chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def dataset(tmp_path_factory):
     """60 postcards with latents, and the plugin where the App looks for it."""
     if chromium() is None:
@@ -54,7 +54,7 @@ def dataset(tmp_path_factory):
     made.delete()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def app(dataset, tmp_path_factory):
     """Address of the App, served by a process of its own."""
     with socket.socket() as free:

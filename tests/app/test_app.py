@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.app
+# A real browser, server and database on a machine that may be busy: an event can come too late for
+# one of the waits below. Each attempt starts from a new App.
+pytestmark = [pytest.mark.app, pytest.mark.flaky(reruns=2)]
 
 
 def open_form(page, label):
