@@ -193,6 +193,6 @@ def train(
 
 if __name__ == "__main__":
     options = command_line(
-        str(__doc__).splitlines()[0], steps=2400, images=30_000, batch_size=256, lr=1.5e-3
+        str(__doc__).splitlines()[0], CLIP_DIR, steps=2400, images=30_000, batch_size=256, lr=1.5e-3
     )
     train(**vars(options))

@@ -231,6 +231,6 @@ def train(
 
 if __name__ == "__main__":
     options = command_line(
-        str(__doc__).splitlines()[0], steps=3000, images=30_000, batch_size=128, lr=1e-3
+        str(__doc__).splitlines()[0], UNCLIP_DIR, steps=3000, images=30_000, batch_size=128, lr=1e-3
     )
     train(**vars(options))

@@ -152,12 +152,13 @@ def run_training(
                 export()
 
 
-def command_line(description: str, **defaults: Any) -> Any:
-    """The options every training has: ``--work``, and its own with their defaults."""
+def command_line(description: str, directory: Path, **defaults: Any) -> Any:
+    """The options every training has: ``--work`` and ``--directory``, and its own with defaults."""
     import argparse
 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--work", type=Path, required=True, help="folder for data and checkpoints")
+    parser.add_argument("--directory", type=Path, default=directory, help="folder of the weights")
     for name, value in defaults.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     return parser.parse_args()

@@ -60,7 +60,13 @@ def read(reader: Any, images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def train(
-    work: Path, *, steps: int = 1200, images: int = 30_000, batch_size: int = 128, lr: float = 2e-3
+    work: Path,
+    directory: Path = WEIGHTS.parent,
+    *,
+    steps: int = 1200,
+    images: int = 30_000,
+    batch_size: int = 128,
+    lr: float = 2e-3,
 ) -> None:
     import torch
     import torch.nn.functional as F
@@ -91,7 +97,7 @@ def train(
     def export() -> None:
         weights = {k: v.half() if v.is_floating_point() else v for k, v in
                    reader.state_dict().items()}  # fmt: skip
-        save_file({k: v.contiguous() for k, v in weights.items()}, WEIGHTS)
+        save_file({k: v.contiguous() for k, v in weights.items()}, directory / WEIGHTS.name)
 
     run_training(
         step,
@@ -105,4 +111,4 @@ def train(
 
 
 if __name__ == "__main__":
-    train(**vars(command_line(str(__doc__).splitlines()[0], steps=1200, lr=2e-3)))
+    train(**vars(command_line(str(__doc__).splitlines()[0], WEIGHTS.parent, steps=1200, lr=2e-3)))
