@@ -24,7 +24,9 @@ def check_latents(
     )
     if len(z) < minimum:
         raise ValueError(f"learning a dictionary needs at least {minimum} items, got {len(z)}")
-    bad = np.flatnonzero(~np.isfinite(z).all(axis=1))
+    # In chunks: the latents may be a memory-mapped file larger than memory.
+    finite = [np.isfinite(z[i : i + 8192]).all(axis=1) for i in range(0, len(z), 8192)]
+    bad = np.flatnonzero(~np.concatenate([np.ones(0, bool), *finite]))
     if len(bad):
         shown = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         raise ValueError(f"{len(bad)} of {len(z)} latents contain NaN or infinity: rows {shown}")

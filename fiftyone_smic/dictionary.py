@@ -18,7 +18,7 @@ from . import basis
 from .checking import check_codes, check_latents, check_parameters
 from .initial import auto_atoms, residual_stages
 from .priors import Prior, as_prior
-from .pursuit import Costs, pursue
+from .pursuit import Costs, Pursuit
 from .rows import Rows
 from .statistics import Statistics
 
@@ -116,8 +116,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         best: tuple[Rows, Statistics] | None = None
         least = math.inf
         for step in range(self.max_iter + 1):
-            codes = self._pursue(z, atoms, costs)
-            found = Statistics.of(codes, z, self.max_level, self.max_nonzero)
+            pursuit = self._pursuit(atoms, costs)
+            found = Statistics.of_pursuit(pursuit, z, self.max_level, self.max_nonzero)
             if rows is not None:
                 bits = rows.bits + self._payload_bits(found)
                 objective = found.distortion(self.mean_, atoms) + self.lam * bits
@@ -152,12 +152,10 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         sample = np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])
         return residual_stages(z[sample] - self.mean_, wanted, rng)
 
-    def _pursue(
-        self, z: NDArray[np.float32], atoms: NDArray[np.float32], costs: Costs
-    ) -> csr_matrix:
+    def _pursuit(self, atoms: NDArray[np.float32], costs: Costs) -> Pursuit:
         # lam as an archive keeps it, so that a dictionary read back codes exactly alike.
         lam = float(np.float32(self.lam))
-        return pursue(z, atoms, costs, lam, mean=self.mean_, nonnegative=self.nonnegative)
+        return Pursuit(atoms, costs, lam, mean=self.mean_, nonnegative=self.nonnegative)
 
     def _solve(self, found: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
         """Least-squares atoms, quantised, and which of them are not zero."""
@@ -261,9 +259,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             ValueError: wrong dimension, or rows with NaN or infinity (named).
         """
         check_is_fitted(self, "atoms_")
-        return self._pursue(
-            check_latents(Z, dimensions=self.n_features_in_), self.atoms_, self._costs()
-        )
+        z = check_latents(Z, dimensions=self.n_features_in_)
+        return self._pursuit(self.atoms_, self._costs()).code(z)
 
     def fit_transform(self, Z: ArrayLike, y: Any = None, **fit_params: Any) -> csr_matrix:
         """:meth:`fit`, then :meth:`transform` of the same latents."""

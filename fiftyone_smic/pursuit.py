@@ -21,15 +21,20 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
+
+T = TypeVar("T")
 
 CHUNK = 1024
+BLOCK = 64  # atoms whose best bound is looked at first
 
 
 @dataclass(frozen=True)
@@ -68,122 +73,145 @@ def _code_lengths(counts: NDArray) -> NDArray[np.float64]:
     return -np.log2(c / c.sum()) if len(c) else c
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
-def _scores(c, inverse, index_cost, score):
-    for j in range(c.shape[0]):
-        score[j] = c[j] * c[j] * inverse[j] - index_cost[j]
-
-
-@nb.njit(cache=True, nogil=True)
-def _best(c, diag, score, index_cost, level_cost, least_level, base, qmax, nonnegative, idx, n):
-    """Best (gain, atom, coefficient) to add, gain > 0, else atom -1. ``score`` bounds every atom's
-    gain from above."""
-    for a in range(n):
-        score[idx[a]] = -np.inf
-    gain = np.float32(0.0)
-    atom = -1
-    level = 0
-    first = int(np.argmax(score))
-    for step in range(-1, c.shape[0]):
-        j = first if step < 0 else step
-        if not score[j] - least_level - base > gain:
-            if step < 0:
-                break
-            continue
-        v = c[j]
-        if nonnegative and v <= 0:
-            continue
-        g = diag[j]
-        top = int(min(max(np.rint(abs(v) / g), 1), qmax))
-        s = 1 if v > 0 else -1
-        for p in range(max(top - 1, 1), top + 1):
-            value = 2 * p * abs(v) - p * p * g - index_cost[j] - level_cost[s * p + qmax] - base
-            if value > gain:
-                gain = value
-                atom = j
-                level = s * p
-    return gain, atom, level
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _step(source, row, q, target):
+    """target = source - q row"""
+    for j in range(source.shape[0]):
+        target[j] = source[j] - q * row[j]
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _subtract(c, row, q):
+def _bound(c, energy, offset, rest, slope, bound):
+    """What adding each atom gains at most: exact where the best coefficient is +1 or -1.
+
+    The gain of coefficient p is 2 p |c| - p^2 energy, less its costs: the line of p = 1 until
+    1.5 energy, then no steeper than the line of the largest coefficient.
+    """
     for j in range(c.shape[0]):
-        c[j] -= q * row[j]
+        v = abs(c[j])
+        over = v - np.float32(1.5) * energy[j]
+        bound[j] = v + v - offset[j] - rest + slope * (over + abs(over))
 
 
 @nb.njit(cache=True, nogil=True)
-def _pursue(
-    corr, gram, index_cost, level_cost, size_cost, qmax, nonnegative, sweeps, idx, levels, sizes
-):
+def _tops(bits, tops, first, last):
+    """The largest bound of blocks first to last, 0 where none is positive.
+
+    Positive floats are ordered as the integers of the same bits, and the compiler has a fast
+    maximum for integers only.
+    """
+    for b in range(first, last):
+        block = bits[b]
+        top = np.int32(0)
+        for i in range(block.shape[0]):
+            top = max(top, block[i])
+        tops[b] = top
+
+
+@nb.njit(cache=True, nogil=True)
+def _gain(v, energy, cost, level_cost, nonnegative):
+    """Gain and value of the best coefficient of an atom whose correlation is v."""
+    qmax = level_cost.shape[0] // 2
+    best = np.float32(-np.inf)
+    level = 0
+    if energy > 0 and not (nonnegative and v <= 0):
+        top = int(min(max(np.rint(abs(v) / energy), 1), qmax))
+        s = 1 if v > 0 else -1
+        for p in range(max(top - 1, 1), top + 1):
+            value = 2 * p * abs(v) - p * p * energy - cost - level_cost[s * p + qmax]
+            if value > best:
+                best = value
+                level = s * p
+    return best, level
+
+
+@nb.njit(cache=True, nogil=True)
+def _best(c, work, index_cost, level_cost, base, nonnegative, chosen, n, kept):
+    """The atom and coefficient that gain most when added, or atom -1 if none gains.
+
+    Of the atoms ``chosen[:n]`` only ``kept`` is considered (-1: none).
+    """
+    energy, offset, bound, bits, tops, highest = work
+    qmax = level_cost.shape[0] // 2
+    _bound(c, energy, offset, base, np.float32(qmax - 1), bound)
+    for a in range(n):
+        bound[chosen[a]] = -1
+    gain = np.float32(0.0)
+    atom = -1
+    level = 0
+    if kept >= 0:
+        value, q = _gain(c[kept], energy[kept], index_cost[kept] + base, level_cost, nonnegative)
+        if value > gain:
+            gain, atom, level = value, kept, q
+    _tops(bits, tops, 0, len(tops))
+    while True:
+        b = 0
+        for i in range(1, len(tops)):
+            if tops[i] > tops[b]:
+                b = i
+        if not highest[b] > gain:
+            return atom, level
+        j = 0
+        for i in range(BLOCK):
+            if bits[b, i] == tops[b]:
+                j = b * BLOCK + i
+        value, q = _gain(c[j], energy[j], index_cost[j] + base, level_cost, nonnegative)
+        if value > gain:
+            gain, atom, level = value, j, q
+        bound[j] = -1
+        _tops(bits, tops, b, b + 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _pursue(corr, gram, index_cost, level_cost, size_cost, nonnegative, sweeps, idx, levels, sizes):
     """Codes of the rows of ``corr`` (m, K), which is overwritten; costs are in distortion units
-    (lam * bits)."""
+    (lam * bits); K is a multiple of BLOCK."""
     m, k = corr.shape
     limit = size_cost.shape[0] - 1
-    diag = np.empty(k, np.float32)
-    inverse = np.empty(k, np.float32)
-    for j in range(k):
-        diag[j] = gram[j, j]
-        inverse[j] = 1 / diag[j] if diag[j] > 0 else 0.0
+    qmax = level_cost.shape[0] // 2
+    energy = np.empty(k, np.float32)
     least = np.float32(np.inf)
-    for q in range(2 * qmax + 1):
-        if q != qmax and level_cost[q] < least:
-            least = level_cost[q]
-    score = np.empty(k, np.float32)
+    for p in range(2 * qmax + 1):
+        if p != qmax and level_cost[p] < least:
+            least = level_cost[p]
+    for j in range(k):
+        energy[j] = gram[j, j]
+    offset = energy + index_cost + least
+    bound = np.empty(k, np.float32)
+    tops = np.empty(k // BLOCK, np.int32)
+    bits = bound.view(np.int32).reshape((k // BLOCK, BLOCK))
+    work = (energy, offset, bound, bits, tops, tops.view(np.float32))
+    trial = np.empty(k, np.float32)
     for i in range(m):
-        c = corr[i]
+        c, chosen, q = corr[i], idx[i], levels[i]
         n = 0
         while n < limit:
-            _scores(c, inverse, index_cost, score)
-            _, atom, q = _best(
-                c,
-                diag,
-                score,
-                index_cost,
-                level_cost,
-                least,
-                size_cost[n + 1] - size_cost[n],
-                qmax,
-                nonnegative,
-                idx[i],
-                n,
-            )
+            base = size_cost[n + 1] - size_cost[n]
+            atom, level = _best(c, work, index_cost, level_cost, base, nonnegative, chosen, n, -1)
             if atom < 0:
                 break
-            idx[i, n] = atom
-            levels[i, n] = q
+            chosen[n], q[n] = atom, level
             n += 1
-            _subtract(c, gram[atom], q)
+            _step(c, gram[atom], np.float32(level), c)
         for _ in range(sweeps):
             changed = False
             a = 0
             while a < n:
-                old, old_q = idx[i, a], levels[i, a]
-                _subtract(c, gram[old], -old_q)
-                n -= 1
-                idx[i, a], levels[i, a] = idx[i, n], levels[i, n]
-                _scores(c, inverse, index_cost, score)
-                _, atom, q = _best(
-                    c,
-                    diag,
-                    score,
-                    index_cost,
-                    level_cost,
-                    least,
-                    size_cost[n + 1] - size_cost[n],
-                    qmax,
-                    nonnegative,
-                    idx[i],
-                    n,
+                _step(c, gram[chosen[a]], np.float32(-q[a]), trial)
+                base = size_cost[n] - size_cost[n - 1]
+                atom, level = _best(
+                    trial, work, index_cost, level_cost, base, nonnegative, chosen, n, chosen[a]
                 )
                 if atom < 0:
+                    n -= 1
+                    chosen[a], q[a] = chosen[n], q[n]
+                    c[:] = trial
                     changed = True
                     continue
-                if atom != old or q != old_q:
+                if atom != chosen[a] or level != q[a]:
+                    chosen[a], q[a] = atom, level
+                    _step(trial, gram[atom], np.float32(level), c)
                     changed = True
-                idx[i, n], levels[i, n] = idx[i, a], levels[i, a]
-                idx[i, a], levels[i, a] = atom, q
-                n += 1
-                _subtract(c, gram[atom], q)
                 a += 1
             if not changed:
                 break
@@ -196,20 +224,19 @@ def threads() -> int:
     return max(1, int(value)) if value.isdigit() else os.cpu_count() or 1
 
 
-def pursue(
-    items: NDArray[np.float32],
-    atoms: NDArray[np.float32],
-    costs: Costs,
-    lam: float,
-    *,
-    mean: NDArray[np.float32] | None = None,
-    nonnegative: bool = False,
-    sweeps: int = 1,
-) -> csr_matrix:
+def in_chunks(action: Callable[[slice], T], n_items: int) -> list[T]:
+    """What ``action`` gives for every CHUNK of the items, in order, computed on all threads."""
+    from threadpoolctl import threadpool_limits
+
+    parts = [slice(i, min(i + CHUNK, n_items)) for i in range(0, n_items, CHUNK)]
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(action, parts))
+
+
+class Pursuit:
     """Codes items over atoms.
 
     Args:
-        items: (N, d) float32, the mean taken off, or given as ``mean``.
         atoms: (K, d) float32; an all-zero atom is never used.
         costs: code lengths in bits. ``len(costs.size) - 1`` is the largest number of atoms per
             item, and ``len(costs.level) // 2`` the largest coefficient.
@@ -217,49 +244,64 @@ def pursue(
         mean: (d,) float32, what the codes do not have to explain; None for zero.
         nonnegative: allow only positive coefficients.
         sweeps: how many remove-and-reselect sweeps to make at most.
-
-    Returns:
-        (N, K) CSR matrix of integers (int8 if they fit), indices sorted in each row.
     """
-    n_items, k = len(items), len(atoms)
-    limit, qmax = len(costs.size) - 1, len(costs.level) // 2
-    idx = np.zeros((n_items, limit), np.int32)
-    levels = np.zeros((n_items, limit), np.int16)
-    sizes = np.zeros(n_items, np.int64)
-    if k and n_items and limit:
-        gram = (atoms.astype(np.float64) @ atoms.T.astype(np.float64)).astype(np.float32)
-        # An atom that cannot be used costs more than any item is worth.
-        index_cost = np.where(np.diag(gram) > 0, lam * costs.index, 1e30).astype(np.float32)
-        sets = np.array([math.lgamma(n + 1) / math.log(2) for n in range(limit + 1)])
-        size_cost = (lam * (costs.size - sets)).astype(np.float32)
-        level_cost = (lam * costs.level).astype(np.float32)
-        offset = 0 if mean is None else mean @ atoms.T
-        transposed = np.ascontiguousarray(atoms.T)
 
-        def chunk(start: int) -> None:
-            part = slice(start, start + CHUNK)
-            corr = items[part] @ transposed
-            if mean is not None:
-                corr -= offset
+    def __init__(
+        self,
+        atoms: NDArray[np.float32],
+        costs: Costs,
+        lam: float,
+        *,
+        mean: NDArray[np.float32] | None = None,
+        nonnegative: bool = False,
+        sweeps: int = 1,
+    ) -> None:
+        self.n_atoms, self.limit = len(atoms), len(costs.size) - 1
+        self.nonnegative, self.sweeps = nonnegative, sweeps
+        self.atoms = np.zeros((-(-len(atoms) // BLOCK) * BLOCK, atoms.shape[1]), np.float32)
+        self.atoms[: len(atoms)] = atoms
+        wide = self.atoms.astype(np.float64)
+        self.gram = (wide @ wide.T).astype(np.float32)
+        self.offset = None if mean is None else mean @ self.atoms.T
+        # An atom that cannot be used costs more than any item is worth.
+        index = np.full(len(self.atoms), 1e30)
+        index[: len(atoms)] = np.where(
+            np.diag(self.gram)[: len(atoms)] > 0, lam * costs.index, 1e30
+        )
+        sets = np.array([math.lgamma(n + 1) / math.log(2) for n in range(self.limit + 1)])
+        self.costs = Costs(
+            index.astype(np.float32),
+            (lam * costs.level).astype(np.float32),
+            (lam * (costs.size - sets)).astype(np.float32),
+        )
+
+    def code(self, items: NDArray[np.float32]) -> csr_matrix:
+        """Codes (N, K) of items (N, d) float32, as CSR of integers, indices sorted in each row."""
+        parts = in_chunks(lambda part: self.code_chunk(items[part]), len(items))
+        return vstack(parts, format="csr") if parts else self.code_chunk(items)
+
+    def code_chunk(self, items: NDArray[np.float32]) -> csr_matrix:
+        """Codes of a few items, on this thread."""
+        idx = np.zeros((len(items), self.limit), np.int32)
+        levels = np.zeros(idx.shape, np.int16)
+        sizes = np.zeros(len(items), np.int64)
+        if self.n_atoms and self.limit:
+            corr = items @ self.atoms.T
+            if self.offset is not None:
+                corr -= self.offset
             _pursue(
                 corr,
-                gram,
-                index_cost,
-                level_cost,
-                size_cost,
-                qmax,
-                nonnegative,
-                sweeps,
-                idx[part],
-                levels[part],
-                sizes[part],
+                self.gram,
+                self.costs.index,
+                self.costs.level,
+                self.costs.size,
+                self.nonnegative,
+                self.sweeps,
+                idx,
+                levels,
+                sizes,
             )
-
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads()) as pool:
-            list(pool.map(chunk, range(0, n_items, CHUNK)))
-    return _to_csr(idx, levels, sizes, k, qmax)
+        return _to_csr(idx, levels, sizes, self.n_atoms, len(self.costs.level) // 2)
 
 
 def _to_csr(idx: NDArray, levels: NDArray, sizes: NDArray, k: int, qmax: int) -> csr_matrix:

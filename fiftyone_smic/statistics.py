@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .pursuit import Pursuit, in_chunks
+
 #: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below
 #: 2**53 in float64: exact, whatever the order or the sharding.
 _GRID = float(1 << 20)
-_CHUNK = 8192
+
+
+@nb.njit(cache=True, nogil=True)
+def _accumulate(indptr, indices, levels, latents, gram, cross, total, sums):
+    """Adds items to the sums; returns the sum of their squares in units of 2**-30."""
+    d = latents.shape[1]
+    z = np.empty(d)
+    energy = 0.0
+    for i in range(latents.shape[0]):
+        row = latents[i]
+        for x in range(d):
+            z[x] = np.rint(row[x] * _GRID)
+            sums[x] += z[x]
+        energy += np.rint((z * z).sum() / 1024.0)
+        for a in range(indptr[i], indptr[i + 1]):
+            j = indices[a]
+            q = float(levels[a])
+            total[j] += q
+            target = cross[j]
+            for x in range(d):
+                target[x] += q * z[x]
+            for b in range(indptr[i], indptr[i + 1]):
+                gram[j, indices[b]] += q * levels[b]
+    return energy
 
 
 @dataclass
@@ -23,7 +50,7 @@ class Statistics:
         cross: (K, d) sum of c z', in units of 2**-20.
         total: (K,) sum of c.
         latents: (d,) sum of z, in units of 2**-20.
-        energy: sum of z'z. The only sum that is not exact.
+        energy: sum of z'z, in units of 2**-30.
         counts: (K,) items that use each atom.
         levels: (2 L + 1,) uses of coefficient q at q + L.
         sizes: (M + 1,) items with n atoms.
@@ -58,20 +85,43 @@ class Statistics:
     ) -> Statistics:
         """Of these items: codes (N, K), latents (N, d)."""
         out = cls.empty(codes.shape[1], latents.shape[1], max_level, max_nonzero)
-        for start in range(0, len(latents), _CHUNK):
-            c = codes[start : start + _CHUNK].astype(np.float64)
-            z = np.rint(latents[start : start + _CHUNK].astype(np.float64) * _GRID)
-            out.gram += (c.T @ c).toarray()
-            out.cross += c.T @ z
-            out.total += np.asarray(c.sum(axis=0)).reshape(-1)
-            out.latents += z.sum(axis=0)
-            out.energy += float(np.square(z / _GRID).sum())
-        out.counts += np.bincount(codes.indices, minlength=codes.shape[1])
-        out.levels += np.bincount(
-            codes.data.astype(np.int64) + max_level, minlength=2 * max_level + 1
-        )
-        out.sizes += np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)
+        out.add_items(codes, latents)
         return out
+
+    @classmethod
+    def of_pursuit(
+        cls, pursuit: Pursuit, latents: NDArray[np.float32], max_level: int, max_nonzero: int
+    ) -> Statistics:
+        """Of latents (N, d) and the codes they get, which are not kept."""
+        own, parts = threading.local(), []
+
+        def chunk(part: slice) -> None:
+            if not hasattr(own, "sums"):
+                own.sums = cls.empty(pursuit.n_atoms, latents.shape[1], max_level, max_nonzero)
+                parts.append(own.sums)
+            own.sums.add_items(pursuit.code_chunk(latents[part]), latents[part])
+
+        in_chunks(chunk, len(latents))
+        for other in parts[1:]:
+            parts[0].add(other)
+        return parts[0]
+
+    def add_items(self, codes: csr_matrix, latents: NDArray[np.float32]) -> None:
+        """Takes items in: codes (N, K), latents (N, d)."""
+        self.energy += _accumulate(
+            codes.indptr,
+            codes.indices,
+            codes.data,
+            np.ascontiguousarray(latents),
+            self.gram,
+            self.cross,
+            self.total,
+            self.latents,
+        )
+        self.counts += np.bincount(codes.indices, minlength=len(self.counts))
+        middle = len(self.levels) // 2
+        self.levels += np.bincount(codes.data.astype(np.int64) + middle, minlength=len(self.levels))
+        self.sizes += np.bincount(np.diff(codes.indptr), minlength=len(self.sizes))
 
     @property
     def items(self) -> int:
@@ -103,6 +153,8 @@ class Statistics:
     def distortion(self, mean: NDArray[np.float32], atoms: NDArray[np.float32]) -> float:
         """Sum over items of |z - mean - sum_j c_j atom_j|^2."""
         m, a = mean.astype(np.float64), atoms.astype(np.float64)
-        spread = self.energy - 2 * float(self.latents @ m) / _GRID + self.items * float(m @ m)
+        spread = (
+            self.energy / 2.0**30 - 2 * float(self.latents @ m) / _GRID + self.items * float(m @ m)
+        )
         fit = np.einsum("ij,ij->", a, self.gram @ a - 2 * self.centred(mean))
         return max(0.0, spread + float(fit))

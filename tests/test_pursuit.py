@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from fiftyone_smic.pursuit import Costs, pursue
+from fiftyone_smic.pursuit import Costs, Pursuit
 
 
 def problem(n=300, d=24, k=40, seed=0):
@@ -30,7 +30,7 @@ def objective(items, atoms, codes, costs, lam):
 def test_finds_the_best_single_atom_exactly():
     items, atoms, _ = problem(60)
     costs, lam = Costs.initial(len(atoms), 4, 1), 0.003
-    codes = pursue(items, atoms, costs, lam)
+    codes = Pursuit(atoms, costs, lam).code(items)
     found = objective(items, atoms, codes, costs, lam)
     for y, value in zip(items, found, strict=True):
         candidates = [(y**2).sum() + lam * costs.size[0]]
@@ -43,7 +43,7 @@ def test_finds_the_best_single_atom_exactly():
 def test_reselecting_improves_the_objective_for_the_collection():
     items, atoms, costs = problem()
     without, with_ = (
-        objective(items, atoms, pursue(items, atoms, costs, 0.003, sweeps=s), costs, 0.003)
+        objective(items, atoms, Pursuit(atoms, costs, 0.003, sweeps=s).code(items), costs, 0.003)
         for s in (0, 2)
     )
     assert (with_ <= without + 1e-5).all() and with_.sum() < without.sum()
@@ -51,13 +51,13 @@ def test_reselecting_improves_the_objective_for_the_collection():
 
 def test_larger_lambda_means_fewer_coefficients():
     items, atoms, costs = problem()
-    counts = [pursue(items, atoms, costs, lam).nnz for lam in (0.0003, 0.01, 0.1, 10.0)]
+    counts = [Pursuit(atoms, costs, lam).code(items).nnz for lam in (0.0003, 0.01, 0.1, 10.0)]
     assert counts == sorted(counts, reverse=True) and counts[0] > 0 and counts[-1] == 0
 
 
 def test_nonnegative_limits_and_sorted_indices():
     items, atoms, costs = problem()
-    codes = pursue(items, atoms, costs, 1e-4, nonnegative=True)
+    codes = Pursuit(atoms, costs, 1e-4, nonnegative=True).code(items)
     assert codes.data.min() > 0 and codes.data.max() <= 4 and np.diff(codes.indptr).max() <= 6
     assert codes.has_sorted_indices and codes.dtype == np.int8
     assert all((np.diff(codes[i].indices) > 0).all() for i in range(20))
@@ -66,15 +66,15 @@ def test_nonnegative_limits_and_sorted_indices():
 def test_threads_and_chunks_do_not_change_codes(monkeypatch):
     items, atoms, costs = problem(2500)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    one = pursue(items, atoms, costs, 0.003)
+    one = Pursuit(atoms, costs, 0.003).code(items)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    four = pursue(items, atoms, costs, 0.003)
+    four = Pursuit(atoms, costs, 0.003).code(items)
     assert (one != four).nnz == 0
 
 
 def test_no_atoms_no_items_and_zero_atoms():
     items, atoms, costs = problem(5)
-    assert pursue(items, atoms[:0], Costs.initial(0, 4, 6), 0.003).shape == (5, 0)
-    assert pursue(items[:0], atoms, costs, 0.003).shape == (0, 40)
+    assert Pursuit(atoms[:0], Costs.initial(0, 4, 6), 0.003).code(items).shape == (5, 0)
+    assert Pursuit(atoms, costs, 0.003).code(items[:0]).shape == (0, 40)
     atoms[:] = 0
-    assert pursue(items, atoms, costs, 0.003).nnz == 0
+    assert Pursuit(atoms, costs, 0.003).code(items).nnz == 0

@@ -21,7 +21,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.archive import decode_archive, encode_archive
 from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.pursuit import Costs, pursue
+from fiftyone_smic.pursuit import Costs, Pursuit
 
 
 def made_up(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -61,10 +61,10 @@ def pursuit(n: int) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     with threadpool_limits(1):
-        pursue(y[:10], atoms, costs, 0.003)  # compiles, or loads what was compiled
+        Pursuit(atoms, costs, 0.003).code(y[:10])  # compiles, or loads what was compiled
         bare, _ = timed(lambda: [y[a : a + 1024] @ atoms.T for a in range(0, n, 1024)], 3)
         for lam in (0.001, 0.0003):
-            seconds, codes = timed(lambda lam=lam: pursue(y, atoms, costs, lam), 3)
+            seconds, codes = timed(lambda lam=lam: Pursuit(atoms, costs, lam).code(y), 3)
             used = max(1, round(codes.nnz / n))
             some = y[: max(50, n // 100)]
             slow, _ = timed(
