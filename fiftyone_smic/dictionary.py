@@ -110,15 +110,21 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         mean = z.mean(axis=0, dtype=np.float64)
         self._set_mean(basis.quantise_mean(mean, len(z), self.lam, self.prior_))
-        atoms = self._initial_atoms(z, rng)
+        wanted = self._wanted_atoms(len(z))
+        few = _some(z, max(10 * wanted, 4000), rng) - self.mean_
+        atoms = residual_stages(few, wanted, rng)
+        # The first rounds need not see every item of a large collection.
+        few = _some(z, 20 * wanted, rng)
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
         rows: Rows | None = None
         best: tuple[Rows, Statistics] | None = None
         least = math.inf
         for step in range(self.max_iter + 1):
-            pursuit = self._pursuit(atoms, costs)
-            found = Statistics.of_pursuit(pursuit, z, self.max_level, self.max_nonzero)
-            if rows is not None:
+            part = few if step < self.max_iter // 2 else z
+            found = Statistics.of_pursuit(
+                self._pursuit(atoms, costs), part, self.max_level, self.max_nonzero
+            ).scaled(len(z) / len(part))
+            if rows is not None and len(part) == len(z):
                 bits = rows.bits + self._payload_bits(found)
                 objective = found.distortion(self.mean_, atoms) + self.lam * bits
                 if objective < least:
@@ -139,18 +145,14 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self._set_counts(found)
         return self
 
-    def _initial_atoms(
-        self, z: NDArray[np.float32], rng: np.random.RandomState
-    ) -> NDArray[np.float32]:
-        n = len(z)
-        wanted = auto_atoms(n) if self.n_atoms == "auto" else int(self.n_atoms)
-        if wanted > n:
+    def _wanted_atoms(self, n_items: int) -> int:
+        wanted = auto_atoms(n_items) if self.n_atoms == "auto" else int(self.n_atoms)
+        if wanted > n_items:
             warnings.warn(
-                f"n_atoms={wanted} is more than the {n} items there are: using {n}", stacklevel=3
+                f"n_atoms={wanted} is more than the {n_items} items there are: using {n_items}",
+                stacklevel=3,
             )
-            wanted = n
-        sample = np.sort(rng.permutation(n)[: max(40 * wanted, 4000)])
-        return residual_stages(z[sample] - self.mean_, wanted, rng)
+        return min(wanted, n_items)
 
     def _pursuit(self, atoms: NDArray[np.float32], costs: Costs) -> Pursuit:
         # lam as an archive keeps it, so that a dictionary read back codes exactly alike.
@@ -387,6 +389,11 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self._set_rows(atoms)
         self.counts_, self.level_counts_, self.size_counts_ = counts, levels, sizes
         return self
+
+
+def _some(z: NDArray[np.float32], n: int, rng: np.random.RandomState) -> NDArray[np.float32]:
+    """Up to n of the latents, in their order."""
+    return z if n >= len(z) else z[np.sort(rng.permutation(len(z))[:n])]
 
 
 def _smooth(sizes: NDArray[np.int64]) -> NDArray[np.float64]:

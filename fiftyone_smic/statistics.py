@@ -133,6 +133,13 @@ class Statistics:
         for name in self.__dataclass_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
+    def scaled(self, factor: float) -> Statistics:
+        """What ``factor`` times as many items like these would give, in whole numbers."""
+        sums = {n: np.rint(getattr(self, n) * factor) for n in self.__dataclass_fields__}
+        for name in ("counts", "levels", "sizes"):
+            sums[name] = sums[name].astype(np.int64)
+        return Statistics(**sums)
+
     def take(self, atoms: NDArray[np.intp]) -> Statistics:
         """Of the given atoms only, in that order."""
         return Statistics(
