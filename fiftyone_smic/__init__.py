@@ -33,6 +33,8 @@ _HOMES = {
     "visualize_atoms": "fiftyone_smic.fiftyone",
     "load_model": "fiftyone_smic.fiftyone",
     "load_postcards": "fiftyone_smic.fiftyone",
+    "name_atoms": "fiftyone_smic.fiftyone",
+    "set_atom_names": "fiftyone_smic.fiftyone",
 }
 
 __all__ = [
@@ -49,8 +51,10 @@ __all__ = [
     "load_generator",
     "load_model",
     "load_postcards",
+    "name_atoms",
     "read_archive",
     "regenerate",
+    "set_atom_names",
     "visualize_atoms",
     "write_archive",
 ]
@@ -65,7 +69,9 @@ if TYPE_CHECKING:
         learn_dictionary,
         load_model,
         load_postcards,
+        name_atoms,
         regenerate,
+        set_atom_names,
         visualize_atoms,
     )
     from .generators import load_generator

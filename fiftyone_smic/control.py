@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def learn_to_target(
     explained_variance: float | None = None,
     ordered: bool = True,
     max_fits: int = 10,
+    progress: Callable[[float], None] | None = None,
     **parameters: Any,
 ) -> SemanticDictionary:
     """Learns a dictionary with the lam that meets a target, by a few fits.
@@ -33,6 +35,7 @@ def learn_to_target(
         explained_variance: of the rebuilt latents, in 0..1. Exactly one of the two.
         ordered: whether the archive will be.
         max_fits: give up after so many.
+        progress: called with the fraction of ``max_fits`` done, 0..1; most targets take fewer.
         parameters: of :class:`SemanticDictionary`, except ``lam``.
 
     Returns:
@@ -52,8 +55,9 @@ def learn_to_target(
     high: tuple[float, float] | None = None  # too little
     best: SemanticDictionary | None = None
     value, nearest, at = 0.0, math.inf, math.log(0.002)
-    for _ in range(max_fits):
-        dictionary = SemanticDictionary(lam=math.exp(at), **parameters).fit(latents)
+    for fits in range(max_fits):
+        dictionary = SemanticDictionary(lam=math.exp(at), **parameters)
+        dictionary.fit(latents, progress=progress and _one_of(max_fits, fits, progress))
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:
@@ -72,6 +76,11 @@ def learn_to_target(
         return best
     what = "bits per item" if explained_variance is None else "explained variance"
     raise ValueError(f"{target:.4g} {what} cannot be met: the nearest is {value:.4g}")
+
+
+def _one_of(total: int, before: int, progress: Callable[[float], None]) -> Callable[[float], None]:
+    """Progress of one fit as progress of all."""
+    return lambda part: progress((before + part) / total)
 
 
 def _reach(dictionary: SemanticDictionary, latents: ArrayLike, bits: bool, ordered: bool) -> float:

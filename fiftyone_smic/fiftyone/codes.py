@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import fiftyone as fo
@@ -15,16 +16,20 @@ from fiftyone_smic.metrics import item_fidelity
 
 
 def code_columns(
-    dictionary: SemanticDictionary, codes: csr_matrix, latents: np.ndarray, rebuilt: np.ndarray
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    latents: np.ndarray | None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, list[Any]]:
     """What the fields of N samples hold, by field suffix.
 
     Args:
         dictionary: K atoms of d dimensions
         codes: N x K integers
-        latents: N x d float32, what was coded
-        rebuilt: N x d float32, what the codes say
+        latents: N x d float32, what was coded; without them the fidelity is not known
+        names: K names of the atoms, by default "atom 0" and so on
     """
+    names = names or [fields.atom_name(i) for i in range(codes.shape[1])]
     norms = np.linalg.norm(dictionary.atoms_, axis=1)
     atoms, coefficients, labels = [], [], []
     for start, stop in zip(codes.indptr[:-1], codes.indptr[1:], strict=True):
@@ -38,18 +43,46 @@ def code_columns(
         labels.append(
             fo.Classifications(
                 classifications=[
-                    fo.Classification(label=f"atom {index[i]}", confidence=float(share[i]))
+                    fo.Classification(
+                        label=_label(names[index[i]], level[i]), confidence=float(share[i])
+                    )
                     for i in order
                 ]
             )
         )
+    fidelity: list[float | None] = [None] * len(atoms)
+    if latents is not None:
+        rebuilt = dictionary.inverse_transform(codes)
+        fidelity = [float(f) for f in item_fidelity(latents, rebuilt, dictionary.mean_)]
     return {
         fields.ATOMS: atoms,
         fields.COEFFICIENTS: coefficients,
         fields.BITS: [float(b) for b in dictionary.code_bits(codes)],
-        fields.FIDELITY: [float(f) for f in item_fidelity(latents, rebuilt, dictionary.mean_)],
+        fields.FIDELITY: fidelity,
         fields.LABELS: labels,
     }
+
+
+def _label(name: str, level: int) -> str:
+    """An atom with a negative coefficient says what a sample lacks."""
+    return name if level > 0 else f"not {name}"
+
+
+def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> None:
+    """Write the names of a key's atoms into the labels of all samples that have a code."""
+    held = fields.field_name(key, fields.LABELS)
+    if not dataset.has_sample_field(held):
+        return
+    path = f"{held}.classifications.label"
+    columns = fields.everything(dataset).values(
+        ["id", fields.field_name(key, fields.ATOMS), fields.field_name(key, fields.COEFFICIENTS)]
+    )
+    coded = [row for row in zip(*columns, strict=True) if row[1] is not None]
+    labels = [
+        [_label(names[atom], level) for atom, level in zip(atoms, levels, strict=True)]
+        for _, atoms, levels in coded
+    ]
+    fields.write(dataset, [row[0] for row in coded], {path: labels})
 
 
 def read_codes(

@@ -40,6 +40,11 @@ def dictionary_fields(key: str) -> dict[str, str]:
     return {suffix: field_name(key, suffix) for suffix in ALL_SUFFIXES}
 
 
+def atom_name(atom: int) -> str:
+    """What an atom without a name of its own is called."""
+    return f"atom {atom}"
+
+
 def existing_fields(samples: fo.core.collections.SampleCollection, key: str) -> list[str]:
     """Those of a key's fields that the dataset has."""
     schema = samples._root_dataset.get_field_schema()
@@ -87,12 +92,16 @@ def declare(dataset: fo.Dataset, key: str, suffixes: Sequence[str]) -> None:
             dataset.add_sample_field(name, fo.StringField, **described)
 
 
+def everything(dataset: fo.Dataset) -> fo.core.collections.SampleCollection:
+    """All samples of a dataset, of every group slice."""
+    if dataset.media_type == fo.core.media.GROUP:
+        return dataset.select_group_slices(_allow_mixed=True)
+    return dataset
+
+
 def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
     """Values of sample fields in the order of ``ids``: one list of N per name."""
-    samples = dataset
-    if dataset.media_type == "group":
-        samples = dataset.select_group_slices(_allow_mixed=True)
-    found, *columns = samples.select(ids).values(["id", *names])
+    found, *columns = everything(dataset).select(ids).values(["id", *names])
     place = {sample_id: i for i, sample_id in enumerate(found)}
     order = [place[sample_id] for sample_id in ids]
     return [[column[i] for i in order] for column in columns]

@@ -14,7 +14,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.encoders import load_encoder
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting
+from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting, tell
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ def compute_latents(
     _check_field(samples, field)
     dataset = samples._root_dataset
     model = load_encoder(encoder, device=device, precision=precision)
+    tell(model.notice)
     _check_encoder(samples, field, model.name, overwrite)
 
     ids, paths = samples.values(["id", "filepath"])

@@ -12,7 +12,8 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.archive import write_archive
+from fiftyone_smic.archive import encode_archive, write_archive
+from fiftyone_smic.control import learn_to_target
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import code_columns, write_codes
@@ -27,6 +28,8 @@ def learn_dictionary(
     *,
     n_atoms: int | str = "auto",
     lam: float = 0.002,
+    bits_per_item: float | None = None,
+    explained_variance: float | None = None,
     max_nonzero: int = 16,
     max_level: int = 4,
     nonnegative: bool = False,
@@ -42,7 +45,10 @@ def learn_dictionary(
         key: the run's key; sample fields will be named after it
         latents_field: the vector field to learn from
         n_atoms: number of atoms, or "auto" to follow the number of samples
-        lam: rate against distortion, larger means fewer bits
+        lam: rate against distortion, larger means fewer bits; found by a few trials when one of
+            the next two is given
+        bits_per_item: target for the whole archive's bits (without names) per sample
+        explained_variance: target for the share of the latents' variance that is kept, 0…1
         max_nonzero: atoms per sample at most
         max_level: largest absolute coefficient
         nonnegative: allow only positive coefficients
@@ -53,8 +59,10 @@ def learn_dictionary(
 
     Raises:
         ValueError: for a key that is taken or is no field name, a collection that is empty or
-            holds no images, missing latents, or fewer than two of them
+            holds no images, missing latents or fewer than two of them, or a target that cannot be
+            met
     """
+    started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
     samples = image_samples(samples)
     latents = read_latents(samples, latents_field)
@@ -64,16 +72,34 @@ def learn_dictionary(
             "with a latent; choose a larger view, or compute the latents of more samples"
         )
     settings: dict[str, Any] = {
-        "lam": lam,
         "max_nonzero": max_nonzero,
         "max_level": max_level,
         "nonnegative": nonnegative,
         "max_iter": max_iter,
         "random_state": seed,
     }
-    dictionary = SemanticDictionary(n_atoms, **settings)
+    target = {"bits_per_item": bits_per_item, "explained_variance": explained_variance}
+    targeted = any(value is not None for value in target.values())
     with reporting(progress, len(latents.ids)) as report:
-        dictionary.fit(latents.values, progress=lambda fraction: report(0.95 * fraction))
+
+        def fitting(fraction: float) -> None:
+            report(0.95 * fraction)
+
+        if not targeted:
+            dictionary = SemanticDictionary(n_atoms, lam=lam, **settings)
+            dictionary.fit(latents.values, progress=fitting)
+        else:
+            dictionary = learn_to_target(
+                latents.values,
+                bits_per_item=bits_per_item,
+                explained_variance=explained_variance,
+                n_atoms=n_atoms,
+                progress=fitting,
+                **settings,
+            )
+        codes = dictionary.transform(latents.values)
+        rate = encode_archive(dictionary, codes, encoder=latents.encoder)[1]
+        quality = fidelity(latents.values, dictionary.inverse_transform(codes), max_queries=1)
         config = runs.SMICRunConfig(
             latents_field=latents_field,
             encoder=latents.encoder,
@@ -82,10 +108,17 @@ def learn_dictionary(
             dim=int(latents.values.shape[1]),
             n_atoms=int(dictionary.n_atoms_),
             items=len(latents.ids),
-            settings={"n_atoms": n_atoms, **settings},
+            settings={"n_atoms": n_atoms, "lam": dictionary.lam, **target, **settings},
             digest=runs.digest(dictionary),
+            learned={
+                "bits_per_item": rate.bits_per_item,
+                "explained_variance": quality.explained_variance,
+            },
         )
         runs.save_dictionary(samples, key, dictionary, config)
+        if not targeted:  # a target takes several fits, it is not known beforehand how many
+            seconds = time.perf_counter() - started
+            runs.note_seconds(samples, key, "learn", seconds, len(latents.ids))
         report(1.0)
     return dictionary
 
@@ -140,12 +173,12 @@ def encode(
     check_fit(latents, config, key)
     with reporting(progress, len(latents.ids)) as report:
         codes = dictionary.transform(latents.values)
-        rebuilt = dictionary.inverse_transform(codes)
         report(0.4)
-        columns = code_columns(dictionary, codes, latents.values, rebuilt)
+        names = runs.atom_names(samples, key)
+        columns = code_columns(dictionary, codes, latents.values, names)
         sources = _sources(samples, latents.ids)
         rate = _measure(dictionary, codes, config, sources)
-        quality = fidelity(latents.values, rebuilt)
+        quality = fidelity(latents.values, dictionary.inverse_transform(codes))
         report(0.6)
         write_codes(samples._root_dataset, key, latents.ids, columns)
         report(1.0)
@@ -160,13 +193,15 @@ def encode(
         "fidelity": {name: float(value) for name, value in asdict(quality).items()},
     }
     runs.update_config(samples, key, storage=storage)
+    seconds = time.perf_counter() - started
+    runs.note_seconds(samples, key, "encode", seconds, len(latents.ids))
     return EncodeReport(
         key=key,
         encoded=len(latents.ids),
         rate=rate,
         fidelity=quality,
         skipped=latents.skipped,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 

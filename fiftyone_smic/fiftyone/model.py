@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.encoders import load_encoder
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import code_columns
+from fiftyone_smic.fiftyone.reading import tell
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class SMICModel(fom.Model, fom.SupportsGetItem, fom.TorchModelMixin):
         identity: identity of the encoder whose latents it codes
         source: the name to load that encoder by
         device: a torch device, by default the best there is
+        names: of the atoms, for the labels
     """
 
     def __init__(
@@ -48,9 +51,12 @@ class SMICModel(fom.Model, fom.SupportsGetItem, fom.TorchModelMixin):
         identity: str,
         source: str,
         device: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self._dictionary = dictionary
+        self._names = names
         self._encoder = load_encoder(source, device=device)
+        tell(self._encoder.notice)
         self._preprocess = False
         if self._encoder.name != identity:
             raise ValueError(
@@ -102,9 +108,7 @@ class SMICModel(fom.Model, fom.SupportsGetItem, fom.TorchModelMixin):
         results: list[dict[str, Any] | None] = [None] * len(paths)
         if len(made.indices):
             codes = self._dictionary.transform(made.latents)
-            columns = code_columns(
-                self._dictionary, codes, made.latents, self._dictionary.inverse_transform(codes)
-            )
+            columns = code_columns(self._dictionary, codes, made.latents, self._names)
             for row, i in enumerate(np.asarray(made.indices)):
                 results[int(i)] = {suffix: column[row] for suffix, column in columns.items()}
         return results
@@ -150,7 +154,8 @@ def load_model(
             "cannot be encoded; learn a dictionary on latents of fiftyone_smic.compute_latents"
         )
     source = encoder or config.encoder_source
-    return SMICModel(runs.load_dictionary(samples, key), config.encoder, source, device)
+    dictionary, names = runs.load_dictionary(samples, key), runs.atom_names(samples, key)
+    return SMICModel(dictionary, config.encoder, source, device, names)
 
 
 def _find(key: str, dataset: SampleCollection | str | None) -> SampleCollection:

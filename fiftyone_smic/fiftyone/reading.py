@@ -13,6 +13,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 logger = logging.getLogger(__name__)
+_told: set[str] = set()
 
 #: ``None`` follows FiftyOne's own setting, a bool shows or hides the bar, a function gets 0…1.
 Progress = bool | Callable[[float], None] | None
@@ -148,6 +149,13 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
         norm=float(info.get("latent_norm", np.median(norms))),
         skipped=skipped,
     )
+
+
+def tell(notice: str | None) -> None:
+    """Log what a user must know about a model, once in a process."""
+    if notice and notice not in _told:
+        _told.add(notice)
+        logger.warning(notice)
 
 
 def named(skipped: dict[str, str], most: int = 5) -> str:

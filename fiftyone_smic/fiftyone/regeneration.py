@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting
+from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting, tell
 from fiftyone_smic.generators import load_generator
 
 
@@ -94,6 +94,7 @@ def regenerate(
     ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     parent = _writable(Path(output_dir) if output_dir else default_folder(dataset))
     model = load_generator(generator, encoder=config.encoder, device=device)
+    tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
     folder = _writable(parent / _folder_name(config, model.identity, seed, settings))
     paths = [folder / _file_name(i, row) for i, row in zip(ids, _rows(codes), strict=True)]

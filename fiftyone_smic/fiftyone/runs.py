@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fiftyone_smic.dictionary import SemanticDictionary
 
 METHOD = "smic"
+#: Fewer samples than this do not say how long many take.
+FEWEST_MEASURED = 8
 
 
 class SMICRunConfig(fors.RunConfig):
@@ -33,6 +35,10 @@ class SMICRunConfig(fors.RunConfig):
         settings: how it was learned
         digest: SHA-256 of the arrays, which names the dictionary
         storage: what the last ``encode`` measured, see :func:`fiftyone_smic.fiftyone.encode`
+        learned: ``bits_per_item`` and ``explained_variance`` on the samples it was learned from
+        seconds: what was measured per sample: "learn", "encode", "map", and "draw" per step
+        names: K names or None where an atom has none; or None
+        own_names: the atoms whose name was given by hand
         brain_key: the brain run of ``visualize_atoms``, or None
         atom_points: where ``visualize_atoms`` put each atom, K pairs of coordinates, or None
     """
@@ -40,6 +46,10 @@ class SMICRunConfig(fors.RunConfig):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("method", METHOD)
         kwargs.setdefault("storage", None)
+        kwargs.setdefault("learned", None)
+        kwargs.setdefault("seconds", {})
+        kwargs.setdefault("names", None)
+        kwargs.setdefault("own_names", [])
         kwargs.setdefault("brain_key", None)
         kwargs.setdefault("atom_points", None)
         super().__init__(**kwargs)
@@ -156,6 +166,26 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
     """What is known about the dictionary ``key``."""
     check_exists(samples, key)
     return samples._root_dataset.get_run_info(key).config
+
+
+def atom_names(samples: SampleCollection, key: str) -> list[str]:
+    """The K names of a dictionary's atoms, "atom 7" for one that has no name."""
+    config = load_config(samples, key)
+    names = config.names or [None] * config.n_atoms
+    return [name or fields.atom_name(i) for i, name in enumerate(names)]
+
+
+def measured(samples: SampleCollection, what: str) -> float | None:
+    """Seconds per sample that ``what`` last took on this dataset, see :class:`SMICRunConfig`."""
+    found = [load_config(samples, key).seconds.get(what) for key in list_dictionaries(samples)]
+    return next((seconds for seconds in reversed(found) if seconds is not None), None)
+
+
+def note_seconds(samples: SampleCollection, key: str, what: str, seconds: float, n: int) -> None:
+    """Keep what ``n`` samples took, for the next estimate; a handful says too little."""
+    if n >= FEWEST_MEASURED:
+        known = load_config(samples, key).seconds
+        update_config(samples, key, seconds={**known, what: seconds / n})
 
 
 def load_results(samples: SampleCollection, key: str) -> SMICRunResults:

@@ -29,6 +29,14 @@ def postcards(original):
 
 
 @pytest.fixture
+def encoded(postcards):
+    """Postcards with a dictionary and codes."""
+    smic.learn_dictionary(postcards)
+    smic.encode(postcards)
+    return postcards
+
+
+@pytest.fixture
 def make_dataset():
     """Make datasets of images that exist by name only, with given latents."""
     made = []

@@ -15,14 +15,6 @@ import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import export_archive, list_dictionaries, load_dictionary
 
 
-@pytest.fixture
-def encoded(postcards):
-    """Postcards with a dictionary and codes."""
-    smic.learn_dictionary(postcards)
-    smic.encode(postcards)
-    return postcards
-
-
 def codes_of(dataset):
     return dataset.values(["smic_atoms", "smic_coefficients", "smic_bits", "smic_fidelity"])
 
@@ -66,8 +58,12 @@ def test_codes_rebuild_the_latents(encoded):
 
 
 def test_labels_say_the_same_as_the_lists(encoded):
-    for labels, atoms in zip(*encoded.values(["smic_labels", "smic_atoms"]), strict=True):
-        assert [c.label for c in labels.classifications] == [f"atom {a}" for a in atoms]
+    columns = encoded.values(["smic_labels", "smic_atoms", "smic_coefficients"])
+    assert min(map(min, columns[2])) < 0
+    for labels, atoms, levels in zip(*columns, strict=True):
+        assert [c.label for c in labels.classifications] == [
+            f"atom {a}" if q > 0 else f"not atom {a}" for a, q in zip(atoms, levels, strict=True)
+        ]
         shares = [c.confidence for c in labels.classifications]
         assert shares == sorted(shares, reverse=True)
         assert not shares or sum(shares) == pytest.approx(1)
@@ -116,7 +112,7 @@ def test_apply_model_codes_new_samples_and_no_others(encoded, tmp_path):
     assert bits == pytest.approx(before[2][:5])
     assert fidelity == pytest.approx(before[3][:5], abs=1e-4)
     labels = view.values("smic_labels.classifications.label")
-    assert labels[0] == [f"atom {a}" for a in atoms[0]]
+    assert labels[0] == encoded[:1].values("smic_labels.classifications.label")[0]
     assert labels[2] is None  # the broken one, which cost no other
 
 
@@ -197,7 +193,8 @@ def test_atoms_can_be_searched(encoded):
     atom = encoded.first().smic_atoms[0]
     found = encoded.match(fo.ViewField("smic_atoms").contains(atom))
     assert encoded.first().id in found.values("id")
-    by_label = encoded.filter_labels("smic_labels", fo.ViewField("label") == f"atom {atom}")
+    said = [f"atom {atom}", f"not atom {atom}"]
+    by_label = encoded.filter_labels("smic_labels", fo.ViewField("label").is_in(said))
     assert set(by_label.values("id")) == set(found.values("id"))
 
 
