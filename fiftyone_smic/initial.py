@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 
 
 def auto_atoms(n_items: int) -> int:
-    """The number of atoms to start from for N items: about ``N**0.7``, at least 1 and at most N."""
-    return max(1, min(n_items, round(n_items**0.7)))
+    """The number of atoms to start from for N items: ``0.6 N**0.7``, at least 1 and at most N."""
+    return max(1, min(n_items, round(0.6 * n_items**0.7)))
 
 
 def residual_stages(

@@ -51,6 +51,12 @@ class Costs:
     level: NDArray[np.float64]
     size: NDArray[np.float64]
 
+    @property
+    def support(self) -> NDArray[np.float64]:
+        """(max_nonzero + 1,) of the size of a set of n atoms, less what its order would say."""
+        orders = [math.lgamma(n + 1) / math.log(2) for n in range(len(self.size))]
+        return self.size - np.array(orders)
+
     @classmethod
     def initial(cls, n_atoms: int, max_level: int, max_nonzero: int) -> Costs:
         """A flat start: all atoms alike, +1 the cheapest coefficient, then -1."""
@@ -268,11 +274,10 @@ class Pursuit:
         index[: len(atoms)] = np.where(
             np.diag(self.gram)[: len(atoms)] > 0, lam * costs.index, 1e30
         )
-        sets = np.array([math.lgamma(n + 1) / math.log(2) for n in range(self.limit + 1)])
         self.costs = Costs(
             index.astype(np.float32),
             (lam * costs.level).astype(np.float32),
-            (lam * (costs.size - sets)).astype(np.float32),
+            (lam * costs.support).astype(np.float32),
         )
 
     def code(self, items: NDArray[np.float32]) -> csr_matrix:

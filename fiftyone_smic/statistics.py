@@ -80,6 +80,31 @@ class Statistics:
         )
 
     @classmethod
+    def implied(
+        cls,
+        mean: NDArray[np.float32],
+        atoms: NDArray[np.float32],
+        counts: NDArray[np.int64],
+        levels: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+    ) -> Statistics:
+        """As if each use of an atom had been an item of its own: when the items are not there."""
+        q = np.arange(len(levels)) - len(levels) // 2
+        energy = counts * float(levels @ np.square(q)) / max(int(levels.sum()), 1)
+        total = counts.astype(np.float64)
+        m = mean.astype(np.float64)
+        return cls(
+            np.diag(energy),
+            np.rint((total[:, None] * m + energy[:, None] * atoms) * _GRID),
+            total,
+            np.rint(sizes.sum() * m * _GRID),
+            0.0,
+            counts,
+            levels,
+            sizes,
+        )
+
+    @classmethod
     def of(
         cls, codes: csr_matrix, latents: NDArray[np.float32], max_level: int, max_nonzero: int
     ) -> Statistics:
@@ -132,6 +157,12 @@ class Statistics:
         """Takes the items of the other in."""
         for name in self.__dataclass_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def same(self, other: Statistics) -> bool:
+        """Whether these are the same sums."""
+        return all(
+            np.array_equal(getattr(self, n), getattr(other, n)) for n in self.__dataclass_fields__
+        )
 
     def scaled(self, factor: float) -> Statistics:
         """What ``factor`` times as many items like these would give, in whole numbers."""

@@ -1,0 +1,69 @@
+"""A dictionary as named arrays, which load without pickle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import basis
+from .priors import Prior
+
+if TYPE_CHECKING:
+    from .dictionary import SemanticDictionary
+
+_COUNTS = ("counts", "level_counts", "size_counts")
+_PRIOR = ("mean", "basis", "profile")
+
+
+def to_arrays(of: SemanticDictionary) -> dict[str, NDArray]:
+    """See :meth:`SemanticDictionary.to_arrays`."""
+    auto = of.n_atoms == "auto"
+    prior = {}
+    if of.prior_ is not None:
+        prior = {f"prior_{n}": getattr(of.prior_, n) for n in ("mean", "basis", "profile")}
+    return {
+        "parameters": np.array(
+            [
+                -1 if auto else of.n_atoms,
+                of.lam,
+                of.max_nonzero,
+                of.max_level,
+                of.nonnegative,
+                of.max_iter,
+                of.n_init,
+            ],
+            np.float64,
+        ),
+        **basis.rows_to_arrays("mean", of.mean_rows_),
+        **basis.rows_to_arrays("atom", of.atom_rows_),
+        **prior,
+        "counts": of.counts_,
+        "level_counts": of.level_counts_,
+        "size_counts": of.size_counts_,
+    }
+
+
+def from_arrays(kind: type[SemanticDictionary], arrays: dict[str, NDArray]) -> SemanticDictionary:
+    """See :meth:`SemanticDictionary.from_arrays`."""
+    try:
+        p = arrays["parameters"]
+        out = kind(
+            "auto" if p[0] < 0 else int(p[0]),
+            lam=float(p[1]),
+            max_nonzero=int(p[2]),
+            max_level=int(p[3]),
+            nonnegative=bool(p[4]),
+            max_iter=int(p[5]),
+            n_init=int(p[6]),
+        )
+        mean, atoms = (basis.rows_from_arrays(name, arrays) for name in ("mean", "atom"))
+        if "prior_mean" in arrays:
+            out.prior = Prior(*(arrays[f"prior_{n}"] for n in ("mean", "basis", "profile")))
+        counts = [
+            np.asarray(arrays[n], np.int64) for n in ("counts", "level_counts", "size_counts")
+        ]
+    except (KeyError, IndexError) as e:
+        raise ValueError(f"not a stored dictionary: {e}") from e
+    return out._restore(mean, atoms, *counts)
