@@ -38,7 +38,6 @@ def test_names_say_what_the_samples_show(encoded):
             if value in shares:
                 right += held.count(value)
                 chance += len(held) * shares[value] / len(encoded)
-    print("RIGHT", right, chance)
     assert right > 1.8 * chance > 0
 
 
