@@ -69,6 +69,11 @@ def _additive(
     return payload / n, (payload + cost + 8 * d) / n, rebuilt
 
 
+def local_search(z: np.ndarray, parts: int, bits: int) -> Point:
+    """FAISS's LocalSearchQuantizer with ``parts`` codebooks of ``2**bits`` float32 rows."""
+    return _additive("local", z, parts, bits, 32, False)
+
+
 def additive(kind: str, z: np.ndarray, book: str, quick: bool) -> Iterator[Point]:
     """FAISS's ResidualQuantizer ("residual") or LocalSearchQuantizer ("local")."""
     settings = [(1, 5), (2, 4), (2, 5), (3, 5), (4, 4), (4, 5), (6, 4), (8, 4), (12, 4), (16, 4)]
