@@ -204,13 +204,18 @@ def decompress_archive(
 
 
 def file_names(archive: Archive) -> list[str]:
-    """A safe, relative and unique PNG file name for each item of an archive.
+    """A safe, relative and unique PNG file name for each item of an archive."""
+    if archive.names is None:
+        return safe_names([""] * archive.codes.shape[0])
+    return safe_names(archive.names)
+
+
+def safe_names(wanted: Sequence[str]) -> list[str]:
+    """A safe, relative and unique PNG file name for each name.
 
     Names come out of a file that somebody else may have written: one that would leave the folder,
     or that is not a plain relative path, is replaced by the item's number.
     """
-    count = archive.codes.shape[0]
-    wanted: Sequence[str] = archive.names if archive.names is not None else [""] * count
     used: set[str] = set()
     names = []
     for i, name in enumerate(wanted):

@@ -18,7 +18,12 @@ _HOMES = {
     "compute_latents": "latents",
     "dictionary_fields": "fields",
     "encode": "learning",
+    "ImportReport": "importing",
     "export_archive": "exporting",
+    "import_archive": "importing",
+    "import_codes": "importing",
+    "rebuilt_latents": "codes",
+    "types": "types",
     "learn_dictionary": "learning",
     "NamesReport": "naming",
     "name_atoms": "naming",
@@ -39,6 +44,7 @@ def __getattr__(name: str) -> Any:
     """Import the home of a public name on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value

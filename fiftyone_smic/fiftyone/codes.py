@@ -11,7 +11,8 @@ from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.reading import image_samples
 from fiftyone_smic.metrics import item_fidelity
 
 
@@ -121,6 +122,25 @@ def read_codes(
     )
     codes.sort_indices()
     return ids, paths, codes
+
+
+def rebuilt_latents(samples: SampleCollection, key: str = "smic") -> tuple[list[str], np.ndarray]:
+    """The latents that the codes of a collection stand for.
+
+    Args:
+        samples: a dataset or view; samples without a code are left out
+        key: a dictionary of the dataset
+
+    Returns:
+        ids of the N samples that have a code, and N x d float32 latents of unit norm
+
+    Raises:
+        ValueError: for an unknown key, or if no sample has a code
+    """
+    dictionary = runs.load_dictionary(samples, key)
+    ids, _, codes = read_codes(image_samples(samples), key, int(dictionary.n_atoms_))
+    rebuilt = dictionary.inverse_transform(codes)
+    return ids, rebuilt / np.linalg.norm(rebuilt, axis=1, keepdims=True)
 
 
 def write_codes(

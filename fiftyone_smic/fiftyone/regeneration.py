@@ -18,7 +18,7 @@ from fiftyone.core.collections import SampleCollection
 from PIL import Image
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting, tell
 from fiftyone_smic.generators import load_generator
@@ -91,7 +91,7 @@ def regenerate(
     dataset = samples._root_dataset
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
-    ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+    ids, files, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     parent = _writable(Path(output_dir) if output_dir else default_folder(dataset))
     model = load_generator(generator, encoder=config.encoder, device=device)
     tell(model.notice)
@@ -115,6 +115,7 @@ def regenerate(
                 _save(image, paths[i])
             report((start + len(batch)) / len(todo))
     register_pictures(dataset, key, ids, [str(path) for path in paths])
+    placeholders.fill(files, [str(path) for path in paths])
     return RegenerateReport(
         key=key,
         drawn=len(todo),

@@ -10,6 +10,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.learning import check_fit
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, read_latents, reporting
 
@@ -112,6 +113,8 @@ def visualize_atoms(
 ) -> AtomsVisualization:
     """Put the samples and the atoms of a dictionary on one map, by UMAP.
 
+    Without latents, as in a dataset made from an archive, the samples are where their codes are.
+
     Atoms are directions away from the collection's mean, so samples are taken as such too: the
     mean is removed, and both are compared by cosine. The samples go to the Embeddings panel under
     ``brain_key``; the atoms, which are no samples, are kept with the dictionary for the SMIC panel.
@@ -137,9 +140,14 @@ def visualize_atoms(
             f"dataset.delete_brain_run({brain_key!r})"
         )
     dictionary = runs.load_dictionary(samples, key)
-    latents = read_latents(samples, config.latents_field)
-    check_fit(latents, config, key)
-    directions = _unit(latents.values - dictionary.mean_)
+    skipped: dict[str, str] = {}
+    if config.latents_field in samples.get_field_schema():
+        latents = read_latents(samples, config.latents_field)
+        check_fit(latents, config, key)
+        ids, values, skipped = latents.ids, latents.values, latents.skipped
+    else:
+        ids, values = rebuilt_latents(samples, key)
+    directions = _unit(values - dictionary.mean_)
     atoms = _unit(dictionary.atoms_)
     if len(directions) + len(atoms) < FEWEST:
         raise ValueError(
@@ -149,16 +157,16 @@ def visualize_atoms(
     with reporting(progress, len(directions)) as report:
         atom_points, points = _place(atoms, directions, seed)
         report(0.95)
-        _store(samples, key, brain_key, latents.ids, points, atom_points)
+        _store(samples, key, brain_key, ids, points, atom_points)
         report(1.0)
     return AtomsVisualization(
         key=key,
         brain_key=brain_key,
         atoms=atom_points,
         points=points,
-        ids=latents.ids,
+        ids=ids,
         uses=_uses(samples, key, len(atoms)),
-        skipped=latents.skipped,
+        skipped=skipped,
     )
 
 

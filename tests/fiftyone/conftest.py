@@ -28,12 +28,22 @@ def postcards(original):
     dataset.delete()
 
 
+@pytest.fixture(scope="session")
+def original_encoded(original):
+    """The postcards with a dictionary and codes."""
+    dataset = original.clone()
+    smic.learn_dictionary(dataset)
+    smic.encode(dataset)
+    yield dataset
+    dataset.delete()
+
+
 @pytest.fixture
-def encoded(postcards):
-    """Postcards with a dictionary and codes."""
-    smic.learn_dictionary(postcards)
-    smic.encode(postcards)
-    return postcards
+def encoded(original_encoded):
+    """A copy of the postcards with a dictionary and codes that a test may change."""
+    dataset = original_encoded.clone()
+    yield dataset
+    dataset.delete()
 
 
 @pytest.fixture
