@@ -1,4 +1,4 @@
-"""The real App on a real dataset, in a headless Chromium."""
+"""The real App on real datasets, in a headless Chromium."""
 
 from __future__ import annotations
 
@@ -32,29 +32,55 @@ def chromium() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-@pytest.fixture
-def dataset(tmp_path_factory):
-    """60 postcards with latents, and the plugin where the App looks for it."""
+@pytest.fixture(scope="session")
+def plugin():
+    """The plugin where the App looks for it, and what a browser test needs."""
     if chromium() is None:
         pytest.skip("chromium is not installed: apt-get install -y chromium")
     pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
-    import fiftyone_smic as smic
     from fiftyone_smic.plugin import install_plugin
 
     install_plugin()
+
+
+def _postcards(tmp_path_factory, name):
+    import fiftyone_smic as smic
+
     made = smic.load_postcards(
         60,
-        name="postcards-app",
+        name=name,
         directory=tmp_path_factory.mktemp("postcards"),
         persistent=True,
         progress=False,
     )
     smic.compute_latents(made, progress=False)
+    return made
+
+
+@pytest.fixture(scope="session")
+def dataset(plugin, tmp_path_factory):
+    """60 postcards with latents."""
+    made = _postcards(tmp_path_factory, "postcards-app")
     yield made
     made.delete()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def curated(plugin, tmp_path_factory):
+    """60 postcards with a dictionary "scenes", its codes, names and map, drawn in part."""
+    import fiftyone_smic as smic
+
+    made = _postcards(tmp_path_factory, "postcards-curated")
+    smic.learn_dictionary(made, "scenes", progress=False)
+    smic.encode(made, "scenes", progress=False)
+    smic.name_atoms(made, "scenes", progress=False)
+    smic.visualize_atoms(made, "scenes", progress=False)
+    smic.regenerate(made[:4], "scenes", progress=False)
+    yield made
+    made.delete()
+
+
+@pytest.fixture(scope="session")
 def app(dataset, tmp_path_factory):
     """Address of the App, served by a process of its own."""
     with socket.socket() as free:
@@ -96,18 +122,32 @@ def shots(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def page(app, dataset):
-    """A page of the App that shows the dataset's grid."""
+@pytest.fixture(scope="session")
+def browser(plugin):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(app, browser):
+    """Open a dataset's grid in a new window: ``visit(dataset, width=…)`` returns the page."""
+    opened = []
+
+    def visit(dataset, width=1500, height=950):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        opened.append(context)
+        page = context.new_page()
         page.set_default_timeout(120_000)
         # As if the advertisement that covers the App and takes the clicks had been closed before.
         page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
         page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")
         page.locator('[data-cy="looker"]').first.wait_for()
-        yield page
-        browser.close()
+        return page
+
+    yield visit
+    for context in opened:
+        context.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-# A real browser, server and database on a machine that may be busy: an event can come too late for
-# one of the waits below. Each attempt starts from a new App.
-pytestmark = [pytest.mark.app, pytest.mark.flaky(reruns=2)]
+pytestmark = pytest.mark.app
 
 
 def open_form(page, label):
@@ -37,9 +35,26 @@ def close(page):
     done.wait_for(state="detached")
 
 
-def test_from_the_menu_to_two_pictures(page, dataset, shots):
+def open_panel(page):
+    """Open the SMIC panel beside the grid."""
+    page.locator('[data-cy="new-panel-btn"]').first.click()
+    page.locator('[data-cy="new-panel-option-smic_panel"]').click()
+    return page.locator('[data-cy="panel-content-smic_panel"]')
+
+
+def open_tab(panel, name, sign):
+    """Open a tab and wait for what shows that it is there."""
+    panel.get_by_role("tab", name=name).click()
+    panel.locator(sign).first.wait_for(state="attached")
+
+
+BARS = ".js-plotly-plot .bars"
+
+
+def test_from_the_menu_to_two_pictures(visit, dataset, shots):
     from playwright.sync_api import expect
 
+    page = visit(dataset)
     form = open_form(page, "SMIC: learn dictionary")
     page.screenshot(path=shots / "1-learn-form.png")
     key = form.get_by_role("textbox")
@@ -63,9 +78,7 @@ def test_from_the_menu_to_two_pictures(page, dataset, shots):
     assert dataset.list_runs() == ["scenes"]
     assert dataset.count("scenes_bits") == 60
 
-    page.locator('[data-cy="new-panel-btn"]').first.click()
-    page.locator('[data-cy="new-panel-option-smic_panel"]').click()
-    panel = page.locator('[data-cy="panel-content-smic_panel"]')
+    panel = open_panel(page)
     panel.locator('img[alt="Original"]').first.wait_for()
     page.screenshot(path=shots / "6-compare-before.png")
     panel.get_by_role("button", name="missing").click()
@@ -85,6 +98,5 @@ def test_from_the_menu_to_two_pictures(page, dataset, shots):
     dataset.reload()
     assert dataset.count("scenes_regenerated") == 4
 
-    panel.get_by_role("tab", name="Storage").click()
-    panel.get_by_text("times").first.wait_for()
+    open_tab(panel, "Storage", BARS)
     page.screenshot(path=shots / "10-storage.png")

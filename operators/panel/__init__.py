@@ -1,0 +1,164 @@
+"""The panel "SMIC": originals beside what their codes draw, sizes, and the atoms."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import fiftyone.operators as foo
+from fiftyone import ViewField as F
+from fiftyone.operators import types
+
+from . import atoms, compare, storage
+from .parts import next_step
+
+PLUGIN = "fiftyone_smic"
+#: Name -> label and the module that lays it out.
+TABS: dict[str, tuple[str, Any]] = {
+    "compare": ("Compare", compare),
+    "storage": ("Storage", storage),
+    "atoms": ("Atoms", atoms),
+}
+
+# The App sends the panel's events concurrently, each with the panel's state of its moment. Served
+# in turn, the last one to come, which knows the latest state, is also the last one to draw.
+_IN_TURN = threading.Lock()
+
+
+class SMICPanel(foo.Panel):
+    """Shows what the dataset holds now.
+
+    ``panel.state`` holds what the user has chosen and nothing else. Everything that is shown is
+    read again by :meth:`render` and travels inside the layout, never beside it in ``panel.state``
+    or ``panel.data``: those arrive on their own, and a layout without its data, or with that of an
+    earlier event, is a broken panel. Slow work is left to operators, which show their progress.
+    """
+
+    @property
+    def config(self) -> foo.PanelConfig:
+        return foo.PanelConfig(
+            name="smic_panel",
+            label="SMIC",
+            icon="auto_awesome_mosaic",  # of Material: the App shows no files here
+            surfaces="grid",
+            category=foo.Categories.ANALYZE,
+            help_markdown=(
+                "Compares samples with the pictures drawn again from their codes, and shows what "
+                "the collection takes and which atoms it is made of."
+            ),
+            allow_multiple=False,
+        )
+
+    def execute(self, ctx: Any) -> Any:
+        with _IN_TURN:
+            return super().execute(ctx)
+
+    # --- events: each is followed by ``render`` -----------------------------------------------
+
+    def on_load(self, ctx: Any) -> None:
+        """Shown by ``render``."""
+
+    on_change_view = on_change_selected = refresh = on_load
+
+    def on_change_dataset(self, ctx: Any) -> None:
+        ctx.panel.state.clear()
+
+    def on_choice(self, ctx: Any) -> None:
+        """A tab, a dictionary or another choice: ``panel.state`` may not have it yet."""
+        path, value = ctx.params["path"], ctx.params["value"]
+        if ctx.panel.state.get(path) != value:
+            ctx.panel.state.set(path, value)
+
+    def on_atom(self, ctx: Any) -> None:
+        """Filter the view by the atom that was clicked."""
+        atom = str(ctx.params.get("id") or "")  # dots of samples on the map have none
+        if atom.isdigit():
+            self._show_atom(ctx, int(atom))
+
+    def on_atom_row(self, ctx: Any) -> None:
+        """The same, for a row of the table."""
+        key = current_key(ctx)
+        atom = atoms.atom_of_row(ctx, key, int(ctx.params["row"])) if key else None
+        if atom is not None:
+            self._show_atom(ctx, atom)
+
+    def _show_atom(self, ctx: Any, atom: int) -> None:
+        name = f"{current_key(ctx)}_atoms"
+        if ctx.dataset.has_field(name):
+            ctx.panel.state.atom = str(atom)
+            ctx.ops.set_view(ctx.dataset.match(F(name).contains(atom)))
+
+    def prompt(self, ctx: Any) -> None:
+        """Open the form of the operator that a button names."""
+        ctx.prompt(
+            f"{PLUGIN}/{ctx.params['operator']}",
+            params=ctx.params["with"],
+            on_success=self.refresh,
+        )
+
+    # --- layout -------------------------------------------------------------------------------
+
+    def render(self, ctx: Any) -> types.Property:
+        panel = types.Object()
+        state = ctx.panel.state
+        tabs = types.TabsView()
+        for name, (label, _) in TABS.items():
+            tabs.add_choice(name, label=label)
+        panel.str("tab", default="compare", view=tabs, on_change=self.on_choice)
+        key = current_key(ctx)
+        self._choose_key(ctx, panel, key)
+        step = next_step(ctx.dataset, key)
+        if step is not None:
+            panel.md(step.why, name="message")
+            self.offer(panel, "next", step.label, step.operator, {"key": key} if key else {})
+            return types.Property(panel)
+        try:
+            TABS.get(state.tab, TABS["compare"])[1].lay_out(self, ctx, panel, key)
+        except ValueError as error:  # no samples in the view, or no images: it says what to do
+            panel.md(str(error), name="message")
+        return types.Property(panel)
+
+    def _choose_key(self, ctx: Any, panel: types.Object, key: str | None) -> None:
+        from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+        keys = list_dictionaries(ctx.dataset)
+        if ctx.panel.state.key not in (None, key):  # it was deleted or renamed
+            ctx.panel.state.key = key
+        if len(keys) > 1:
+            choices = types.DropdownView()
+            for name in keys:
+                choices.add_choice(name, label=name)
+            panel.enum(
+                "key",
+                keys,
+                default=key,
+                label="Dictionary",
+                view=choices,
+                on_change=self.on_choice,
+            )
+
+    def offer(
+        self,
+        panel: types.Object,
+        name: str,
+        label: str,
+        operator: str,
+        params: dict[str, Any],
+        **look: Any,
+    ) -> None:
+        """A button that opens an operator's form."""
+        panel.btn(
+            name,
+            label=label,
+            on_click=self.prompt,
+            params={"operator": operator, "with": params},
+            **{"variant": "contained", **look},
+        )
+
+
+def current_key(ctx: Any) -> str | None:
+    """The dictionary that is shown: the chosen one, else the first."""
+    from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+    keys = list_dictionaries(ctx.dataset)
+    return ctx.panel.state.key if ctx.panel.state.key in keys else next(iter(keys), None)

@@ -1,0 +1,127 @@
+"""The tab that shows samples beside the pictures drawn again from their codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+from .parts import NARROW, picture, row
+
+#: Samples on one page.
+PAGE = 4
+#: Atoms listed for one of them.
+MOST_ATOMS = 6
+SIZE = "160px"
+#: Holds the place of a picture that has not been drawn.
+SQUARE: dict[str, Any] = {"item": {"sx": {"width": SIZE}}}
+
+
+def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
+    """The selected samples, or else the first of the view."""
+    from fiftyone_smic.fiftyone.reading import image_samples
+    from fiftyone_smic.fiftyone.runs import atom_names
+
+    samples = image_samples(ctx.view)
+    selected = list(ctx.selected)[:PAGE]
+    shown = samples.select(selected, ordered=True) if selected else samples.limit(PAGE)
+    rows = _read(shown, key)
+    names = atom_names(ctx.dataset, key)
+    what = "The selected samples" if selected else "The first samples of the view"
+    panel.md(
+        f"{what}, and what their codes draw. Click an atom to see the samples that use it.",
+        name="heading",
+    )
+    page = panel.v_stack("compare", gap=3)
+    for i, sample in enumerate(rows):
+        line = row(page, f"row{i}", gap=2)
+        picture(line, "original", sample["filepath"], "Original", SIZE, componentsProps=NARROW)
+        if sample["regenerated"]:
+            picture(
+                line,
+                "regenerated",
+                sample["regenerated"],
+                "Regenerated",
+                SIZE,
+                componentsProps=NARROW,
+            )
+        else:
+            line.md("*not drawn yet*", name="pending", componentsProps=SQUARE)
+        _describe(host, line, sample, names)
+    coded = [sample for sample in rows if sample["atoms"] is not None]
+    if len(coded) < len(rows):
+        missing = [sample["id"] for sample in rows if sample["atoms"] is None]
+        host.offer(
+            panel,
+            "encode",
+            f"Encode {len(missing)} of them",
+            "encode_samples",
+            {"key": key, "sample_ids": missing},
+        )
+    buttons = row(panel, "buttons")
+    if coded:
+        undrawn = sum(sample["regenerated"] is None for sample in coded)
+        host.offer(
+            buttons,
+            "regenerate",
+            f"Draw the {undrawn} missing" if undrawn else "Draw with other settings",
+            "regenerate_samples",
+            {"key": key, "sample_ids": [sample["id"] for sample in coded]},
+            icon="brush",
+            variant="contained" if undrawn else "outlined",
+            componentsProps=NARROW,
+        )
+    buttons.btn(
+        "refresh", label="Refresh", icon="refresh", on_click=host.refresh, componentsProps=NARROW
+    )
+
+
+def _read(samples: fo.core.collections.SampleCollection, key: str) -> list[dict[str, Any]]:
+    """What the fields say of each sample; None where there is nothing."""
+    schema = samples.get_field_schema()
+    parts = ["atoms", "coefficients", "bits", "fidelity", "regenerated"]
+    there = [part for part in parts if f"{key}_{part}" in schema]
+    share = f"{key}_labels.classifications.confidence"
+    columns = samples.values(["id", "filepath", share, *(f"{key}_{part}" for part in there)])
+    names = ["id", "filepath", "shares", *there]
+    return [
+        {**dict.fromkeys(parts), **dict(zip(names, values, strict=True))}
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list[str]) -> None:
+    """A sample's name, numbers and atoms."""
+    about = types.Object()
+    beside = {"item": {"sx": {"width": "auto", "flex": 1, "minWidth": "220px"}}}
+    line.define_property(
+        "about",
+        about,
+        view=types.GridView(orientation="vertical", gap=1, componentsProps=beside),
+    )
+    name = sample["filepath"].replace("\\", "/").rsplit("/", 1)[-1]
+    if sample["atoms"] is None:
+        about.md(f"`{name}`\n\nno code yet", name="text")
+        return
+    text = f"`{name}`\n\n**{sample['bits']:.0f} bits** · fidelity **{sample['fidelity']:.2f}**"
+    if not sample["atoms"]:
+        text += "\n\nno atoms: it is what the collection has in common"
+    about.md(text, name="text")
+    chips = row(about, "chips")
+    listed = zip(
+        sample["atoms"][:MOST_ATOMS], sample["coefficients"], sample["shares"], strict=False
+    )
+    for place, (atom, level, share) in enumerate(listed):
+        chips.btn(
+            f"atom{place}",
+            label=f"{level:+d} {names[atom]} · {share:.0%}",
+            variant="round" if level > 0 else "outlined",
+            on_click=host.on_atom,
+            params={"id": str(atom)},
+            title="Show the samples that use this atom",
+            componentsProps=NARROW,
+        )
+    if len(sample["atoms"]) > MOST_ATOMS:
+        more = len(sample["atoms"]) - MOST_ATOMS
+        about.md(f"and {more} more", name="more")

@@ -1,0 +1,96 @@
+"""What the tabs share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+ACCENT = "#ff6d04"
+PALE = "#ffb682"
+GREY = "#8b96a5"
+#: Plots without a ground and with grey letters read well in the App's dark and light theme.
+CLEAR = {
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "font": {"color": GREY, "size": 12},
+    "showlegend": False,
+}
+
+
+class Step(NamedTuple):
+    """What is missing before there is something to show."""
+
+    why: str
+    operator: str
+    label: str
+
+
+def next_step(dataset: fo.Dataset, key: str | None) -> Step | None:
+    """What the user must run next, or None."""
+    schema = dataset.get_field_schema()
+    if key is None:
+        if not any(isinstance(field, fo.VectorField) for field in schema.values()):
+            return Step(
+                "SMIC learns the atoms of meaning this collection is made of and writes each "
+                "image as a few of them. It starts from **latents** of the images.",
+                "compute_latents",
+                "Compute latents",
+            )
+        return Step(
+            "The latents are there. Next, learn a **dictionary** of the atoms they are made of.",
+            "learn_dictionary",
+            "Learn dictionary",
+        )
+    if f"{key}_atoms" not in schema:
+        return Step(
+            f"Dictionary **{key}** is there. Next, write the **code** of each sample.",
+            "encode_samples",
+            "Encode samples",
+        )
+    return None
+
+
+def media_url(path: str) -> str:
+    """Where the App serves a file of a sample."""
+    return "/media?filepath=" + quote(path)
+
+
+def picture(panel: types.Object, name: str, path: str, alt: str, size: str, **view: Any) -> None:
+    """A file as a picture of ``size`` CSS pixels a side."""
+    shown = types.ImageView(width=size, height=size, alt=alt, **view)
+    panel.str(name, default=media_url(path), view=shown)
+
+
+def row(panel: types.Object, name: str, gap: int = 1) -> types.Object:
+    """Things side by side, broken into lines where the panel is narrow."""
+    inside = types.Object()
+    panel.define_property(
+        name, inside, view=types.GridView(orientation="2d", gap=gap, align_y="top")
+    )
+    return inside
+
+
+#: For what stands in a :func:`row`: as wide as it needs to be.
+NARROW: dict[str, Any] = {"item": {"sx": {"width": "auto"}}}
+
+
+def plot(
+    panel: types.Object,
+    name: str,
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+    **events: Any,
+) -> None:
+    """A Plotly plot that carries its data."""
+    view = types.PlotlyView(
+        data=data,
+        layout={**CLEAR, **layout},
+        # The wheel scrolls the panel.
+        config={"displayModeBar": False, "scrollZoom": False},
+        height=f"{layout['height']}px",
+        **events,
+    )
+    panel.obj(name, view=view)
