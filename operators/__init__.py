@@ -9,7 +9,11 @@ from typing import Any
 
 from .compute_latents import ComputeLatents
 from .encode_samples import EncodeSamples
+from .export_archive import ExportArchive
+from .import_archive import ImportArchive
 from .learn_dictionary import LearnDictionary
+from .manage_dictionaries import ManageDictionaries
+from .name_atoms import NameAtoms
 from .panel import SMICPanel
 from .regenerate_samples import RegenerateSamples
 from .visualize_atoms import VisualizeAtoms
@@ -23,6 +27,10 @@ def register(plugin: Any) -> None:
         EncodeSamples,
         RegenerateSamples,
         VisualizeAtoms,
+        NameAtoms,
+        ExportArchive,
+        ImportArchive,
+        ManageDictionaries,
         SMICPanel,
     ):
         plugin.register(operator)

@@ -11,7 +11,12 @@ import fiftyone as fo
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from . import forms
+
+PLUGIN = "fiftyone_smic"
 Report = Callable[[float], None]
+#: A button of a result: its label, the operator it runs, and that operator's parameters.
+Button = tuple[str, str, dict[str, Any]]
 
 
 class Stopped(Exception):
@@ -19,9 +24,9 @@ class Stopped(Exception):
 
 
 class SMICOperator(foo.Operator):
-    """An operator that reads a form, calls the library and says what was done.
+    """An operator that reads a form, calls one function of the library and says what was done.
 
-    Subclasses set the class attributes and define :meth:`form` and :meth:`work`.
+    Subclasses set the class attributes and define :meth:`form` and :meth:`said`.
     """
 
     operator_name = ""
@@ -30,6 +35,13 @@ class SMICOperator(foo.Operator):
     icon = ""
     #: Shown beside the progress bar.
     doing = ""
+    #: What the form offers to do with a dataset, a view or a selection.
+    action = ""
+    #: The function in :mod:`fiftyone_smic.fiftyone`, and those of its parameters the form sets.
+    function = ""
+    parameters: tuple[str, ...] = ()
+    #: What to do next: an operator of this plugin and its button's label.
+    then: tuple[tuple[str, str], ...] = ()
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -46,47 +58,98 @@ class SMICOperator(foo.Operator):
             risk_level="medium",
         )
 
-    def form(self, ctx: Any, inputs: types.Object) -> None:
-        """Add the inputs."""
+    # --- what subclasses define ---------------------------------------------------------------
+
+    def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
+        """Add the inputs for these samples, which are images."""
         raise NotImplementedError
 
-    def work(self, ctx: Any, report: Report) -> str:
-        """Do it, and return what was done and what to do next, as Markdown."""
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        """The function's arguments, as the form or the caller has set them."""
+        return forms.chosen(ctx, *self.parameters)
+
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        """What was done, as Markdown."""
         raise NotImplementedError
+
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
+        """What to do next."""
+        given = {"key": arguments["key"]} if "key" in arguments else {}
+        return [(label, f"{PLUGIN}/{name}", given) for label, name in self.then]
+
+    # --- what FiftyOne calls ------------------------------------------------------------------
 
     def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
-        self.form(ctx, inputs)
+        samples = forms.target(ctx, inputs, self.action)
+        if forms.check_images(inputs, samples):
+            self.form(ctx, inputs, samples)
+        return self.shown(inputs)
+
+    def shown(self, inputs: types.Object) -> types.Property:
+        """The form under the operator's name."""
         return types.Property(
             inputs, view=types.View(label=self.label, description=self.description)
         )
 
     def execute(self, ctx: Any) -> Any:
         if ctx.delegated:
-            return {"summary": self.work(ctx, lambda part: ctx.set_progress(progress=part))}
-        return self._visibly(ctx)
+            return self.work(ctx, in_percent(lambda part: ctx.set_progress(progress=part)))
+        if "operator_uri" in ctx.request_params:  # the App asks over HTTP and shows a bar
+            return self._visibly(ctx)
+        return self.work(ctx, None)
 
     def resolve_output(self, ctx: Any) -> types.Property:
-        return summary_output(self.label)
+        return output(self.label, ctx.results or {})
 
-    def call(
+    def work(self, ctx: Any, progress: Report | None) -> dict[str, Any]:
+        """Do it, and return the result: "summary" in Markdown, and "buttons"."""
+        import fiftyone_smic.fiftyone as library
+
+        arguments = self.arguments(ctx)
+        function = getattr(library, self.function)
+        return self.result(
+            function(forms.collection(ctx), **arguments, progress=progress), arguments
+        )
+
+    def result(self, done: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What :meth:`work` returns."""
+        return {
+            "summary": self.said(done, arguments),
+            "buttons": [list(button) for button in self.buttons(done, arguments)],
+        }
+
+    def __call__(
         self,
-        function: Callable[..., Any],
-        samples: fo.core.collections.SampleCollection,
-        params: dict[str, Any],
-        delegate: bool,
-        delegation_target: str | None,
+        sample_collection: Any,
+        delegate: bool = False,
+        delegation_target: str | None = None,
+        **params: Any,
     ) -> Any:
-        """Run from Python: now, returning the library's report, or delegated.
+        """Run from Python, in a script, a notebook or a running event loop.
 
-        A generator operator that FiftyOne executes returns nothing, so the library is called.
+        Args:
+            sample_collection: a dataset or view
+            delegate: schedule it instead of running it now
+            delegation_target: the orchestrator to schedule it on
+            params: parameters of the library's function of the same purpose
+
+        Returns:
+            what the library's function returns, or FiftyOne's record of the scheduled operation
         """
         if not delegate:
-            return function(samples, **params)
-        where = {"dataset": samples} if isinstance(samples, fo.Dataset) else {"view": samples}
+            import fiftyone_smic.fiftyone as library
+
+            return getattr(library, self.function)(sample_collection, **params)
+        unknown = sorted(set(params) - set(self.parameters))
+        if unknown:
+            raise TypeError(
+                f"{self.operator_name} has no parameter {unknown[0]!r} when it is delegated; it "
+                f"has {', '.join(self.parameters)}"
+            )
         return foo.execute_operator(
             self.uri,
-            where,
+            _where(sample_collection),
             params={name: value for name, value in params.items() if value is not None},
             request_delegation=True,
             delegation_target=delegation_target,
@@ -97,19 +160,15 @@ class SMICOperator(foo.Operator):
         yield ctx.ops.set_progress(label="Getting ready", progress=0)
         updates: queue.Queue[tuple[str, Any]] = queue.Queue()
         stop = threading.Event()
-        shown = -1
 
         def report(part: float) -> None:
-            nonlocal shown
             if stop.is_set():
                 raise Stopped
-            if int(100 * part) > shown:  # one message per percent is enough
-                shown = int(100 * part)
-                updates.put(("part", part))
+            updates.put(("part", part))
 
         def run() -> None:
             try:
-                updates.put(("done", self.work(ctx, report)))
+                updates.put(("done", self.work(ctx, in_percent(report))))
             except BaseException as error:
                 updates.put(("failed", error))
 
@@ -127,9 +186,41 @@ class SMICOperator(foo.Operator):
         finally:
             stop.set()
         yield ctx.trigger("reload_dataset")
-        yield ctx.ops.show_output(
-            outputs=summary_output(self.label).to_json(), results={"summary": value}
-        )
+        yield ctx.ops.show_output(outputs=output(self.label, value).to_json(), results=value)
+
+
+class DictionaryOperator(SMICOperator):
+    """An operator on the samples and one of the dataset's dictionaries."""
+
+    def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
+        key = forms.dictionary_key(ctx, inputs)
+        if key is not None:
+            self.details(ctx, inputs, samples, key)
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        return {"key": forms.default_key(ctx), **super().arguments(ctx)}
+
+    def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        """Add the inputs below the choice of the dictionary."""
+        raise NotImplementedError
+
+
+def _where(samples: Any) -> dict[str, Any]:
+    """A collection as FiftyOne's execution context names it."""
+    return {"dataset": samples} if isinstance(samples, fo.Dataset) else {"view": samples}
+
+
+def in_percent(report: Report) -> Report:
+    """Pass only the steps on that show: whole per cents."""
+    shown = -1
+
+    def passing(part: float) -> None:
+        nonlocal shown
+        if int(100 * part) > shown:
+            shown = int(100 * part)
+            report(part)
+
+    return passing
 
 
 def icons(name: str) -> dict[str, str]:
@@ -137,8 +228,13 @@ def icons(name: str) -> dict[str, str]:
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
 
 
-def summary_output(label: str) -> types.Property:
-    """A result that is one piece of Markdown."""
+def output(label: str, results: dict[str, Any]) -> types.Property:
+    """A result as the App shows it: a text, and buttons that lead on."""
     outputs = types.Object()
     outputs.str("summary", view=types.MarkdownView())
+    for i, (text, operator, params) in enumerate(results.get("buttons") or []):
+        own = operator.startswith(f"{PLUGIN}/")
+        outputs.view(
+            f"next{i}", types.Button(label=text, operator=operator, params=params, prompt=own)
+        )
     return types.Property(outputs, view=types.View(label=label))

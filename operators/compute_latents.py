@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import forms
-from .base import Report, SMICOperator
+from .base import SMICOperator
 
 #: Seconds per image on two CPU cores, rough guesses from the models' sizes; a GPU is far faster.
 SECONDS = {
@@ -27,11 +27,46 @@ class ComputeLatents(SMICOperator):
     description = "Encode the images with a CLIP model, the first step"
     icon = "latents"
     doing = "Encoding images"
+    action = "Compute latents of"
+    function = "compute_latents"
+    parameters = ("field", "encoder", "overwrite", "batch_size")
+    then = (("Learn a dictionary", "learn_dictionary"),)
 
-    def form(self, ctx: Any, inputs: types.Object) -> None:
-        samples = forms.target(ctx, inputs, "Compute latents of")
-        if not forms.check_images(inputs, samples):
-            return
+    def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
+        encoder = self._encoder(ctx, inputs)
+        field = inputs.str(
+            "field",
+            default="clip_latents",
+            label="Field",
+            description="The vector field to write",
+        )
+        chosen = ctx.params.get("field", "clip_latents") or ""
+        valid = chosen.isidentifier() and not chosen.startswith("_")
+        if not valid:
+            forms.wrong(field, "use letters, digits and underscores, like clip_latents")
+        known = ctx.dataset.get_field(chosen) if valid else None
+        there = samples.exists(chosen).count() if known is not None else 0
+        if there:
+            forms.checkbox(
+                inputs, "overwrite", f"Compute the {there:,} latents that are there again"
+            )
+        if forms.advanced(ctx, inputs):
+            forms.number(
+                inputs, ctx.params, "batch_size", default=32, least=1, most=4096, label="Batch size"
+            )
+        todo = len(samples) - (0 if ctx.params.get("overwrite") else there)
+        info = (known.info if known is not None else None) or {}
+        forms.cost(
+            inputs,
+            f"{todo:,} images to encode",
+            todo,
+            measured=info.get("seconds") if info.get("source") == encoder else None,
+            guess=SECONDS.get(encoder, 0.5),
+            fixed=10,
+            more="" if encoder == "postcards" else "; a GPU takes a few per cent of that",
+        )
+
+    def _encoder(self, ctx: Any, inputs: types.Object) -> str:
         choices = types.AutocompleteView(allow_user_input=True)
         for name, label in forms.ENCODERS.items():
             choices.add_choice(name, label=label)
@@ -45,91 +80,20 @@ class ComputeLatents(SMICOperator):
             ),
             view=choices,
         )
-        encoder = ctx.params.get("encoder", "postcards")
+        encoder = ctx.params.get("encoder") or "postcards"
         folder = encoder.removeprefix("local-dir:")
         if folder != encoder:
             if not Path(folder).expanduser().is_dir():
-                prop.invalid = True
-                prop.error_message = f"there is no folder {folder!r}"
+                forms.wrong(prop, f"there is no folder {folder!r}")
         elif encoder != "postcards" and "/" not in encoder:
-            prop.invalid = True
-            prop.error_message = "an encoder is written MODEL/PRETRAINED, like ViT-L-14/openai"
-        field = inputs.str(
-            "field",
-            default="clip_latents",
-            label="Field",
-            description="The vector field to write",
-        )
-        chosen = ctx.params.get("field", "clip_latents") or ""
-        valid = chosen.isidentifier() and not chosen.startswith("_")
-        if not valid:
-            field.invalid = True
-            field.error_message = "use letters, digits and underscores, like clip_latents"
-        there = samples.exists(chosen).count() if valid and ctx.dataset.has_field(chosen) else 0
-        if there:
-            inputs.bool(
-                "overwrite",
-                default=False,
-                label=f"Compute the {there} latents that are there again",
-                view=types.CheckboxView(),
-            )
-        if forms.advanced(ctx, inputs):
-            forms.number(
-                inputs, ctx.params, "batch_size", default=32, least=1, most=4096, label="Batch size"
-            )
-        todo = len(samples) - (0 if ctx.params.get("overwrite") else there)
-        speed = SECONDS.get(encoder, 0.5)
-        forms.note(
-            inputs,
-            "cost",
-            f"{todo:,} images to encode, roughly {forms.duration(todo * speed)} on a CPU"
-            + ("" if encoder == "postcards" else ", a few per cent of that on a GPU"),
-        )
+            forms.wrong(prop, "an encoder is written MODEL/PRETRAINED, like ViT-L-14/openai")
+        return encoder
 
-    def work(self, ctx: Any, report: Report) -> str:
-        import fiftyone_smic as smic
-
-        done = smic.compute_latents(
-            forms.collection(ctx),
-            **forms.chosen(ctx, "field", "encoder", "overwrite", "batch_size"),
-            progress=report,
-        )
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
         kept = f", {done.kept:,} had one already" if done.kept else ""
         return (
             f"**{done.computed:,} latents** of {done.dim} dimensions in `{done.field}`{kept}, "
             f"by `{done.encoder}` in {forms.duration(done.seconds)}.\n\n"
-            + skipped_text(done.skipped)
-            + "Next: **SMIC: learn dictionary**."
+            + forms.skipped(done.skipped)
+            + "Next: learn the dictionary of atoms that the images are made of."
         )
-
-    def __call__(
-        self,
-        sample_collection: Any,
-        field: str = "clip_latents",
-        encoder: str = "postcards",
-        batch_size: int = 32,
-        overwrite: bool = False,
-        delegate: bool = False,
-        delegation_target: str | None = None,
-    ) -> Any:
-        """See :func:`fiftyone_smic.compute_latents`, whose report this returns."""
-        import fiftyone_smic as smic
-
-        params = {
-            "field": field,
-            "encoder": encoder,
-            "batch_size": batch_size,
-            "overwrite": overwrite,
-        }
-        return self.call(
-            smic.compute_latents, sample_collection, params, delegate, delegation_target
-        )
-
-
-def skipped_text(skipped: dict[str, str]) -> str:
-    """Which samples were left out and why, as a paragraph of Markdown."""
-    if not skipped:
-        return ""
-    from fiftyone_smic.fiftyone.reading import named
-
-    return f"{len(skipped):,} skipped: {named(skipped)}\n\n"

@@ -7,11 +7,10 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import forms
-from .base import Report, SMICOperator
-from .compute_latents import skipped_text
+from .base import DictionaryOperator
 
 
-class EncodeSamples(SMICOperator):
+class EncodeSamples(DictionaryOperator):
     """Write each sample's code."""
 
     operator_name = "encode_samples"
@@ -19,43 +18,43 @@ class EncodeSamples(SMICOperator):
     description = "Write each sample's atoms, bits and fidelity into sample fields"
     icon = "encode"
     doing = "Encoding samples"
+    action = "Encode"
+    function = "encode"
+    parameters = ("key",)
+    then = (
+        ("Regenerate samples", "regenerate_samples"),
+        ("Name the atoms", "name_atoms"),
+        ("Export an archive", "export_archive"),
+    )
 
-    def form(self, ctx: Any, inputs: types.Object) -> None:
-        samples = forms.target(ctx, inputs, "Encode")
-        if not forms.check_images(inputs, samples):
-            return
-        key = forms.dictionary_key(ctx, inputs)
-        if key is None:
-            return
-        from fiftyone_smic.fiftyone.runs import load_config
+    def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import load_config, measured
 
         config = load_config(ctx.dataset, key)
         field = config.latents_field
         count = samples.exists(field).count() if ctx.dataset.has_field(field) else 0
         if not count:
-            forms.stop(
-                inputs,
-                "no_latents",
-                "No latents here",
-                f"None of these samples has a latent in {field!r}. Run 'SMIC: compute latents' "
-                "on them first.",
+            why = (
+                f"None of these samples has a latent in {field!r}. Run 'SMIC: compute latents' on "
+                "them first."
             )
+            forms.stop(inputs, "no_latents", "No latents here", why)
             return
-        coded = (
-            samples.exists(f"{key}_atoms").count() if ctx.dataset.has_field(f"{key}_atoms") else 0
-        )
-        forms.note(
+        name = f"{key}_atoms"
+        coded = samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+        bits = (config.learned or {}).get("bits_per_item")
+        forms.cost(
             inputs,
-            "cost",
-            f"{count:,} samples with {config.n_atoms:,} atoms, roughly "
-            f"{forms.duration(1 + count / 2000)}"
-            + (f"; {coded:,} of them have a code, which is written again" if coded else ""),
+            f"{count:,} samples with {config.n_atoms:,} atoms",
+            count,
+            measured=measured(ctx.dataset, "encode"),
+            guess=0.001,
+            fixed=1,
+            more=(f"; {bits:.0f} bits each when it was learned" if bits else "")
+            + (f"; {coded:,} have a code, which is written again" if coded else ""),
         )
 
-    def work(self, ctx: Any, report: Report) -> str:
-        import fiftyone_smic as smic
-
-        done = smic.encode(forms.collection(ctx), **forms.chosen(ctx, "key"), progress=report)
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
         rate, quality = done.rate, done.fidelity
         return (
             f"**{done.encoded:,} samples** take **{forms.amount(rate.total_bytes)}** in all, "
@@ -63,20 +62,8 @@ class EncodeSamples(SMICOperator):
             "the rest for the dictionary and headers.\n\n"
             f"The codes keep {quality.explained_variance:.0%} of the variance (centred cosine "
             f"{quality.centred_cosine:.2f}).\n\n"
-            + skipped_text(done.skipped)
+            + forms.skipped(done.skipped)
             + f"Fields: `{done.key}_atoms`, `{done.key}_coefficients`, `{done.key}_bits`, "
             f"`{done.key}_fidelity`, `{done.key}_labels`.\n\n"
-            "Next: **SMIC: regenerate samples** draws them again, the **SMIC** panel compares."
+            "Next: draw the samples again from their codes, or give the atoms names."
         )
-
-    def __call__(
-        self,
-        sample_collection: Any,
-        key: str = "smic",
-        delegate: bool = False,
-        delegation_target: str | None = None,
-    ) -> Any:
-        """See :func:`fiftyone_smic.encode`, whose report this returns."""
-        import fiftyone_smic as smic
-
-        return self.call(smic.encode, sample_collection, {"key": key}, delegate, delegation_target)

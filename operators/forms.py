@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -13,6 +14,13 @@ ENCODERS = {
     "ViT-L-14/openai": "ViT-L-14 (OpenAI): can be drawn again by unCLIP small",
     "ViT-H-14/laion2b_s32b_b79k": "ViT-H-14 (LAION-2B): can be drawn again by unCLIP, best quality",
 }
+
+#: Denoising steps that generators take unless told otherwise.
+STEPS = 20
+#: Seconds per picture and step on two CPU cores: the built-in generator, and Stable Diffusion.
+STEP_SECONDS = {"postcards": 0.02, "other": 6.0}
+#: The button of a result that opens the panel.
+PANEL = ("Open the SMIC panel", "@voxel51/operators/open_panel", {"name": "smic_panel"})
 
 
 def target(ctx: Any, inputs: types.Object, action: str) -> fo.core.collections.SampleCollection:
@@ -49,13 +57,38 @@ def check_images(inputs: types.Object, samples: fo.core.collections.SampleCollec
 def stop(inputs: types.Object, name: str, label: str, why: str) -> None:
     """Show a reason why the form cannot be executed."""
     prop = inputs.view(name, types.Warning(label=label, description=why))
-    prop.invalid = True
-    prop.error_message = why
+    wrong(prop, why)
 
 
 def note(inputs: types.Object, name: str, text: str) -> None:
-    """Show what running this will cost."""
+    """Tell something worth knowing before running."""
     inputs.view(name, types.Notice(label=text))
+
+
+def cost(
+    inputs: types.Object,
+    what: str,
+    n: float,
+    *,
+    measured: float | None,
+    guess: float,
+    fixed: float = 0,
+    more: str = "",
+) -> None:
+    """Show what running this will cost.
+
+    Args:
+        inputs: where to show it
+        what: will be worked on
+        n: how many of them
+        measured: seconds each took when it was last done here, if it was
+        guess: seconds each takes on two CPU cores, where it has not been measured
+        fixed: seconds that loading takes, however many there are
+        more: to say after it
+    """
+    seconds = fixed + n * (guess if measured is None else measured)
+    basis = "estimated for two CPU cores" if measured is None else "as last measured here"
+    note(inputs, "cost", f"{what}: about {duration(seconds)} ({basis}){more}")
 
 
 def dictionary_key(ctx: Any, inputs: types.Object) -> str | None:
@@ -63,6 +96,7 @@ def dictionary_key(ctx: Any, inputs: types.Object) -> str | None:
     from fiftyone_smic.fiftyone.runs import list_dictionaries
 
     keys = list_dictionaries(ctx.dataset)
+    default = default_key(ctx)
     if not keys:
         stop(
             inputs,
@@ -71,17 +105,140 @@ def dictionary_key(ctx: Any, inputs: types.Object) -> str | None:
             "This dataset has no dictionary. Run 'SMIC: learn dictionary' first.",
         )
         return None
-    chosen = ctx.params.get("key")
-    default = chosen if chosen in keys else keys[0]
-    choices = types.DropdownView()
-    for key in keys:
-        choices.add_choice(key, label=key)
-    prop = inputs.enum("key", keys, default=default, label="Dictionary", view=choices)
-    if chosen is not None and chosen not in keys:
-        prop.invalid = True
-        prop.error_message = f"there is no dictionary {chosen!r}; choose one of {', '.join(keys)}"
+    prop = dropdown(inputs, "key", keys, default, "Dictionary")
+    if default not in keys:
+        wrong(prop, f"there is no dictionary {default!r}; choose one of {', '.join(keys)}")
         return None
     return default
+
+
+def default_key(ctx: Any) -> str:
+    """The key that was chosen, or the dataset's first."""
+    from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+    return ctx.params.get("key") or next(iter(list_dictionaries(ctx.dataset)), "smic")
+
+
+def dropdown(
+    inputs: types.Object, name: str, values: list[str], default: str | None, label: str
+) -> types.Property:
+    """Choose one of some names."""
+    choices = types.DropdownView()
+    for value in values:
+        choices.add_choice(value, label=value)
+    return inputs.enum(name, values, default=default, label=label, view=choices)
+
+
+def radio(
+    ctx: Any, inputs: types.Object, name: str, choices: dict[Any, str], default: Any, label: str
+) -> Any:
+    """Choose one of a few things; returns what is chosen."""
+    group = types.RadioGroup()
+    for value, text in choices.items():
+        group.add_choice(value, label=text)
+    inputs.enum(name, list(choices), default=default, label=label, view=group)
+    return ctx.params.get(name, default)
+
+
+def wrong(prop: types.Property, why: str) -> None:
+    """Say at an input what is wrong with it."""
+    prop.invalid = True
+    prop.error_message = why
+
+
+def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
+    """How many samples have a code; without any the form stops."""
+    name = f"{key}_atoms"
+    count = samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+    if not count:
+        why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
+        stop(inputs, "no_codes", "No codes here", why)
+    return count
+
+
+def whole_path(
+    ctx: Any,
+    inputs: types.Object,
+    name: str,
+    *,
+    default: str | None,
+    label: str,
+    about: str,
+    folder: bool = False,
+) -> Path | None:
+    """Ask for a path, or a folder to write to; None, and said why, if it is none."""
+    prop = inputs.str(name, default=default, label=label, description=about, required=True)
+    text = ctx.params.get(name, default)
+    if not text:
+        wrong(prop, f"give the whole path: {about[0].lower()}{about[1:]}")
+        return None
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        wrong(prop, "give the whole path, starting with /")
+        return None
+    if folder and path.exists() and not path.is_dir():
+        wrong(prop, f"{path} is a file; choose a folder")
+        return None
+    return path
+
+
+def drawing(ctx: Any, inputs: types.Object) -> None:
+    """The seldom needed inputs of drawing."""
+    if not advanced(ctx, inputs):
+        return
+    number(
+        inputs,
+        ctx.params,
+        "steps",
+        default=None,
+        least=1,
+        most=1000,
+        label="Steps",
+        description="Denoising steps; empty: the generator's own",
+    )
+    number(
+        inputs,
+        ctx.params,
+        "guidance",
+        default=None,
+        least=1,
+        most=50,
+        whole=False,
+        label="Guidance",
+        description="How closely to follow the code; empty: the generator's own",
+    )
+    number(inputs, ctx.params, "batch_size", default=8, least=1, most=256, label="Batch size")
+
+
+def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str) -> None:
+    """Show what drawing ``n`` pictures will cost."""
+    from fiftyone_smic.fiftyone.runs import measured
+
+    demonstration = encoder.startswith("postcards")
+    steps = ctx.params.get("steps")
+    cost(
+        inputs,
+        what,
+        n * (steps if isinstance(steps, int) else STEPS),
+        measured=measured(ctx.dataset, "draw"),
+        guess=STEP_SECONDS["postcards" if demonstration else "other"],
+        fixed=10,
+    )
+    if demonstration:
+        note(
+            inputs,
+            "demonstration",
+            "The built-in generator is a demonstration: it can only draw postcards",
+        )
+
+
+def skipped(reasons: dict[str, str]) -> str:
+    """Which samples were left out and why, as a paragraph of Markdown."""
+    if not reasons:
+        return ""
+    from fiftyone_smic.fiftyone.reading import named
+
+    return f"{len(reasons):,} skipped: {named(reasons)}\n\n"
 
 
 def new_key(ctx: Any, inputs: types.Object) -> bool:
@@ -99,18 +256,16 @@ def new_key(ctx: Any, inputs: types.Object) -> bool:
     key = ctx.params.get("key", default)
     overwrite = bool(ctx.params.get("overwrite"))
     if key in taken:
-        inputs.bool(
+        checkbox(
+            inputs,
             "overwrite",
-            default=False,
-            label=f"Replace the dictionary '{key}'",
-            description="Its codes and regenerated pictures are dropped with it",
-            view=types.CheckboxView(),
+            f"Replace the dictionary '{key}'",
+            "Its codes and regenerated pictures are dropped with it",
         )
     try:
         check_free(ctx.dataset, key, overwrite)
     except ValueError as error:
-        prop.invalid = True
-        prop.error_message = str(error)
+        wrong(prop, str(error))
         return False
     return True
 
@@ -138,6 +293,14 @@ def latents_field(ctx: Any, inputs: types.Object) -> str | None:
     return default
 
 
+def checkbox(
+    inputs: types.Object, name: str, label: str, about: str = "", default: bool = False
+) -> None:
+    """Ask yes or no."""
+    view = types.CheckboxView()
+    inputs.bool(name, default=default, label=label, description=about, view=view)
+
+
 def advanced(ctx: Any, inputs: types.Object) -> bool:
     """A switch behind which the seldom needed inputs are."""
     inputs.bool("advanced", default=False, label="More settings", view=types.SwitchView())
@@ -163,8 +326,7 @@ def number(
     if value is None:
         return
     if not isinstance(value, (int, float)) or not least <= value <= most:
-        prop.invalid = True
-        prop.error_message = f"{label} must be between {least:g} and {most:g}"
+        wrong(prop, f"{label} must be between {least:g} and {most:g}")
 
 
 def duration(seconds: float) -> str:

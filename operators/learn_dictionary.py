@@ -7,15 +7,21 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import forms
-from .base import Report, SMICOperator
+from .base import SMICOperator
 
-LAMBDAS = {
+PRESETS = {
     0.005: "Smallest: few atoms per image",
     0.002: "Balanced",
     0.0005: "Finest: more bits, closer to the original",
 }
-#: Seconds per sample and 512 dimensions on one core.
-SECONDS = 0.001
+CONTROLS = {
+    "preset": "Small, balanced or fine",
+    "bits_per_item": "So many bits per image",
+    "explained_variance": "So much fidelity",
+    "lam": "λ, what a bit is worth",
+}
+#: Fits that a target usually takes.
+FITS = 4
 
 
 class LearnDictionary(SMICOperator):
@@ -26,32 +32,28 @@ class LearnDictionary(SMICOperator):
     description = "Find the atoms of meaning this collection is made of"
     icon = "dictionary"
     doing = "Learning the dictionary"
+    action = "Learn from"
+    function = "learn_dictionary"
+    parameters = (
+        "key",
+        "latents_field",
+        "n_atoms",
+        "lam",
+        "bits_per_item",
+        "explained_variance",
+        "seed",
+        "overwrite",
+    )
+    then = (("Encode samples", "encode_samples"),)
 
-    def form(self, ctx: Any, inputs: types.Object) -> None:
-        samples = forms.target(ctx, inputs, "Learn from")
-        if not forms.check_images(inputs, samples):
-            return
+    def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
+        from fiftyone_smic.fiftyone.runs import measured
+
         field = forms.latents_field(ctx, inputs)
         if field is None:
             return
         forms.new_key(ctx, inputs)
-        rate = types.RadioGroup()
-        for lam, label in LAMBDAS.items():
-            rate.add_choice(lam, label=label)
-        if ctx.params.get("advanced"):
-            forms.number(
-                inputs,
-                ctx.params,
-                "lam",
-                default=0.002,
-                least=1e-6,
-                most=1,
-                whole=False,
-                label="λ",
-                description="Squared distance that one bit is worth; larger means fewer bits",
-            )
-        else:
-            inputs.enum("lam", list(LAMBDAS), default=0.002, label="Rate", view=rate)
+        targeted = self._rate(ctx, inputs)
         count = samples.exists(field).count()
         if forms.advanced(ctx, inputs):
             forms.number(
@@ -68,60 +70,95 @@ class LearnDictionary(SMICOperator):
                 inputs, ctx.params, "seed", default=0, least=0, most=2**31 - 1, label="Seed"
             )
         if count < 2:
-            forms.stop(
-                inputs,
-                "too_few",
-                "Too few samples",
+            why = (
                 f"{count} of these samples has a latent in {field!r} and a dictionary needs at "
-                "least 2. Run 'SMIC: compute latents', or choose a larger view.",
+                "least 2. Run 'SMIC: compute latents', or choose a larger view."
             )
+            forms.stop(inputs, "too_few", "Too few samples", why)
             return
-        atoms = ctx.params.get("n_atoms") or max(1, round(count**0.7))
         without = len(samples) - count
-        forms.note(
+        forms.cost(
             inputs,
-            "cost",
-            f"{count:,} samples, starting from {atoms:,} atoms, roughly "
-            f"{forms.duration(3 + count * SECONDS)} on a CPU"
+            f"{count:,} samples",
+            count * (FITS if targeted else 1),
+            measured=measured(ctx.dataset, "learn"),
+            guess=0.002,
+            fixed=3,
+            more=("; a target takes several trials" if targeted else "")
             + (f"; {without:,} samples without a latent are left out" if without else ""),
         )
 
-    def work(self, ctx: Any, report: Report) -> str:
-        import fiftyone_smic as smic
+    def _rate(self, ctx: Any, inputs: types.Object) -> bool:
+        """Ask what the dictionary is to keep; returns whether it is a target."""
+        control = forms.radio(ctx, inputs, "control", CONTROLS, self._control(ctx), "What to keep")
+        if control == "preset":
+            forms.radio(ctx, inputs, "preset", PRESETS, 0.002, "Rate")
+        elif control == "bits_per_item":
+            forms.number(
+                inputs,
+                ctx.params,
+                "bits_per_item",
+                default=100,
+                least=1,
+                most=10_000,
+                whole=False,
+                label="Bits per image",
+                description="Of the whole archive without file names, dictionary included",
+            )
+        elif control == "explained_variance":
+            forms.number(
+                inputs,
+                ctx.params,
+                "explained_variance",
+                default=0.5,
+                least=0.01,
+                most=0.99,
+                whole=False,
+                label="Explained variance",
+                description="Share of the latents' variance that the codes keep, 0.01 to 0.99",
+            )
+        else:
+            forms.number(
+                inputs,
+                ctx.params,
+                "lam",
+                default=0.002,
+                least=1e-6,
+                most=1,
+                whole=False,
+                label="λ",
+                description="Squared distance that one bit is worth; larger means fewer bits",
+            )
+        return control in ("bits_per_item", "explained_variance")
 
-        params = forms.chosen(ctx, "key", "latents_field", "n_atoms", "lam", "seed", "overwrite")
-        dictionary = smic.learn_dictionary(forms.collection(ctx), **params, progress=report)
-        key = params.get("key", "smic")
+    def _control(self, ctx: Any) -> str:
+        """What was asked for by a caller who sets the value only."""
+        names = ("bits_per_item", "explained_variance", "lam")
+        return next((n for n in names if ctx.params.get(n) is not None), "preset")
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        given = super().arguments(ctx)
+        control = ctx.params.get("control")
+        if control is None:
+            return given
+        # Inputs that are no longer shown keep their values.
+        for name in ("lam", "bits_per_item", "explained_variance"):
+            if name != control:
+                given.pop(name, None)
+        if control == "preset":
+            given["lam"] = ctx.params.get("preset", 0.002)
+        elif control not in given:
+            given[control] = {"bits_per_item": 100, "explained_variance": 0.5, "lam": 0.002}[
+                control
+            ]
+        return given
+
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
-            f"Dictionary **{key}** has **{dictionary.n_atoms_:,} atoms** in "
-            f"{dictionary.n_features_in_} dimensions and is stored with the dataset.\n\n"
-            "Next: **SMIC: encode samples** writes the code of each sample."
+            f"Dictionary **{arguments.get('key', 'smic')}** has **{done.n_atoms_:,} atoms** in "
+            f"{done.n_features_in_} dimensions (λ = {done.lam:.2g}) and is stored with the "
+            "dataset.\n\nNext: write the code of each sample."
         )
 
-    def __call__(
-        self,
-        sample_collection: Any,
-        key: str = "smic",
-        latents_field: str = "clip_latents",
-        n_atoms: int | None = None,
-        lam: float = 0.002,
-        seed: int = 0,
-        overwrite: bool = False,
-        delegate: bool = False,
-        delegation_target: str | None = None,
-    ) -> Any:
-        """See :func:`fiftyone_smic.learn_dictionary`; ``n_atoms=None`` means "auto"."""
-        import fiftyone_smic as smic
-
-        params = {
-            "key": key,
-            "latents_field": latents_field,
-            "lam": lam,
-            "seed": seed,
-            "overwrite": overwrite,
-        }
-        if n_atoms is not None:
-            params["n_atoms"] = n_atoms
-        return self.call(
-            smic.learn_dictionary, sample_collection, params, delegate, delegation_target
-        )
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
+        return super().buttons(done, {"key": "smic", **arguments})

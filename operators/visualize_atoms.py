@@ -7,11 +7,10 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import forms
-from .base import Report, SMICOperator
-from .compute_latents import skipped_text
+from .base import DictionaryOperator
 
 
-class VisualizeAtoms(SMICOperator):
+class VisualizeAtoms(DictionaryOperator):
     """Put atoms and samples on one map."""
 
     operator_name = "visualize_atoms"
@@ -19,15 +18,12 @@ class VisualizeAtoms(SMICOperator):
     description = "Put the atoms and the samples on one map"
     icon = "atoms"
     doing = "Making the map"
+    action = "Map"
+    function = "visualize_atoms"
+    parameters = ("key", "brain_key", "seed")
 
-    def form(self, ctx: Any, inputs: types.Object) -> None:
-        samples = forms.target(ctx, inputs, "Map")
-        if not forms.check_images(inputs, samples):
-            return
-        key = forms.dictionary_key(ctx, inputs)
-        if key is None:
-            return
-        from fiftyone_smic.fiftyone.runs import load_config
+    def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import load_config, measured
 
         config = load_config(ctx.dataset, key)
         default = config.brain_key or f"{key}_umap"
@@ -39,49 +35,30 @@ class VisualizeAtoms(SMICOperator):
         )
         brain_key = ctx.params.get("brain_key") or default
         if not brain_key.isidentifier():
-            prop.invalid = True
-            prop.error_message = "use letters, digits and underscores, like smic_umap"
+            forms.wrong(prop, "use letters, digits and underscores, like smic_umap")
         elif brain_key in ctx.dataset.list_brain_runs() and brain_key != config.brain_key:
-            prop.invalid = True
-            prop.error_message = f"{brain_key!r} is in use; choose another"
+            forms.wrong(prop, f"{brain_key!r} is in use; choose another")
         if forms.advanced(ctx, inputs):
             forms.number(
                 inputs, ctx.params, "seed", default=0, least=0, most=2**31 - 1, label="Seed"
             )
         count = len(samples)
-        forms.note(
+        forms.cost(
             inputs,
-            "cost",
-            f"{count:,} samples and {config.n_atoms:,} atoms, roughly "
-            f"{forms.duration(20 + 0.005 * count)}",
+            f"{count:,} samples and {config.n_atoms:,} atoms",
+            count,
+            measured=measured(ctx.dataset, "map"),
+            guess=0.005,
+            fixed=15,
         )
 
-    def work(self, ctx: Any, report: Report) -> str:
-        import fiftyone_smic as smic
-
-        done = smic.visualize_atoms(
-            forms.collection(ctx), **forms.chosen(ctx, "key", "brain_key", "seed"), progress=report
-        )
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
             f"**{len(done.atoms):,} atoms and {len(done.points):,} samples** on one map.\n\n"
-            + skipped_text(done.skipped)
+            + forms.skipped(done.skipped)
             + "Next: the Atoms tab of the **SMIC** panel shows both; the **Embeddings** panel "
             f"shows the samples under `{done.brain_key}`."
         )
 
-    def __call__(
-        self,
-        sample_collection: Any,
-        key: str = "smic",
-        brain_key: str | None = None,
-        seed: int = 0,
-        delegate: bool = False,
-        delegation_target: str | None = None,
-    ) -> Any:
-        """See :func:`fiftyone_smic.visualize_atoms`, whose result this returns."""
-        import fiftyone_smic as smic
-
-        params = {"key": key, "brain_key": brain_key, "seed": seed}
-        return self.call(
-            smic.visualize_atoms, sample_collection, params, delegate, delegation_target
-        )
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
+        return [forms.PANEL]

@@ -15,6 +15,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.encoders import load_encoder
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting, tell
+from fiftyone_smic.fiftyone.runs import FEWEST_MEASURED
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def compute_latents(
             field, model.name, model.dim, 0, kept, seconds=time.perf_counter() - started
         )
 
+    began = time.perf_counter()
     with reporting(progress, len(todo)) as report:
         made = model.encode_images(
             [paths[i] for i in todo],
@@ -121,6 +123,7 @@ def compute_latents(
             dataset,
             field,
             {"encoder": model.name, "source": encoder, "latent_norm": float(made.norm)},
+            (time.perf_counter() - began) / len(todo) if len(todo) >= FEWEST_MEASURED else None,
         )
         fields.write(dataset, [ids[todo[i]] for i in made.indices], {field: list(made.latents)})
     except BaseException:
@@ -177,13 +180,16 @@ def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite
         )
 
 
-def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any], seconds: float | None) -> None:
     if not dataset.has_sample_field(name):
         dataset.add_sample_field(
             name, fo.VectorField, description="SMIC: unit-norm latents of the images"
         )
     stored = dataset.get_field(name)
     former = dict(stored.info or {})
-    if former.get("encoder") != info["encoder"]:
-        stored.info = {**former, **info}
+    changes = dict(info) if former.get("encoder") != info["encoder"] else {}
+    if seconds is not None:
+        changes["seconds"] = seconds  # per image, for the next estimate
+    if changes:
+        stored.info = {**former, **changes}
         stored.save()

@@ -99,6 +99,7 @@ def regenerate(
     folder = _writable(parent / _folder_name(config, model.identity, seed, settings))
     paths = [folder / _file_name(i, row) for i, row in zip(ids, _rows(codes), strict=True)]
     todo = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
+    began = time.perf_counter()
     with reporting(progress, len(todo)) as report:
         for start in range(0, len(todo), batch_size):
             batch = todo[start : start + batch_size]
@@ -114,6 +115,8 @@ def regenerate(
             for i, image in zip(batch, images, strict=True):
                 _save(image, paths[i])
             report((start + len(batch)) / len(todo))
+    drawing = (time.perf_counter() - began) / (steps or model.steps)
+    runs.note_seconds(samples, key, "draw", drawing, len(todo))
     register_pictures(dataset, key, ids, [str(path) for path in paths])
     placeholders.fill(files, [str(path) for path in paths])
     return RegenerateReport(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,13 @@ def visualize_atoms(
             f"{len(directions)} and {len(atoms)}; choose a larger view"
         )
     with reporting(progress, len(directions)) as report:
+        import umap  # noqa: F401  (not measured: it takes as long whatever is on the map)
+
+        started = time.perf_counter()
         atom_points, points = _place(atoms, directions, seed)
         report(0.95)
         _store(samples, key, brain_key, ids, points, atom_points)
+        runs.note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
         report(1.0)
     return AtomsVisualization(
         key=key,

@@ -47,6 +47,16 @@ def encoded(original_encoded):
 
 
 @pytest.fixture
+def delete():
+    """Datasets to delete, by name, when the test is over."""
+    names = []
+    yield names.append
+    for name in names:
+        if fo.dataset_exists(name):
+            fo.delete_dataset(name)
+
+
+@pytest.fixture
 def make_dataset():
     """Make datasets of images that exist by name only, with given latents."""
     made = []

@@ -16,16 +16,6 @@ from fiftyone_smic.fiftyone import atom_names, list_dictionaries
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
 
-@pytest.fixture
-def delete():
-    """Datasets to delete, by name, when the test is over."""
-    names = []
-    yield names.append
-    for name in names:
-        if fo.dataset_exists(name):
-            fo.delete_dataset(name)
-
-
 def codes_of(dataset):
     return dataset.values(["smic_atoms", "smic_coefficients", "smic_bits"])
 

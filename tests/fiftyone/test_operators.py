@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import numpy as np
 import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
-from fiftyone.operators.executor import ExecutionContext
+from fiftyone.operators.executor import ExecutionContext, execute_or_delegate_operator
 
 import fiftyone_smic as smic
+from fiftyone_smic.fiftyone import list_dictionaries
 from fiftyone_smic.plugin import install_plugin
 
 OPERATORS = [
@@ -20,13 +23,34 @@ OPERATORS = [
     "encode_samples",
     "regenerate_samples",
     "visualize_atoms",
+    "name_atoms",
+    "export_archive",
+    "import_archive",
+    "manage_dictionaries",
 ]
+#: Those that work on samples, and those of them that need a dictionary.
+ON_SAMPLES = OPERATORS[:7]
+ON_DICTIONARIES = OPERATORS[2:7]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def plugin():
     """The plugin, installed as a user would."""
     install_plugin()
+
+
+@pytest.fixture(scope="module")
+def described():
+    """A dataset with codes that tests only look at; nobody knows the encoder of its latents."""
+    latents = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    dataset = fo.Dataset()
+    dataset.add_samples(
+        [fo.Sample(f"/nowhere/{i}.jpg", clip_latents=z) for i, z in enumerate(latents)]
+    )
+    smic.learn_dictionary(dataset, lam=0.01)
+    smic.encode(dataset)
+    yield dataset
+    dataset.delete()
 
 
 def operator(name):
@@ -59,7 +83,7 @@ def test_loading_the_plugin_imports_no_model_library():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("name", ON_SAMPLES)
 def test_every_form_refuses_what_the_library_would(make_dataset, clustered, name):
     videos = make_dataset(clustered[:2], suffix="mp4")
     assert "holds videos" in complaints(name, videos)["collection"]
@@ -69,7 +93,7 @@ def test_every_form_refuses_what_the_library_would(make_dataset, clustered, name
 
 def test_forms_say_what_to_do_first(make_dataset, clustered):
     dataset = make_dataset(clustered, field=None)
-    for name in OPERATORS[2:]:
+    for name in [*ON_DICTIONARIES, "manage_dictionaries"]:
         said = complaints(name, dataset)
         assert said == {
             "no_dictionary": "This dataset has no dictionary. Run 'SMIC: learn dictionary' first."
@@ -95,21 +119,34 @@ def test_forms_say_what_to_do_first(make_dataset, clustered):
         ("learn_dictionary", {"key": "two words"}, "key", "cannot be a dictionary key"),
         ("learn_dictionary", {"key": ""}, "key", "cannot be a dictionary key"),
         ("learn_dictionary", {"key": "smic"}, "key", "choose another key"),
-        ("learn_dictionary", {"advanced": True, "lam": 0}, "lam", "must be between"),
+        ("learn_dictionary", {"control": "lam", "lam": 0}, "lam", "must be between"),
+        ("learn_dictionary", {"bits_per_item": -1}, "bits_per_item", "must be between"),
+        ("learn_dictionary", {"explained_variance": 1.5}, "explained_variance", "must be between"),
         ("learn_dictionary", {"advanced": True, "n_atoms": 0}, "n_atoms", "must be between"),
         ("encode_samples", {"key": "gone"}, "key", "there is no dictionary 'gone'"),
         ("regenerate_samples", {"output_dir": "here"}, "output_dir", "whole path"),
         ("regenerate_samples", {"output_dir": __file__}, "output_dir", "is a file"),
         ("regenerate_samples", {"seed": -1}, "seed", "must be between"),
         ("visualize_atoms", {"brain_key": "two words"}, "brain_key", "letters, digits"),
+        ("name_atoms", {}, "no_encoder", "name the atoms after labels"),
+        ("name_atoms", {"source": "labels", "labels": "clip_latents"}, "labels", "choose one of"),
+        ("name_atoms", {"source": "hand", "atom": 10_000}, "atom", "must be between"),
+        ("export_archive", {"path": "a.smic"}, "path", "starting with /"),
+        ("export_archive", {"path": __file__}, "taken", "replace it"),
+        ("export_archive", {"path": "/tmp"}, "taken", "folder in use"),
+        ("import_archive", {"path": ""}, "path", "give the whole path"),
+        ("import_archive", {"path": "/no/where.smic"}, "nothing", "there is no"),
+        ("import_archive", {"path": __file__}, "unreadable", "not a .smic archive"),
+        ("manage_dictionaries", {"what": "compare"}, "alone", "no second dictionary"),
+        ("manage_dictionaries", {"what": "rename"}, "new_key", "cannot be a dictionary key"),
+        ("manage_dictionaries", {"what": "rename", "new_key": "smic"}, "new_key", "exists"),
+        ("manage_dictionaries", {"what": "delete"}, "unsure", "Tick the box"),
     ],
 )
-def test_forms_name_the_input_that_is_wrong(make_dataset, clustered, name, params, where, says):
-    dataset = make_dataset(clustered)
-    smic.learn_dictionary(dataset)
-    smic.encode(dataset)
-    assert complaints(name, dataset) == {}
-    said = complaints(name, dataset, **params)
+def test_forms_name_the_input_that_is_wrong(described, name, params, where, says):
+    if name in OPERATORS[:5]:
+        assert complaints(name, described) == {}
+    said = complaints(name, described, **params)
     assert set(said) == {where}
     assert says in said[where]
 
@@ -140,6 +177,92 @@ def test_operators_do_what_the_library_does(postcards, tmp_path):
     assert postcards.count("app_regenerated") == 2
 
 
+def results(operator_name, samples, **params):
+    """What an operator returns to a script that runs it by its URI."""
+    where = "dataset" if samples is samples._root_dataset else "view"
+    done = foo.execute_operator(f"fiftyone_smic/{operator_name}", {where: samples}, params=params)
+    assert done.result["summary"]
+    return done.result
+
+
+def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
+    assert "0 latents" in results("compute_latents", encoded)["summary"]
+    target = {"control": "bits_per_item", "bits_per_item": 60}
+    learned = results("learn_dictionary", encoded, key="b", **target)
+    assert "atoms" in learned["summary"]
+    assert learned["buttons"] == [["Encode samples", "fiftyone_smic/encode_samples", {"key": "b"}]]
+    assert encoded.get_run_info("b").config.settings["bits_per_item"] == 60
+    assert "80 samples" in results("encode_samples", encoded, key="b")["summary"]
+    named = results("name_atoms", encoded, key="b", source="labels", labels="terrain")
+    assert "candidates" in named["summary"]
+    hand = results("name_atoms", encoded, key="b", source="hand", atom=1, name="mine")
+    assert "Atom 1 is called **mine**" in hand["summary"]
+    both = results("manage_dictionaries", encoded, what="compare", key="b", other="smic")
+    assert "Variance kept" in both["summary"] and "in **smic** too" in both["summary"]
+    results("manage_dictionaries", encoded, what="rename", key="b", new_key="c")
+    assert "c_atoms" in encoded.get_field_schema()
+    path = str(tmp_path / "c.smic")
+    assert path in results("export_archive", encoded[:10], key="c", path=path)["summary"]
+    delete("from-c")
+    made = results("import_archive", encoded, path=path, name="from-c", draw=False)
+    assert made["buttons"][0][2] == {"dataset": "from-c"}
+    assert len(fo.load_dataset("from-c")) == 10
+    gone = results("manage_dictionaries", encoded, what="delete", key="c", sure=True)
+    assert "`c_atoms`" in gone["summary"]
+    assert list_dictionaries(encoded) == ["smic"]
+    here = results("import_archive", encoded, path=path, into="here", key="back")
+    assert "10 samples" in here["summary"]
+    whole = str(tmp_path / "whole.zip")
+    results("export_archive", encoded, kind="dataset", key="smic", path=whole)
+    delete("whole")
+    assert "80 samples" in results("import_archive", encoded, path=whole, draw=False)["summary"]
+    assert fo.load_dataset("whole").count_values("tags") == encoded.count_values("tags")
+
+
+def test_operators_in_a_running_event_loop(encoded):
+    async def notebook():
+        direct = operator("encode_samples")(encoded[:3])
+        task = foo.execute_operator("fiftyone_smic/encode_samples", {"view": encoded[:4]})
+        return direct, await task
+
+    direct, later = asyncio.run(notebook())
+    assert direct.encoded == 3
+    assert "4 samples" in later.result["summary"]
+
+
+def test_the_app_gets_progress_and_a_result_with_buttons(encoded):
+    request = {
+        "operator_uri": "fiftyone_smic/encode_samples",
+        "dataset_name": encoded.name,
+        "params": {"key": "smic"},
+    }
+    asked = execute_or_delegate_operator(request["operator_uri"], request)
+    sent = [message.body.to_json() for message in asyncio.run(asked).result]
+    names = [body["operator_uri"] for body in sent]
+    assert names[-2:] == ["reload_dataset", "show_output"]
+    assert set(names[:-2]) == {"set_progress"} and len(names) > 3
+    shown = sent[-1]["params"]
+    assert "80 samples" in shown["results"]["summary"]
+    buttons = shown["outputs"]["type"]["properties"]
+    assert buttons["next0"]["view"]["operator"] == "fiftyone_smic/regenerate_samples"
+    assert buttons["next0"]["view"]["params"] == {"key": "smic"}
+
+
+def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered):
+    def cost(samples, name, **params):
+        context = ExecutionContext({"dataset_name": samples.name, "params": params})
+        return operator(name).resolve_input(context).type.properties["cost"].view.label
+
+    assert "as last measured here" in cost(encoded, "encode_samples")
+    assert "as last measured here" in cost(encoded, "compute_latents", field="clip_latents")
+    assert "estimated" in cost(encoded, "compute_latents", field="new")
+    fresh = make_dataset(clustered)
+    assert "60 samples" in cost(fresh, "learn_dictionary")
+    assert "estimated" in cost(fresh, "learn_dictionary")
+    smic.learn_dictionary(fresh)
+    assert "as last measured here" in cost(fresh, "learn_dictionary")
+
+
 def test_an_operator_that_fails_says_why(make_dataset, clustered, state):
     dataset = make_dataset(clustered, field=None)
     before = state(dataset)
@@ -158,6 +281,11 @@ def test_operators_can_be_called_with_a_dataset(postcards, tmp_path):
     )
     assert report.drawn == 2
     assert len(operator("visualize_atoms")(postcards, key="called").points) == 80
+    described = operator("manage_dictionaries")(postcards)
+    assert [d.key for d in described] == ["called"]
+    assert described[0].coded == 10 and described[0].drawn == 2
+    with pytest.raises(TypeError, match="no parameter 'colour'"):
+        operator("encode_samples")(postcards, delegate=True, colour="red")
 
 
 def test_operators_can_be_delegated(make_dataset, clustered):

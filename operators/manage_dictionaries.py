@@ -1,0 +1,167 @@
+"""SMIC: manage dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fiftyone.operators import types
+
+from . import forms
+from .base import SMICOperator
+
+ACTIONS = {
+    "describe": "Describe all",
+    "compare": "Compare two",
+    "rename": "Rename one",
+    "delete": "Delete one, with its fields",
+}
+
+
+class ManageDictionaries(SMICOperator):
+    """Look after a dataset's dictionaries."""
+
+    operator_name = "manage_dictionaries"
+    label = "SMIC: manage dictionaries"
+    description = "List, compare, rename or delete the dictionaries of this dataset"
+    icon = "manage"
+    doing = "Looking"
+    function = "describe_dictionary"
+    parameters = ("key", "what", "other", "new_key", "sure")
+
+    def resolve_input(self, ctx: Any) -> types.Property:
+        inputs = types.Object()
+        action = forms.radio(ctx, inputs, "what", ACTIONS, "describe", "What to do")
+        key = forms.dictionary_key(ctx, inputs)
+        if key is not None:
+            getattr(self, f"_ask_{action}")(ctx, inputs, key)
+        return self.shown(inputs)
+
+    def _ask_describe(self, ctx: Any, inputs: types.Object, key: str) -> None:
+        inputs.md(_table([_description(ctx, key)]), name="about")
+
+    def _ask_compare(self, ctx: Any, inputs: types.Object, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+        others = [other for other in list_dictionaries(ctx.dataset) if other != key]
+        if not others:
+            forms.stop(inputs, "alone", "Only one", "There is no second dictionary to compare with")
+            return
+        prop = forms.dropdown(inputs, "other", others, others[0], "With")
+        if ctx.params.get("other", others[0]) not in others:
+            forms.wrong(prop, f"choose one of {', '.join(others)}")
+
+    def _ask_rename(self, ctx: Any, inputs: types.Object, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import check_free
+
+        prop = inputs.str(
+            "new_key", label="New key", description="Its fields are renamed with it", required=True
+        )
+        try:
+            check_free(ctx.dataset, ctx.params.get("new_key") or "", overwrite=False)
+        except ValueError as error:
+            forms.wrong(prop, str(error))
+
+    def _ask_delete(self, ctx: Any, inputs: types.Object, key: str) -> None:
+        about = _description(ctx, key)
+        forms.note(
+            inputs,
+            "cost",
+            f"{about.coded:,} codes in {len(about.fields)} fields and {about.n_atoms:,} atoms go; "
+            f"{about.drawn:,} pictures stay on the disk",
+        )
+        forms.checkbox(inputs, "sure", f"Yes, delete '{key}'")
+        if not ctx.params.get("sure"):
+            forms.stop(inputs, "unsure", "Deleting cannot be undone", "Tick the box above first")
+
+    def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
+        from fiftyone_smic.fiftyone import managing
+        from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+        key, what = forms.default_key(ctx), ctx.params.get("what", "describe")
+        if what == "compare":
+            others = [other for other in list_dictionaries(ctx.dataset) if other != key]
+            other = ctx.params.get("other") or next(iter(others), key)
+            done = managing.compare_dictionaries(ctx.dataset, key, other)
+            text = _table([done.one, done.other])
+            if done.likeness is not None:
+                text += (
+                    f"\n\n{done.shared:,} of the {done.one.n_atoms:,} atoms of **{key}** are in "
+                    f"**{other}** too; on average the nearest has cosine {done.likeness:.2f}."
+                )
+        elif what == "rename":
+            managing.rename_dictionary(ctx.dataset, key, ctx.params["new_key"])
+            text = f"**{key}** is now **{ctx.params['new_key']}**, and so are its fields."
+        elif what == "delete":
+            gone = managing.delete_dictionary(ctx.dataset, key)
+            text = f"**{key}** is deleted" + (
+                f", with {', '.join(f'`{name}`' for name in gone)}." if gone else "."
+            )
+        else:
+            keys = list_dictionaries(ctx.dataset)
+            text = _table([managing.describe_dictionary(ctx.dataset, key) for key in keys])
+        return {"summary": text, "buttons": []}
+
+    def __call__(
+        self,
+        sample_collection: Any,
+        delegate: bool = False,
+        delegation_target: str | None = None,
+        **params: Any,
+    ) -> Any:
+        """Do one of :data:`ACTIONS` by the function of :mod:`fiftyone_smic.fiftyone.managing`.
+
+        Args:
+            sample_collection: a dataset or view
+            delegate: schedule it instead of doing it now
+            delegation_target: the orchestrator to schedule it on
+            params: ``what``, one of "describe" (without a key: all), "compare", "rename" and
+                "delete"; ``key``; for comparing ``other``, for renaming ``new_key``
+        """
+        from fiftyone_smic.fiftyone import managing
+        from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+        if delegate:
+            return super().__call__(sample_collection, delegate, delegation_target, **params)
+        what = params.pop("what", "describe")
+        if what == "describe" and "key" not in params:
+            keys = list_dictionaries(sample_collection)
+            return [managing.describe_dictionary(sample_collection, key) for key in keys]
+        functions: dict[str, Callable[..., Any]] = {
+            "describe": managing.describe_dictionary,
+            "compare": managing.compare_dictionaries,
+            "rename": managing.rename_dictionary,
+            "delete": managing.delete_dictionary,
+        }
+        return functions[what](sample_collection, **params)
+
+
+def _description(ctx: Any, key: str) -> Any:
+    from fiftyone_smic.fiftyone.managing import describe_dictionary
+
+    return describe_dictionary(ctx.dataset, key)
+
+
+def _table(descriptions: list[Any]) -> str:
+    """Descriptions side by side, as Markdown."""
+
+    def rows(d: Any) -> dict[str, str]:
+        bits, kept = d.bits_per_item, d.explained_variance
+        return {
+            "Atoms": f"{d.n_atoms:,}" + (f", {d.named:,} with a name" if d.named else ""),
+            "Bits per sample": "not known" if bits is None else f"{bits:.1f}",
+            "Variance kept": "not known" if kept is None else f"{kept:.0%}",
+            "λ": f"{d.lam:.2g}",
+            "Learned from": f"{d.items:,} samples, {d.created:%Y-%m-%d %H:%M} UTC",
+            "Latents": f"{d.latents_field}, {d.dim} dimensions",
+            "Encoder": d.encoder,
+            "With a code": f"{d.coded:,} samples",
+            "With a picture": f"{d.drawn:,} samples",
+        }
+
+    columns = [rows(d) for d in descriptions]
+    lines = ["| | " + " | ".join(f"**{d.key}**" for d in descriptions) + " |"]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    for name in columns[0]:
+        lines.append(f"| {name} | " + " | ".join(column[name] for column in columns) + " |")
+    return "\n".join(lines)

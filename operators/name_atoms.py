@@ -1,0 +1,158 @@
+"""SMIC: name atoms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+from . import forms
+from .base import DictionaryOperator
+
+SOURCES = {
+    "words": "The built-in list of words",
+    "file": "The words in a text file",
+    "labels": "Labels or tags of this dataset",
+    "hand": "One atom, by hand",
+}
+
+
+class NameAtoms(DictionaryOperator):
+    """Give atoms names."""
+
+    operator_name = "name_atoms"
+    label = "SMIC: name atoms"
+    description = "Name each atom after the nearest words, or after your labels"
+    icon = "name"
+    doing = "Naming atoms"
+    action = "Name the atoms of"
+    function = "name_atoms"
+    parameters = ("key", "vocabulary", "labels", "overwrite")
+
+    def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.naming import default_vocabulary
+        from fiftyone_smic.fiftyone.runs import load_config
+
+        config = load_config(ctx.dataset, key)
+        source = forms.radio(ctx, inputs, "source", SOURCES, self._source(ctx), "Name after")
+        if source == "hand":
+            self._by_hand(ctx, inputs, key)
+            return
+        if source == "labels":
+            if not self._labels(ctx, inputs, samples):
+                return
+        elif config.encoder_source == "unknown":
+            why = "The latents do not say which encoder made them: name the atoms after labels"
+            forms.stop(inputs, "no_encoder", "Words cannot be compared", why)
+            return
+        elif source == "file":
+            self._file(ctx, inputs)
+        else:
+            name = default_vocabulary(config.encoder).stem
+            forms.note(inputs, "words", f"Words that suit {name} are compared with the atoms")
+        if config.own_names:
+            forms.checkbox(
+                inputs,
+                "overwrite",
+                f"Replace the {len(config.own_names):,} names given by hand too",
+            )
+        forms.cost(
+            inputs,
+            f"{config.n_atoms:,} atoms, and the labels of all coded samples",
+            len(ctx.dataset),
+            measured=None,
+            guess=0.001,
+            fixed=1 if source == "labels" else 10,
+        )
+
+    def _source(self, ctx: Any) -> str:
+        given = {"labels": "labels", "vocabulary": "file"}
+        return next((source for name, source in given.items() if ctx.params.get(name)), "words")
+
+    def _by_hand(self, ctx: Any, inputs: types.Object, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import atom_names
+
+        names = atom_names(ctx.dataset, key)
+        forms.number(
+            inputs, ctx.params, "atom", default=0, least=0, most=len(names) - 1, label="Atom"
+        )
+        atom = ctx.params.get("atom", 0)
+        now = names[atom] if isinstance(atom, int) and 0 <= atom < len(names) else ""
+        inputs.str(
+            "name", default=None, label=f"Name, now '{now}'", description="Empty takes it away"
+        )
+
+    def _labels(self, ctx: Any, inputs: types.Object, samples: Any) -> bool:
+        from fiftyone_smic.fiftyone.naming import label_path
+
+        names = []
+        for name, field in samples.get_field_schema().items():
+            inner = field.field if isinstance(field, fo.ListField) else field
+            label = isinstance(field, fo.EmbeddedDocumentField)
+            if name in ("id", "filepath") or not (label or isinstance(inner, fo.StringField)):
+                continue
+            try:
+                label_path(samples, name)
+            except ValueError:
+                continue
+            names.append(name)
+        default = next((n for n in names if n != "tags"), "tags")
+        prop = forms.dropdown(inputs, "labels", names, default, "Labels")
+        if ctx.params.get("labels", default) not in names:
+            forms.wrong(prop, f"choose one of {', '.join(names)}")
+            return False
+        return True
+
+    def _file(self, ctx: Any, inputs: types.Object) -> None:
+        from fiftyone_smic.naming import read_vocabulary
+
+        path = forms.whole_path(
+            ctx,
+            inputs,
+            "vocabulary",
+            default=None,
+            label="Text file",
+            about="One word or phrase on each line",
+        )
+        if path is None:
+            return
+        try:
+            words = read_vocabulary(path)
+        except (OSError, ValueError) as error:
+            forms.stop(inputs, "unreadable", "This file cannot be used", str(error))
+        else:
+            forms.note(inputs, "words", f"{len(words):,} of them, the first: {words[0]}")
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        given = super().arguments(ctx)
+        source = ctx.params.get("source") or self._source(ctx)
+        if source != "file":
+            given.pop("vocabulary", None)
+        if source != "labels":
+            given.pop("labels", None)
+        return given
+
+    def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
+        if (ctx.params.get("source") or self._source(ctx)) != "hand":
+            return super().work(ctx, progress)
+        from fiftyone_smic.fiftyone.naming import set_atom_names
+        from fiftyone_smic.fiftyone.runs import atom_names
+
+        key, atom = forms.default_key(ctx), ctx.params.get("atom", 0)
+        set_atom_names(ctx.dataset, key, {atom: ctx.params.get("name")})
+        text = f"Atom {atom} is called **{atom_names(ctx.dataset, key)[atom]}**."
+        return {"summary": text, "buttons": [list(forms.PANEL)]}
+
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        shown = ", ".join(done.names[:12]) + ("…" if len(done.names) > 12 else "")
+        kept = f" {done.kept:,} names given by hand stay." if done.kept else ""
+        return (
+            f"**{len(done.names):,} atoms** named after {done.candidates:,} candidates.{kept}\n\n"
+            f"The most used: {shown}\n\n"
+            f"Next: filter the grid by `{done.key}_labels` in the sidebar, or look at the atoms in "
+            "the **SMIC** panel. Names can be changed one by one with this operator."
+        )
+
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
+        return [forms.PANEL]
