@@ -23,6 +23,7 @@ def learn_to_target(
     bits_per_item: float | None = None,
     explained_variance: float | None = None,
     ordered: bool = True,
+    n_items: int | None = None,
     max_fits: int = 10,
     progress: Callable[[float], None] | None = None,
     **parameters: Any,
@@ -34,6 +35,7 @@ def learn_to_target(
         bits_per_item: bits of the whole archive (without names) per item, or
         explained_variance: of the rebuilt latents, in 0..1. Exactly one of the two.
         ordered: whether the archive will be.
+        n_items: see :meth:`SemanticDictionary.fit`.
         max_fits: give up after so many.
         progress: called with the fraction of ``max_fits`` done, 0..1; most targets take fewer.
         parameters: of :class:`SemanticDictionary`, except ``lam``.
@@ -57,7 +59,8 @@ def learn_to_target(
     value, nearest, at = 0.0, math.inf, math.log(0.002)
     for fits in range(max_fits):
         dictionary = SemanticDictionary(lam=math.exp(at), **parameters)
-        dictionary.fit(latents, progress=progress and _one_of(max_fits, fits, progress))
+        share = progress and _one_of(max_fits, fits, progress)
+        dictionary.fit(latents, n_items=n_items, progress=share)
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:

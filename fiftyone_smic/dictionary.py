@@ -93,13 +93,20 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
     # --- learning --------------------
 
     def fit(
-        self, Z: ArrayLike, y: Any = None, *, progress: Progress | None = None
+        self,
+        Z: ArrayLike,
+        y: Any = None,
+        *,
+        n_items: int | None = None,
+        progress: Progress | None = None,
     ) -> SemanticDictionary:
         """Learns mean and atoms.
 
         Args:
             Z: (N, d) latents, N >= 2, finite, normally of unit norm. Any float dtype.
             y: ignored.
+            n_items: how many items the dictionary is for, if these are a sample of more: the more
+                they are, the finer its atoms are coded.
             progress: called with the fraction done, 0..1.
 
         Raises:
@@ -115,7 +122,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
                 f"the prior is for {len(self.prior_.mean)} dimensions, "
                 f"the latents have {z.shape[1]}"
             )
-        return self._learn(z, len(z), progress)
+        return self._learn(z, len(z) if n_items is None else n_items, progress)
 
     def _learn(
         self, z: NDArray[np.float32], n_items: int, progress: Progress | None = None
@@ -156,9 +163,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         rows: Rows | None = None
         for step in range(self.max_iter + 1):
             part = self.sample_ if step < self.max_iter // 2 else z
-            found = Statistics.of_pursuit(
-                self._pursuit(atoms, costs), part, self.max_level, self.max_nonzero
-            ).scaled(n_items / len(part))
+            pursuit = self._pursuit(atoms, costs)
+            found = Statistics.of_pursuit(pursuit, part, self.max_level, self.max_nonzero)
+            found = found.scaled(n_items / len(part))
             if rows is not None and len(part) == len(z):
                 bits = rows.bits + self._payload_bits(found)
                 objective = found.distortion(self.mean_, atoms) + self.lam * bits
@@ -223,9 +230,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.n_atoms_ = len(self.atoms_)
 
     def _set_counts(self, found: Statistics) -> None:
-        self.counts_ = found.counts.astype(np.int64)
-        self.level_counts_ = found.levels.astype(np.int64)
-        self.size_counts_ = found.sizes.astype(np.int64)
+        self.counts_, self.level_counts_ = found.counts, found.levels
+        self.size_counts_ = found.sizes
 
     def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
         """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
@@ -250,11 +256,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.sample_ = reservoir(self.sample_, z, known + came, ITEMS_PER_ATOM * max(wanted, 50))
         if came + len(z) >= 2 * known and len(self.sample_) > self.n_atoms_:
             return self._learn(self.sample_, came + len(z))
-        self.window_.add(
-            Statistics.of_pursuit(
-                self._pursuit(self.atoms_, self._costs()), z, self.max_level, self.max_nonzero
-            )
-        )
+        pursuit = self._pursuit(self.atoms_, self._costs())
+        self.window_.add(Statistics.of_pursuit(pursuit, z, self.max_level, self.max_nonzero))
         return self._relearn()
 
     def merge(self, other: SemanticDictionary) -> SemanticDictionary:

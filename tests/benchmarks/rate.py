@@ -83,12 +83,15 @@ def codec(
 
 
 def equal_atoms(z: np.ndarray) -> None:
-    """Prints payloads beside FAISS's local search at the same variance and number of atoms."""
+    """Prints payloads beside FAISS's local search at the same variance and number of atoms.
+
+    Its codebooks are float32, so this dictionary is coded finely too: as for 100 times the items.
+    """
     for parts, bits in ((4, 4), (4, 5), (8, 4)):
         payload, _, rebuilt = baselines.local_search(z, parts, bits)
         ev = fidelity(z, rebuilt, max_queries=1).explained_variance
         atoms = parts * 2**bits
-        dictionary = learn_to_target(z, explained_variance=ev, n_atoms=atoms)
+        dictionary = learn_to_target(z, explained_variance=ev, n_atoms=atoms, n_items=100 * len(z))
         codes = dictionary.transform(z)
         found = fidelity(z, dictionary.inverse_transform(codes), max_queries=1).explained_variance
         rate = encode_archive(dictionary, codes, encoder="ViT-B-32/openai")[1]
