@@ -5,33 +5,59 @@ The format is described in :mod:`fiftyone_smic.container`, precisely enough for 
 
 from __future__ import annotations
 
+import io
 import os
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from .checking import check_archivable
-from .container import ArchiveError, Reader, pack_names, replace_file, unpack_names, varint
+from .container import (
+    ArchiveError,
+    Block,
+    Head,
+    Reader,
+    archive_info,
+    believable,
+    believable_text,
+    lacking,
+    least_block,
+    pack_block,
+    read_blocks,
+    replace_file,
+)
 from .dictionary import SemanticDictionary
-from .entropy import Decoder, Encoder, weight_levels
+from .entropy import Coder, log_weights
+from .itemnames import check_names, pack_names, unpack_names
 from .metrics import Rate
-from .models import CodeTables, get_codes, pop_codes, push_codes, put_codes, sort_key
-from .priors import Prior, as_prior, find_prior
-from .rows import get_rows, put_rows
+from .models import (
+    CodeTables,
+    decode_items,
+    encode_items,
+    pop_codes,
+    push_codes,
+    sort_key,
+)
+from .priors import Prior, require_prior
+from .rows import code_rows
 
-MAGIC = b"SMIC"
-VERSION = 1
-MAX_DIMENSIONS = 1 << 16
-MAX_ATOMS = 1 << 20
-MAX_HEADER = 1 << 12
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "append_archive",
+    "archive_info",
+    "decode_archive",
+    "encode_archive",
+    "read_archive",
+    "write_archive",
+]
 
-_NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
+#: Items of a block. A block is what is decoded at once, and costs about 12 bytes.
+BLOCK = 1 << 14
 #: Most items an unordered archive can hold: the reader sorts them in Python, and 24 bits of
 #: precision choose one.
 MAX_UNORDERED = 1 << 20
@@ -39,17 +65,19 @@ MAX_UNORDERED = 1 << 20
 
 @dataclass(frozen=True)
 class Archive:
-    """What an archive holds.
+    """What an archive holds, or a range of its items.
 
     Attributes:
-        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written; its
-            counts are those of the archive's codes.
+        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
+            counts are those of the archive's tables, to half an octave, so that it codes alike
+            however much of the archive is read.
         codes: (N, K) CSR matrix of int8.
         names: N names, or None.
         encoder: identity of the encoder the latents come from.
         latent_norm: typical norm of that encoder's raw latents.
         pixels_per_item: mean number of pixels of an original, or None.
-        rate: where the file's bits go.
+        rate: where the bits of the file go (all of it, whatever range was read).
+        first: number in the file of the first item that was read.
     """
 
     dictionary: SemanticDictionary
@@ -59,6 +87,7 @@ class Archive:
     latent_norm: float
     pixels_per_item: float | None
     rate: Rate
+    first: int = 0
 
     def latents(self) -> NDArray[np.float32]:
         """Reconstructions (N, d) float32, scaled to unit norm."""
@@ -66,50 +95,7 @@ class Archive:
         return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
 
 
-def _counts(
-    codes: csr_matrix, max_level: int, max_nonzero: int
-) -> tuple[NDArray, NDArray, NDArray]:
-    index = np.bincount(codes.indices, minlength=codes.shape[1]).astype(np.int64)
-    level = np.bincount(
-        codes.data.astype(np.int64) + max_level, minlength=2 * max_level + 1
-    ).astype(np.int64)
-    size = np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1).astype(np.int64)
-    return index, level, size
-
-
-def _header(
-    dictionary: SemanticDictionary,
-    n_items: int,
-    encoder: str,
-    latent_norm: float,
-    named: bool,
-    pixels: float | None,
-    ordered: bool,
-) -> bytes:
-    flags = (
-        named * _NAMES
-        | bool(dictionary.nonnegative) * _NONNEGATIVE
-        | (pixels is not None) * _PIXELS
-        | (dictionary.prior_ is not None) * _PRIOR
-        | (not ordered) * _UNORDERED
-    )
-    numbers = (
-        n_items,
-        dictionary.n_features_in_,
-        dictionary.n_atoms_,
-        dictionary.max_level,
-        dictionary.max_nonzero,
-        flags,
-    )
-    out = b"".join(map(varint, numbers)) + struct.pack("<ff", dictionary.lam, latent_norm)
-    if pixels is not None:
-        out += struct.pack("<f", pixels)
-    if dictionary.prior_ is not None:
-        out += bytes.fromhex(dictionary.prior_.hash)
-    out += encoder.encode()
-    if len(out) > MAX_HEADER:
-        raise ValueError("the encoder's identity is too long to store")
-    return out
+# --- writing --------------------
 
 
 def write_archive(
@@ -134,7 +120,7 @@ def write_archive(
         names: one per item, without NUL characters.
         pixels_per_item: mean number of pixels of an original.
         ordered: False gives up the order of the items, which saves up to log2 N! bits: the archive
-            holds them sorted by their codes, names permuted with them.
+            holds them sorted by their codes, names permuted with them. Nothing can be appended.
 
     Returns:
         Where the file's bits go; the total is the file's size.
@@ -167,49 +153,113 @@ def encode_archive(
     ordered: bool = True,
 ) -> tuple[bytes, Rate]:
     """:func:`write_archive` into memory."""
-    c = check_archivable(dictionary, codes)
+    prior = dictionary.prior_
+    head = Head(
+        dimensions=dictionary.n_features_in_,
+        atoms=dictionary.n_atoms_,
+        max_level=dictionary.max_level,
+        max_nonzero=dictionary.max_nonzero,
+        lam=dictionary.lam,
+        latent_norm=latent_norm,
+        pixels_per_item=pixels_per_item,
+        prior=None if prior is None else prior.hash,
+        named=names is not None,
+        nonnegative=bool(dictionary.nonnegative),
+        ordered=ordered,
+        encoder=encoder,
+    )
+    c = check_archivable(codes, head)
+    n = c.shape[0]
+    if names is not None:
+        check_names(names, n)
     if not ordered:
         c, names = _sort(c, names)
-    index, level, size = _counts(c, dictionary.max_level, dictionary.max_nonzero)
-    level = np.delete(level, dictionary.max_level)
-    tables = CodeTables(*(weight_levels(t) for t in (index, level, size)))
-    coder = Encoder()
-    profile = None if dictionary.prior_ is None else dictionary.prior_.profile
-    put_rows(coder, dictionary.mean_rows_, profile)
-    put_rows(coder, dictionary.atom_rows_, profile)
+    coder = Coder()
+    tables = CodeTables.of(c, dictionary.max_level, dictionary.max_nonzero)
     tables.put(coder)
+    profile = None if prior is None else prior.profile
+    for rows in (dictionary.mean_rows_, dictionary.atom_rows_):
+        code_rows(coder, len(rows.levels), rows.levels.shape[1], profile, rows)
     shared = coder.finish()
-    lacking = max(
-        -(-(dictionary.atoms_.size - (1 << 22)) // 64), -(-(dictionary.n_atoms_ - 4096) // 8)
-    )
-    shared += bytes(max(0, lacking - len(shared)))
-    if ordered:
-        coder = Encoder()
-        put_codes(coder, c, tables)
-        payload = coder.finish()
-    else:
-        payload = push_codes(c, tables)
-    lacking = -(-(max(c.shape[0], c.nnz) - _free_items(ordered)) // 64) - len(payload)
-    if lacking > 0 and not ordered:
-        raise ValueError("so many codes as cheap as these cannot be stored unordered")
-    payload += bytes(max(0, lacking))
+    size = BLOCK if ordered else max(n, 1)
+    packed = []
+    for first in range(0, n, size):
+        part = c[first : first + size]
+        stream = encode_items(part, tables) if ordered else push_codes(part, tables)
+        found = None if names is None else pack_names(names[first : first + size])
+        packed.append((part.shape[0], stream, found))
+    # What a reader must see before it believes that a file holds so much.
+    text = sum(len(name.encode()) for name in names or ())
+    wanted = least_block(n - believable(0), c.nnz - believable(0), text - believable_text(0))
+    known = len(shared) + sum(len(stream) + len(found or b"") for _, stream, found in packed)
+    least = lacking(head.dimensions, head.atoms, head.max_nonzero)
+    shared += bytes(max(0, least - len(shared), wanted - known))
+    data = bytearray(head.pack(shared))
+    for block in packed:
+        data += pack_block(*block, bytes(data[-4:]))
+    data.append(0)
+    payload = sum(len(stream) for _, stream, _ in packed)
+    return bytes(data), _rate(n, len(data), payload, len(shared))
 
-    header = _header(
-        dictionary, c.shape[0], encoder, latent_norm, names is not None, pixels_per_item, ordered
-    )
-    sections = [(b"H", header), (b"D", shared), (b"C", payload)]
+
+def append_archive(
+    path: str | os.PathLike[str], codes: csr_matrix, *, names: Sequence[str] | None = None
+) -> Rate:
+    """Adds items to an archive; what is in it stays as it is, byte for byte.
+
+    The new items become blocks behind the old ones. The file is written anew beside the old one and
+    put in its place: archives are small, and so nobody ever sees half of an append.
+
+    Args:
+        path: of an ordered archive.
+        codes: (N, K) integers, made with the dictionary that :func:`read_archive` returns.
+        names: one per item, if and only if the archive has names.
+
+    Returns:
+        Where the bits of the new file go.
+
+    Raises:
+        ArchiveError: the file is damaged; it stays as it is.
+        ValueError: an unordered archive, codes that its dictionary cannot have made, or a wrong
+            number of names.
+        OSError: the file cannot be read or written.
+    """
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    reader = Reader.of(bytes(data))
+    head, shared = Head.read(reader)
+    blocks = list(read_blocks(reader, head.named))
+    if not head.ordered:
+        raise ValueError(
+            "nothing can be appended to an unordered archive, which is one sorted set: "
+            "read it and write all items anew"
+        )
+    c = check_archivable(codes, head)
+    if head.named != (names is not None):
+        raise ValueError(f"the archive has {'' if head.named else 'no '}names: so must new items")
     if names is not None:
-        sections.append((b"N", pack_names(names, c.shape[0])))
-    data = bytearray(MAGIC + bytes([VERSION]))
-    for kind, body in sections:
-        data += kind + varint(len(body)) + body
-        data += struct.pack("<I", zlib.crc32(data))
-    return bytes(data), _rate(c.shape[0], len(data), len(payload), len(shared))
-
-
-def _free_items(ordered: bool) -> int:
-    """How many items or coefficients need no byte of codes to be believed."""
-    return 1 << 20 if ordered else 1 << 16
+        check_names(names, c.shape[0])
+    known = CodeTables.read(Coder(shared), *_lengths(head))
+    data.pop()
+    payload = sum(block.codes_size for block in blocks)
+    for first in range(0, c.shape[0], BLOCK):
+        part = c[first : first + BLOCK]
+        own = CodeTables.of(part, head.max_level, head.max_nonzero)
+        streams = [encode_items(part, own, own=True)]
+        if own.largest <= known.largest:
+            streams.append(encode_items(part, known))
+        stream = min(streams, key=len)
+        chosen = None if names is None else names[first : first + BLOCK]
+        packed = None if chosen is None else pack_names(chosen)
+        text = sum(len(name.encode()) for name in chosen or ())
+        least = least_block(part.shape[0], part.nnz, text)
+        stream += bytes(max(0, least - len(stream) - len(packed or b"")))
+        payload += len(stream)
+        data += pack_block(part.shape[0], stream, packed, bytes(data[-4:]))
+    data.append(0)
+    replace_file(path, bytes(data))
+    items = sum(block.items for block in blocks) + c.shape[0]
+    return _rate(items, len(data), payload, len(shared))
 
 
 def _sort(
@@ -220,137 +270,121 @@ def _sort(
         raise ValueError(f"an unordered archive holds at most {MAX_UNORDERED} items, not {n}")
     keys = [sort_key(codes[i].indices, codes[i].data) for i in range(n)]
     order = sorted(range(n), key=keys.__getitem__)
-    if names is not None and len(names) == n:
-        names = [names[i] for i in order]
-    return codes[order], names
+    return codes[order], None if names is None else [names[i] for i in order]
 
 
 def _rate(items: int, total: int, payload: int, shared: int) -> Rate:
     return Rate(items, 8 * payload, 8 * shared, 8 * (total - payload - shared))
 
 
-def _read_header(reader: Reader) -> dict[str, Any]:
-    if reader.data[:4] != MAGIC:
-        raise ArchiveError("not a .smic archive")
-    reader.take(4)
-    version = reader.take(1)[0]
-    if version != VERSION:
-        raise ArchiveError(
-            f"the archive has format version {version}, this software reads version {VERSION}"
-        )
-    header = Reader(reader.section(b"H"))
-    keys = ("items", "dimensions", "atoms", "max_level", "max_nonzero", "flags")
-    info: dict[str, Any] = {"version": version} | {key: header.varint() for key in keys}
-    flags = info.pop("flags")
-    info |= {"lam": header.float(), "latent_norm": header.float(), "pixels_per_item": None}
-    if flags & _PIXELS:
-        info["pixels_per_item"] = header.float()
-    info["ordered"] = not flags & _UNORDERED
-    info["prior"] = header.take(8).hex() if flags & _PRIOR else None
-    info |= {"named": bool(flags & _NAMES), "nonnegative": bool(flags & _NONNEGATIVE)}
-    try:
-        info["encoder"] = header.data[header.at :].decode()
-    except UnicodeDecodeError as e:
-        raise ArchiveError("the encoder's identity is not text: the file is damaged") from e
-    if (
-        not 1 <= info["dimensions"] <= MAX_DIMENSIONS
-        or info["atoms"] > MAX_ATOMS
-        or flags > 31
-        or not 1 <= info["max_level"] <= 127
-        or not 1 <= info["max_nonzero"] <= 255
-        or not 0 < info["lam"] < float("inf")
-    ):
-        raise ArchiveError("the header holds impossible numbers: the file is damaged")
-    return info
-
-
-def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The header of an archive, read in milliseconds whatever the archive's size.
-
-    Returns:
-        version, items, dimensions, atoms, max_level, max_nonzero, lam, latent_norm, pixels_per_item
-        (or None), named, nonnegative, encoder, bytes (of the file).
-
-    Raises:
-        ArchiveError: the file does not begin like an archive.
-        OSError: it cannot be read.
-    """
-    with open(path, "rb") as f:
-        info = _read_header(Reader(f.read(MAX_HEADER + 32)))
-        info["bytes"] = os.fstat(f.fileno()).st_size
-    return info
+# --- reading --------------------
 
 
 def read_archive(
-    path: str | os.PathLike[str], prior: Prior | str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    prior: Prior | str | os.PathLike[str] | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Archive:
-    """Reads and checks a whole archive.
+    """Reads and checks an archive, or the items start..stop-1 of it.
+
+    Only the blocks that hold these items are read and decoded; ``stop=0`` reads the dictionary.
+    (An unordered archive is one block.)
+
+    Args:
+        path: of the file.
+        prior: the public prior it was written with, if that is not shipped with this package.
+        start, stop: range of items; by default all.
 
     Raises:
-        ArchiveError: truncated, altered, foreign, or of another version.
+        ArchiveError: truncated, altered, foreign, of another version, or without its prior.
+        ValueError: the archive does not have these items.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as f:
-        return decode_archive(f.read(), prior)
+    with open(path, "rb") as file:
+        return _read(file, prior, start, stop)
 
 
 def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = None) -> Archive:
     """:func:`read_archive` for bytes in memory."""
-    reader = Reader(data)
-    info = _read_header(reader)
-    shared, payload = reader.section(b"D"), reader.section(b"C")
-    packed = reader.section(b"N") if info["named"] else None
-    if reader.at != len(data):
-        raise ArchiveError("there is more in the file than an archive: it is damaged")
-    n, d, k = info["items"], info["dimensions"], info["atoms"]
-    most = _free_items(info["ordered"]) + 64 * len(payload)
-    if k * d > (1 << 22) + 64 * len(shared) or k > 4096 + 8 * len(shared) or n > most:
-        raise ArchiveError("the header promises more than the file can hold: it is damaged")
-    public = _prior(info, prior)
+    return _read(io.BytesIO(data), prior, 0, None)
+
+
+def _read(
+    file: BinaryIO, given: Prior | str | os.PathLike[str] | None, start: int, stop: int | None
+) -> Archive:
+    reader = Reader(file)
+    head, shared = Head.read(reader)
+    blocks = list(read_blocks(reader, head.named, start, stop))
+    n = sum(block.items for block in blocks)
+    end = n if stop is None else stop
+    if not 0 <= start <= end <= n:
+        raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
+    wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
+    public = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
     profile = None if public is None else public.profile
+    coder = Coder(shared)
     try:
-        coder = Decoder(shared)
-        mean, atoms = get_rows(coder, 1, d, profile), get_rows(coder, k, d, profile)
-        tables = CodeTables.get(coder, k, info["max_level"], info["max_nonzero"])
-        if info["ordered"]:
-            codes = get_codes(Decoder(payload), n, tables, most)
-        elif n > MAX_UNORDERED:
-            raise ArchiveError("too many items for an unordered archive: it is damaged")
-        else:
-            codes = pop_codes(payload, n, tables, most)
+        tables = CodeTables.read(coder, *_lengths(head))
+        mean = code_rows(coder, 1, head.dimensions, profile)
+        atoms = code_rows(coder, head.atoms, head.dimensions, profile)
+        codes = _decode_blocks(wanted, tables, head, reader.size)
+    except ArchiveError:
+        raise
     except ValueError as e:
         raise ArchiveError(f"the file is damaged: {e}") from e
-    if info["nonnegative"] and codes.nnz and codes.data.min() < 0:
-        raise ArchiveError("a coefficient is negative where none may be: the file is damaged")
+    names = None
+    if head.named:
+        most = believable_text(reader.size)
+        found: list[str] = []
+        for block in wanted:
+            part = unpack_names(block.names, block.items, most)
+            most -= sum(len(name.encode()) for name in part)
+            found += part
+        names = tuple(found)
+    first = wanted[0].first if wanted else start
+    chosen = slice(start - first, end - first)
+    index, level, size = (log_weights(table) >> 8 for table in tables.raw)
     dictionary = SemanticDictionary(
-        max(k, 1),
-        lam=info["lam"],
-        max_nonzero=info["max_nonzero"],
-        max_level=info["max_level"],
-        nonnegative=info["nonnegative"],
+        max(head.atoms, 1),
+        lam=head.lam,
+        max_nonzero=head.max_nonzero,
+        max_level=head.max_level,
+        nonnegative=head.nonnegative,
         prior=public,
-    )._restore(mean, atoms, *_counts(codes, info["max_level"], info["max_nonzero"]))
+    )._restore(mean, atoms, index, np.insert(level, head.max_level, 0), size)
     return Archive(
         dictionary,
-        codes,
-        None if packed is None else unpack_names(packed, n),
-        info["encoder"],
-        info["latent_norm"],
-        info["pixels_per_item"],
-        _rate(n, len(data), len(payload), len(shared)),
+        codes[chosen],
+        None if names is None else names[chosen],
+        head.encoder,
+        head.latent_norm,
+        head.pixels_per_item,
+        _rate(n, reader.size, sum(block.codes_size for block in blocks), len(shared)),
+        start,
     )
 
 
-def _prior(info: dict[str, Any], given: Prior | str | os.PathLike[str] | None) -> Prior | None:
-    wanted = info["prior"]
-    if wanted is None:
-        return None
-    prior = as_prior(given)
-    if prior is None or prior.hash != wanted:
-        prior = find_prior(wanted)
-    if prior is None or len(prior.mean) != info["dimensions"]:
-        raise ArchiveError(
-            f"the archive was written with the public prior {wanted}, which is needed to read it: "
-            "pass that prior's file"
-        )
-    return prior
+def _lengths(head: Head) -> tuple[int, int, int]:
+    """Lengths of the tables of codes."""
+    return head.atoms, 2 * head.max_level, head.max_nonzero + 1
+
+
+def _decode_blocks(
+    blocks: list[Block], tables: CodeTables, head: Head, file_size: int
+) -> csr_matrix:
+    most = believable(file_size)
+    parts = [csr_matrix((0, head.atoms), dtype=np.int8)]
+    for block in blocks:
+        if not head.ordered:
+            if block.items > MAX_UNORDERED or len(blocks) > 1:
+                raise ArchiveError("too many items for an unordered archive: it is damaged")
+            part = pop_codes(block.codes, block.items, tables, most)
+        else:
+            part = decode_items(block.codes, block.items, tables, most)
+        if head.nonnegative and part.nnz and part.data.min() < 0:
+            raise ArchiveError("a coefficient is negative where none may be: the file is damaged")
+        most -= part.nnz
+        parts.append(part)
+    return csr_matrix(vstack(parts, format="csr"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.validation import check_array
+
+if TYPE_CHECKING:
+    from .container import Head
 
 
 def check_latents(
@@ -46,12 +49,13 @@ def check_codes(codes: Any, n_atoms: int) -> csr_matrix:
     return c
 
 
-def check_archivable(dictionary: Any, codes: Any) -> csr_matrix:
-    """Codes (N, K) in canonical form, if the dictionary can have made them; else ValueError."""
+def check_archivable(codes: Any, head: Head) -> csr_matrix:
+    """Codes (N, K) in canonical form, if an archive with this head can hold them; else
+    ValueError."""
     c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
-    if c.shape[1] != dictionary.n_atoms_:
+    if c.shape[1] != head.atoms:
         raise ValueError(
-            f"codes have {c.shape[1]} columns but the dictionary has {dictionary.n_atoms_} atoms"
+            f"codes have {c.shape[1]} columns but the dictionary has {head.atoms} atoms"
         )
     c.sum_duplicates()
     c.eliminate_zeros()
@@ -60,14 +64,13 @@ def check_archivable(dictionary: Any, codes: Any) -> csr_matrix:
         raise ValueError("codes must be whole numbers")
     sizes = np.diff(c.indptr)
     if c.nnz and (
-        np.abs(c.data.astype(np.int64)).max() > dictionary.max_level
-        or sizes.max() > dictionary.max_nonzero
+        np.abs(c.data.astype(np.int64)).max() > head.max_level or sizes.max() > head.max_nonzero
     ):
         raise ValueError(
-            f"codes exceed the dictionary's max_level={dictionary.max_level} or "
-            f"max_nonzero={dictionary.max_nonzero}"
+            f"codes exceed the dictionary's max_level={head.max_level} or "
+            f"max_nonzero={head.max_nonzero}"
         )
-    if dictionary.nonnegative and c.nnz and c.data.min() < 0:
+    if head.nonnegative and c.nnz and c.data.min() < 0:
         raise ValueError("codes are negative but the dictionary is non-negative")
     return c
 

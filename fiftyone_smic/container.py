@@ -1,81 +1,132 @@
-"""The .smic format, version 1, and its low parts: numbers, checked sections, names, atomic writes.
+"""The .smic format, version 2, and its low parts: numbers, checksums, blocks, atomic writes.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
-little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right.
+little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
+of at most 64 bits.
 
-File: magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (1); the sections ``H``, ``D``, ``C``,
-and ``N`` if the header says so. Nothing follows the last.
+File
+    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (2); varints d (dimensions), K (atoms), L
+    (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
+    mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; varint length and
+    UTF-8 of the encoder's identity; varint length and bytes of the *shared stream*; checksum. Then
+    blocks of items, and a zero byte that ends the file. Flags: 1 items have names, 2 coefficients
+    are positive, 4 and 8 as said, 16 unordered.
+Block
+    varint number of items, at least 1; varint length and bytes of their codes; with flag 1 varint
+    length and bytes of their names; checksum. Appending puts blocks in place of the last zero byte,
+    and a zero byte behind them.
+Checksum
+    4 bytes little-endian, zlib's CRC-32 of everything since the checksum before it, that one
+    included (of everything from the first byte on, for the first). So blocks cannot change places,
+    and a block can be checked by itself.
 
-Section: 1 byte kind (ASCII); varint length of the body; body; 4 bytes little-endian CRC-32 (zlib's)
-of the file from its first byte up to here, so that no section can be moved or exchanged alone.
+Range-coded streams (the shared stream, codes of ordered archives) are read as
+:mod:`fiftyone_smic.entropy` says, symbol by symbol, under tables of whole numbers that sum to
+2**24. The symbols' intervals follow each other in their order. A table with one symbol codes
+nothing. How tables are made:
 
-``H``: varints N items, d dimensions, K atoms, max_level L, max_nonzero M, flags; float32 lam and
-latent_norm; float32 mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; the
-rest is the encoder's identity in UTF-8. Flags: 1 names follow, 2 coefficients are positive, 4 and 8
-as said, 16 unordered.
+    weights w of n symbols: width ``1 + w * (2**24 - n) // sum(w)`` (all w equal if all are 0),
+    and what is lacking to 2**24 goes to the first largest width. (w are first shifted right, all
+    alike, until they sum to less than 2**38.) "Uniform over n": n equal weights. "Bit": uniform
+    over 2.
+    "Run of m numbers below n": first a parameter p, uniform over 31, then the numbers under weights
+    ``w[0] = 2**30, w[i + 1] = w[i] * 2048 * (p + 1) >> 16``.
 
-Tables: a stream is coded under integer frequencies that sum to 2**24
-(:func:`fiftyone_smic.entropy.frequencies` makes them from integer weights; "uniform over n" has n
-equal weights). A table of one symbol codes nothing. "Number below n": a parameter p uniform over
-31, then the number under the geometric law p (:func:`fiftyone_smic.entropy.geometric`); a run of
-numbers has one p in front. ``D``, and ``C`` if ordered, are streams of a range coder; ``C`` if
-unordered is a stack of an ANS coder; both with 32-bit words, big-endian in the file, and 64-bit
-state, as constriction 0.5 has them. Past its end a range-coded stream reads as zeros.
+Shared stream
+    the level tables of indices (K), coefficients (2 L: -L..-1, 1..L) and sizes (M + 1); one row of
+    d numbers, the mean; K rows of d numbers, the atoms, with fresh adaptive tables. What may follow
+    is zeros and means nothing.
+Level table
+    its largest level, uniform over 256; then a run of numbers below 90, one for each entry: with x
+    its difference from the entry before (the first: from the largest), 2 x - 1 if x > 0, else -2 x.
+    Levels are 0..44. The weight of level 0 is 0, of level v ``(256 if v is odd else 362) << (v - 1)
+    // 2``.
+Row j
+    its step's exponent: of row 0 exponent + 80, uniform over 128; else its difference from the row
+    before, plus 128, of 257 symbols. For j > 0: the number of rows that predict it (0..6), and for
+    each the row (uniform over j) and its coefficient in quarters (-8..-1, 1..8). These three kinds
+    (differences, numbers, quarters) have adaptive tables: weights ``1 + (64 >> min(|s - 128|, 6))``
+    for symbol s, ``64 >> t``, ``32 >> min(|q|, 5)`` at the start, plus 32 for a symbol that was
+    coded. Exponents stay in -80..47. Then, for each column: min(magnitude, 15) under the table of
+    the column's context; if that is 15, Elias' gamma code of x = magnitude - 14: b, the number of
+    bits after the first of x, under weights ``2**(20 - b)`` (b = 0..20), then these bits, the
+    lowest first; if the magnitude is not 0, its sign, a bit, 1 for minus. Magnitudes are below
+    2**20.
+Context of a column
+    how many of ``T`` are not above ``e * ((seen + 8) << 8) // (hoped + 2048)``, with T = 16, 23,
+    32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096; seen and hoped sum
+    min(magnitude, 15) and e over the columns of the row before this one. ``e = min((m << 8) // S,
+    8192)``, ``m = (sums + 4 start) // (rows + 4)``; S is the row's step in 2**-24, rounded, at
+    least 1; rows counts the rows so far; sums, for each column, adds up min(magnitude, 2**16) * S
+    of these; start is the prior's profile, or without prior the sum of all columns' sums //
+    (d * rows), or S in row 0.
+Table of context c (0..17)
+    counts of 0..15, made before the first row so: ``mean = 13 << c // 2`` if c is even, else ``18
+    << c // 2``; ``w = 2**20, total = w * (mean + 256) // 256``; for each magnitude in turn ``1 +
+    128 * w // total``, then ``w = w * mean // (mean + 256)``. After a row, 24 is added for each of
+    its columns, in its context. The counts are the weights.
+Values
+    step = 2**(exponent / 4); row = levels * step + sum of (quarters / 4) * the row named, rows in
+    order. With a prior, atom = axes @ row and mean = prior's mean + axes @ row. Nothing that is
+    decoded depends on these floating-point numbers.
 
-``D``: one row of d levels (the mean), then K rows (the atoms), with fresh models for each of the
-two; then the level tables of indices (K), coefficients (2 L: -L..-1, 1..L) and sizes (M + 1).
+Codes, ordered
+    a bit, 1 if the block has level tables of its own (they follow, and hold for this block);
+    the sizes of all items under the table of sizes; then for each item its indices, ascending,
+    then its coefficients under the table of coefficients.
+Index
+    after ``first`` - 1 (0 for an item's first index), with r indices still to come including this
+    one, an index is in first..K - r. If that is one index, it is not coded. Else index i has the
+    interval from left(i) to left(i + 1), ``left(i) = i - first + (E(first) - E(i)) * (2**24 - n) //
+    E(first)``, n = K - r - first + 1. E(i) is ``e[r][i]`` in units of ``2**shift`` of e[r][first]:
+    its mantissa ``>> min(shift of e[r][first] - its own shift, 31)``.
+Polynomials
+    ``e[0][i] = 1``, ``e[r][K] = 0`` for r > 0, ``e[r][i] = e[r][i + 1] + w[i] * e[r - 1][i + 1]``,
+    w the weights of indices (at least 1). Numbers are mantissa and shift, at first the given
+    number and 0. The sum: with ``a, sa`` of the first term, ``b = w * mantissa, sb`` of the second,
+    ``s = max(sa, sb)``, ``(a >> min(s - sa, 62)) + (b >> min(s - sb, 62))``, then halved (rounded
+    down), s one more each time, until it is below 2**31.
+Codes, unordered
+    a stack of constriction 0.5's ``AnsCoder`` (32-bit words, big-endian in the file). The one block
+    holds the items sorted by (size, indices, coefficients). The reader pops an item (size, indices,
+    coefficients, under the tables above), puts it into its sorted list, pops its place among the
+    equal ones (uniform over how many there are now), and pushes its place in the list (uniform over
+    the list's length); N times, after which the stack is empty. Uniform here is constriction's
+    ``Uniform``; a table is its ``Categorical`` (see :mod:`fiftyone_smic.entropy`).
+Names
+    1 byte: 0 the text as it is; 1 varint length of the text and raw deflate; 2 varint length and
+    raw LZMA (lc 3, lp 0, pb 0, dictionary 2**20, with end marker). The text: for each item a varint
+    ``cut``; for each item a varint ``tail``; for each item some bytes, NUL between them. A name is
+    UTF-8 of ``guess[:len - cut - tail] + bytes + guess[len - tail:]``, where guess, len bytes long,
+    is the block's name before with its last run of digits 0-9 increased by one, zeros in front kept
+    (as it is if there are none, or more than 18; empty for the block's first name).
 
-    Row j: its exponent (row 0: plus 80, uniform over 128; else its difference from the row before,
-    plus 128, of 257 symbols); for j > 0 the number of rows that predict it (0..6), and for each of
-    them its number (uniform over j) and its coefficient in quarters (-8..8 without 0). These three
-    kinds are counted adaptively: start weights ``1 + (64 >> min(|s - 128|, 6))``, ``64 >> t`` and
-    ``32 >> min(|q|, 5)``, plus 32 for a symbol when it was coded. Then the magnitudes, in blocks of
-    64 columns and there by ascending context, each below 15 or 15 for more; then for every 15, in
-    order, the class c of (magnitude - 14) = 2**c + r under weights ``2**(20 - c)`` (c = 0..20) and
-    the c bits of r, lowest first, uniform; then the signs of what is not zero, 1 for minus,
-    uniform.
-
-    Context of a column: how many of the thresholds of :mod:`fiftyone_smic.rows` are not above ``e *
-    ((seen + 8) << 8) // (hoped + 2048)``, where seen and hoped sum the magnitudes (at most 15) and
-    the e of the row's earlier blocks; ``e = min((m << 8) // S, 8192)``, ``m = (sums + 4 start) //
-    (rows + 4)``, S = the row's step in 2**-24, rounded, at least 1; sums = the column's magnitudes
-    (at most 2**16) times S over the rows so far; start = the prior's profile, or without prior the
-    mean of all columns' sums per row, or in row 0 S. After a row each context's count of each
-    magnitude grows by 24; before any they are those of ``RowModel``.
-
-    A row's value is levels * 2**(exponent / 4) + sum of (quarters / 4) * value of the row named.
-    With a prior, atom = axes @ value and mean = prior's mean + axes @ value.
-
-    Level table: its largest level, uniform over 256; then a run of numbers below 90, one an entry:
-    its difference from the entry before (from the largest at the start), 2 x - 1 if positive, else
-    -2 x. Weights of the levels: :func:`fiftyone_smic.entropy.log_weights`.
-
-``C``, ordered: all N sizes; then the lowest index of every item that has one, then the second, and
-so on, each round by (indices still to come including this one, index before or -1), both ascending,
-and within by item, under :class:`fiftyone_smic.models.SetModel`; then all coefficients by item and
-index.
-
-``C``, unordered: items sorted by (size, indices, coefficients). The reader pops an item (size,
-indices, coefficients), puts it into its sorted list, pops its place among the equal ones (uniform
-over how many there are now), and pushes its place in the list (uniform over the list's length); N
-times, after which the stack is empty. Uniform here is constriction's ``Uniform``.
-
-``N``: varint length of the text; zlib stream of the text: N names in UTF-8, joined by NUL.
-
-Bounds a reader enforces before it makes room: d <= 65,536; K <= 2**20 and <= 4,096 + 8 times the
-bytes of ``D``; K d <= 2**22 + 64 times the bytes of ``D``; N and the number of coefficients <=
-2**20 (2**16 if unordered) + 64 times the bytes of ``C``; names <= 2**20 + 1,100 times the bytes of
-``N``. A writer appends zero bytes to ``D`` or an ordered ``C`` where the content is cheaper than
-that. Reading so takes memory in proportion to the file plus at most about 100 MB.
+Bounds a reader enforces before it makes room. Shared stream of s bytes: d <= 65,536; K <= 2**20 and
+<= 4,096 + 8 s; K d and (K + 1)(M + 1) <= 2**22 + 64 s. File of f bytes: items <= 2**16 + 64 f,
+coefficients too; bytes of names <= 2**22 + 1,100 f. A block with tables of its own: codes of at
+least (K + 1)(M + 1) / 64 bytes. Writers put zero bytes behind a range-coded stream where the
+content is cheaper than that (an appended block satisfies the bounds of f by itself). So reading
+takes memory and time in proportion to the file, plus at most 64 MB.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+MAGIC = b"SMIC"
+VERSION = 2
+MAX_DIMENSIONS = 1 << 16
+MAX_ATOMS = 1 << 20
+MAX_ENCODER = 1 << 12
+
+_NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
 
 
 class ArchiveError(ValueError):
@@ -94,17 +145,40 @@ def varint(value: int) -> bytes:
 
 
 class Reader:
-    """Takes an archive apart from the front; raises ArchiveError where that cannot be."""
+    """Takes an archive apart from the front; raises ArchiveError where that cannot be.
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+    Attributes:
+        size: bytes of the file.
+        left: how many of them were not taken yet.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = self.left = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._sum = 0
+
+    @classmethod
+    def of(cls, data: bytes) -> Reader:
+        """A reader of bytes in memory."""
+        return cls(io.BytesIO(data))
 
     def take(self, count: int) -> bytes:
         """The next bytes."""
-        if count > len(self.data) - self.at:
+        if count > self.left:
             raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
-        self.at += count
-        return self.data[self.at - count : self.at]
+        self.left -= count
+        taken = self._file.read(count)
+        self._sum = zlib.crc32(taken, self._sum)
+        return taken
+
+    def skip(self, count: int) -> bytes:
+        """Passes over bytes; the next checksum can then not be verified."""
+        if count > self.left:
+            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
+        self.left -= count
+        self._file.seek(count, os.SEEK_CUR)
+        return b""
 
     def varint(self) -> int:
         """An unsigned LEB128 number of at most 63 bits."""
@@ -120,44 +194,226 @@ class Reader:
         """A little-endian float32."""
         return float(struct.unpack("<f", self.take(4))[0])
 
-    def section(self, kind: bytes) -> bytes:
-        """The body of the next section, its checksum verified."""
-        if self.take(1) != kind:
-            raise ArchiveError(f"section {kind.decode()} is missing: the file is damaged")
-        body = self.take(self.varint())
-        end = self.at
-        if struct.unpack("<I", self.take(4))[0] != zlib.crc32(self.data[:end]):
+    def checksum(self, of: str | None) -> None:
+        """Takes a checksum, verifies it if told of what it is, and begins the next one with it."""
+        wanted = self._sum
+        taken = self.take(4)
+        if of is not None and struct.unpack("<I", taken)[0] != wanted:
+            raise ArchiveError(f"the checksum of {of} is wrong: the file is damaged")
+        self._sum = zlib.crc32(taken)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What an archive says about itself before its first block.
+
+    Attributes:
+        dimensions, atoms, max_level, max_nonzero: d, K, L, M.
+        lam, latent_norm: as float32.
+        pixels_per_item: mean number of pixels of an original, or None.
+        prior: hash of the public prior, or None.
+        named, nonnegative, ordered: whether items have names, coefficients are positive, items
+            keep their order.
+        encoder: identity of the encoder.
+    """
+
+    dimensions: int
+    atoms: int
+    max_level: int
+    max_nonzero: int
+    lam: float
+    latent_norm: float
+    pixels_per_item: float | None
+    prior: str | None
+    named: bool
+    nonnegative: bool
+    ordered: bool
+    encoder: str
+
+    def pack(self, shared: bytes) -> bytes:
+        """The bytes before the first block; ``shared`` is the stream of tables and rows."""
+        encoder = self.encoder.encode()
+        if len(encoder) > MAX_ENCODER:
+            raise ValueError("the encoder's identity is too long to store")
+        flags = (
+            self.named * _NAMES
+            | self.nonnegative * _NONNEGATIVE
+            | (self.pixels_per_item is not None) * _PIXELS
+            | (self.prior is not None) * _PRIOR
+            | (not self.ordered) * _UNORDERED
+        )
+        numbers = (self.dimensions, self.atoms, self.max_level, self.max_nonzero, flags)
+        out = MAGIC + bytes([VERSION]) + b"".join(map(varint, numbers))
+        out += struct.pack("<ff", self.lam, self.latent_norm)
+        if self.pixels_per_item is not None:
+            out += struct.pack("<f", self.pixels_per_item)
+        out += bytes.fromhex(self.prior or "")
+        out += varint(len(encoder)) + encoder + varint(len(shared)) + shared
+        return out + struct.pack("<I", zlib.crc32(out))
+
+    @classmethod
+    def read(cls, reader: Reader) -> tuple[Head, bytes]:
+        """Reverses :meth:`pack`.
+
+        Raises:
+            ArchiveError: it is damaged, or of another version.
+        """
+        if reader.left < 4 or reader.take(4) != MAGIC:
+            raise ArchiveError("not a .smic archive")
+        version = reader.take(1)[0]
+        if version != VERSION:
             raise ArchiveError(
-                f"the checksum of section {kind.decode()} is wrong: the file is damaged"
+                f"the archive has format version {version}, this software reads version {VERSION}"
             )
-        return body
+        d, k, max_level, max_nonzero, flags = (reader.varint() for _ in range(5))
+        lam, norm = reader.float(), reader.float()
+        pixels = reader.float() if flags & _PIXELS else None
+        prior = reader.take(8).hex() if flags & _PRIOR else None
+        length = reader.varint()
+        if length > MAX_ENCODER or flags > 31:
+            raise ArchiveError("the header holds impossible numbers: the file is damaged")
+        encoder = reader.take(length)
+        shared = reader.take(reader.varint())
+        reader.checksum("the header and the dictionary")
+        try:
+            identity = encoder.decode()
+        except UnicodeDecodeError as e:
+            raise ArchiveError("the encoder's identity is not text: the file is damaged") from e
+        head = cls(
+            dimensions=d,
+            atoms=k,
+            max_level=max_level,
+            max_nonzero=max_nonzero,
+            lam=lam,
+            latent_norm=norm,
+            pixels_per_item=pixels,
+            prior=prior,
+            named=bool(flags & _NAMES),
+            nonnegative=bool(flags & _NONNEGATIVE),
+            ordered=not flags & _UNORDERED,
+            encoder=identity,
+        )
+        head._check(len(shared))
+        return head, shared
+
+    def _check(self, size: int) -> None:
+        d, k = self.dimensions, self.atoms
+        if (
+            not 1 <= d <= MAX_DIMENSIONS
+            or k > MAX_ATOMS
+            or not 1 <= self.max_level <= 127
+            or not 1 <= self.max_nonzero <= 255
+            or not 0 < self.lam < float("inf")
+        ):
+            raise ArchiveError("the header holds impossible numbers: the file is damaged")
+        if lacking(d, k, self.max_nonzero) > size:
+            raise ArchiveError("the header promises more than the file can hold: it is damaged")
 
 
-def pack_names(names: Sequence[str], n_items: int) -> bytes:
-    """The body of a names section."""
-    if len(names) != n_items:
-        raise ValueError(f"{len(names)} names for {n_items} items")
-    if any("\0" in name for name in names):
-        raise ValueError("names must not contain NUL characters")
-    text = "\0".join(names).encode()
-    return varint(len(text)) + zlib.compress(text, 9)
+def lacking(dimensions: int, atoms: int, max_nonzero: int) -> int:
+    """How many bytes tables and rows must have at least to be believed."""
+    largest = max(atoms * dimensions, table_entries(atoms, max_nonzero))
+    return max(0, -(-(largest - (1 << 22)) // 64), -(-(atoms - 4096) // 8))
 
 
-def unpack_names(packed: bytes, n_items: int) -> tuple[str, ...]:
-    """The names in the body of a names section."""
-    reader = Reader(packed)
-    length = reader.varint()
-    if length > (1 << 20) + 1100 * len(packed):
-        raise ArchiveError("the names are longer than the file can hold: it is damaged")
-    inflate = zlib.decompressobj()
-    try:
-        text = inflate.decompress(packed[reader.at :], length + 1)
-        names = tuple(text.decode().split("\0")) if n_items else ()
-    except (zlib.error, UnicodeDecodeError) as e:
-        raise ArchiveError("the names cannot be read: the file is damaged") from e
-    if len(text) != length or not inflate.eof or inflate.unused_data or len(names) != n_items:
-        raise ArchiveError("the names do not fit the items: the file is damaged")
-    return names
+def table_entries(atoms: int, max_nonzero: int) -> int:
+    """How many polynomials the tables of codes take."""
+    return (atoms + 1) * (max_nonzero + 1)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive items of an archive.
+
+    Attributes:
+        first, items: number of the first, and how many there are.
+        codes_size, names_size: bytes of both.
+        codes, names: these bytes; empty where they were skipped.
+    """
+
+    first: int
+    items: int
+    codes_size: int
+    names_size: int
+    codes: bytes = b""
+    names: bytes = b""
+
+
+def pack_block(items: int, codes: bytes, names: bytes | None, before: bytes) -> bytes:
+    """A block behind the bytes ``before``, which end with a checksum."""
+    out = varint(items) + varint(len(codes)) + codes
+    if names is not None:
+        out += varint(len(names)) + names
+    return out + struct.pack("<I", zlib.crc32(before[-4:] + out))
+
+
+def read_blocks(
+    reader: Reader, named: bool, start: int = 0, stop: int | None = None
+) -> Iterator[Block]:
+    """All blocks after the head, with the content of those that hold items start..stop-1.
+
+    Raises:
+        ArchiveError: a block that was not skipped is damaged, or the file does not end as one.
+    """
+    first = 0
+    while items := reader.varint():
+        wanted = first < (first + items if stop is None else stop) and first + items > start
+        found = []
+        for _ in range(1 + named):
+            size = reader.varint()
+            found.append((size, reader.take(size) if wanted else reader.skip(size)))
+        reader.checksum(f"items {first} to {first + items - 1}" if wanted else None)
+        (codes_size, codes), (names_size, names) = [*found, (0, b"")][:2]
+        yield Block(first, items, codes_size, names_size, codes, names)
+        first += items
+        if first > believable(reader.size):
+            raise ArchiveError("the header promises more than the file can hold: it is damaged")
+    if reader.left:
+        raise ArchiveError("there is more in the file than an archive: it is damaged")
+
+
+def believable(size: int) -> int:
+    """How many items, and how many coefficients, a file of so many bytes may hold."""
+    return (1 << 16) + 64 * size
+
+
+def believable_text(size: int) -> int:
+    """How many bytes of names a file of so many bytes may hold."""
+    return (1 << 22) + 1100 * size
+
+
+def least_block(items: int, coefficients: int, text: int, table_entries: int = 0) -> int:
+    """How many bytes hold so much by themselves, without what :func:`believable` and
+    :func:`believable_text` give to every file."""
+    return max(-(-max(items, coefficients, table_entries) // 64), -(-text // 1100))
+
+
+def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What an archive says about itself; decodes nothing, so it takes milliseconds.
+
+    Returns:
+        version, items, blocks, the fields of :class:`Head`, and bytes: of the whole file, and
+        dictionary_bytes, payload_bytes and names_bytes of it.
+
+    Raises:
+        ArchiveError: the file is not an archive, its header is damaged, or it is truncated.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        reader = Reader(file)
+        head, shared = Head.read(reader)
+        blocks = list(read_blocks(reader, head.named, stop=0))
+        size = reader.size
+    return {
+        "version": VERSION,
+        "items": sum(block.items for block in blocks),
+        "blocks": len(blocks),
+        **vars(head),
+        "bytes": size,
+        "dictionary_bytes": len(shared),
+        "payload_bytes": sum(block.codes_size for block in blocks),
+        "names_bytes": sum(block.names_size for block in blocks),
+    }
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:

@@ -1,14 +1,25 @@
 """Entropy coding with integer frequencies: what is written on one machine is read on any other.
 
-The range coder is `constriction`'s (Bamler 2022, arXiv 2201.01741). Its ``Categorical`` model takes
+Every symbol has an interval ``left .. left + width`` of whole numbers out of ``2**24``. The range
+coder (Martin 1979, with carries) is 64-bit unsigned integer arithmetic and nothing else, and so are
+all models: no floating-point number decides a bit anywhere, so that no rounding, no compiler and no
+processor can make a reader differ from the writer. It is compiled (numba), as are the models'
+loops, which call :func:`code_symbol`, or :func:`target_of` and :func:`advance` where intervals are
+computed rather than listed. The same function writes and reads, so that the two cannot drift apart.
+
+Reading, in full: ``range = 2**64 - 1``, ``point`` = the first 8 bytes, big-endian; bytes past the
+end are zeros. For a symbol: ``scale = range >> 24``, and ``point // scale``, which must be below
+``2**24``, lies in the symbol's interval; then ``point -= scale * left``, ``range = scale * width``,
+and if ``range < 2**32``, ``range <<= 32`` and ``point = point << 32 |`` the next 4 bytes. (That is
+also the stream of `constriction`'s range coder, Bamler 2022, arXiv 2201.01741, up to how it ends:
+here with the fewest bytes that identify it.)
+
+The stack of the unordered mode is constriction's ANS coder. Its ``Categorical`` takes
 floating-point probabilities ``p`` and gives symbol ``j`` the frequency ``1 + floor(scale *
-cumsum(p))[j+1] - floor(...)[j]`` out of ``2**24``, with ``scale = (2**24 - n) / sum(p)``
-(``perfect=False``). :class:`Encoder` and :class:`Decoder` only ever hand it whole numbers ``p =
-frequency - 1`` that sum to exactly ``2**24 - n``. Then ``scale`` is exactly 1.0, every partial sum
-is a whole number below 2**24 and therefore exact in float64 (and in float32), and the coder uses
-exactly the integer frequencies computed here. No rounding can differ between two machines, and a
-second reader needs no floating-point arithmetic at all: any 32-bit-word, 64-bit-state,
-24-bit-precision range decoder with these integer frequencies reads the stream.
+cumsum(p))[j+1] - floor(...)[j]``, with ``scale = (2**24 - n) / sum(p)``. It is only ever handed
+whole numbers ``p = frequency - 1`` that sum to exactly ``2**24 - n``: then ``scale`` is exactly
+1.0, every partial sum is a whole number below 2**24 and therefore exact in float64, and the coder
+uses exactly the integer frequencies computed here.
 """
 
 from __future__ import annotations
@@ -16,21 +27,25 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 PRECISION = 24
 TOTAL = 1 << PRECISION
-#: Largest alphabet one model may have: leaves every symbol room for a useful frequency.
-MAX_ALPHABET = 1 << 20
 
 _SQRT2_Q15 = 46341
+# Where a coder's state keeps what. numba makes floats of mixed signed and unsigned numbers.
+_RANGE, _POINT, _WORD, _READING, _CORRUPT = range(5)
+_U24, _U32, _ONE, _ZERO = np.uint64(24), np.uint64(32), np.uint64(1), np.uint64(0)
+_LEAST, _ALL = np.uint64(1 << 32), np.uint32(0xFFFFFFFF)
 
 
 class CorruptStream(ValueError):
     """The bytes cannot have been written by :class:`Encoder` with these models."""
 
 
+@nb.njit(cache=True)
 def frequencies(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     """Integer weights (n,) >= 0 -> integer frequencies (n,) >= 1 that sum to exactly ``2**24``.
 
@@ -39,16 +54,17 @@ def frequencies(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     shifted right until they do not, so that the products stay inside int64; the sum itself must
     fit.
     """
-    w = np.asarray(weights, dtype=np.int64)
-    n = len(w)
-    total = int(w.sum())
-    if total >> 38:
-        w = w >> (total.bit_length() - 38)
-        total = int(w.sum())
+    n = len(weights)
+    total = weights.sum()
+    shift = 0
+    while total >> shift >> 38:
+        shift += 1
+    w = weights >> shift
+    total = w.sum()
     if total == 0:
         w, total = np.ones(n, np.int64), n
     out = 1 + w * (TOTAL - n) // total
-    out[int(np.argmax(out))] += TOTAL - int(out.sum())
+    out[out.argmax()] += TOTAL - out.sum()
     return out
 
 
@@ -100,65 +116,150 @@ def weight_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(c > 0, 1 + np.rint(2 * np.log2(np.maximum(c, 1))), 0).astype(np.int64)
 
 
-class Encoder:
-    """A range encoder. ``bits`` is the sum of the ideal code lengths of everything put so far."""
+def uniform(size: int) -> NDArray[np.int64]:
+    """Frequencies (size,) of symbols that are all alike."""
+    return frequencies(np.ones(size, np.int64))
 
-    def __init__(self) -> None:
-        from constriction import stream
 
-        self._categorical = stream.model.Categorical
-        self._coder = stream.queue.RangeEncoder()
-        self.bits = 0.0
+@nb.njit(cache=True)
+def is_reading(coder):
+    """Whether compiled code is to read symbols rather than to write those it was given."""
+    return coder[0][_READING] == _ONE
 
-    def put(self, symbols: NDArray[np.integer], freqs: NDArray[np.int64]) -> None:
-        """Append symbols (m,), each in ``0..len(freqs)-1``, under one table."""
-        if len(freqs) < 2 or len(symbols) == 0:
-            return
-        s = np.ascontiguousarray(symbols, dtype=np.int32)
-        model = self._categorical((freqs - 1).astype(np.float64), perfect=False)
-        self._coder.encode(s, model)
-        self.bits += float((PRECISION - np.log2(freqs[s])).sum())
 
-    def put_numbers(self, values: NDArray[np.integer], size: int) -> None:
-        """Append numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them,
-        named first."""
-        values = np.asarray(values, np.int64)
-        counts = np.bincount(values, minlength=size)
-        costs = [ideal_bits(counts, geometric(p, size)) for p in range(31)]
-        best = int(np.argmin(costs))
-        self.put(np.array([best]), frequencies(np.ones(31, np.int64)))
-        self.put(values, geometric(best, size))
+@nb.njit(cache=True)
+def target_of(coder):
+    """Reading: the number below 2**24 in whose interval the next symbol is."""
+    state = coder[0]
+    found = state[_POINT] // (state[_RANGE] >> _U24)
+    if found >> _U24:
+        state[_CORRUPT] = _ONE
+        return np.int64(TOTAL - 1)
+    return np.int64(found)
+
+
+@nb.njit(cache=True)
+def advance(coder, left, width):
+    """Writes a symbol's interval, or reads on past it."""
+    state, words, bits = coder
+    scale = state[_RANGE] >> _U24
+    moved = scale * np.uint64(left)
+    reading = is_reading(coder)
+    if reading:
+        state[_POINT] -= moved
+    else:
+        state[_POINT] += moved
+        if state[_POINT] < moved:  # carry
+            i = np.int64(state[_WORD]) - 1
+            while words[i] == _ALL:
+                words[i] = 0
+                i -= 1
+            words[i] += np.uint32(1)
+        bits[0] += 24 - np.log2(width)
+    state[_RANGE] = scale * np.uint64(width)
+    if state[_RANGE] < _LEAST:
+        at = np.int64(state[_WORD])
+        state[_RANGE] <<= _U32
+        if reading:
+            following = np.uint64(words[at]) if at < len(words) else _ZERO
+            state[_POINT] = state[_POINT] << _U32 | following
+        else:
+            words[at] = np.uint32(state[_POINT] >> _U32)
+            state[_POINT] <<= _U32
+        state[_WORD] += _ONE
+
+
+@nb.njit(cache=True)
+def code_symbol(coder, ends, symbol):
+    """Writes a symbol, or reads and returns it; its interval is ``ends[symbol] .. ends[symbol +
+    1]``."""
+    if is_reading(coder):
+        symbol = np.searchsorted(ends, target_of(coder), side="right") - 1
+    advance(coder, ends[symbol], ends[symbol + 1] - ends[symbol])
+    return symbol
+
+
+@nb.njit(cache=True)
+def ends_of(freqs):
+    ends = np.zeros(len(freqs) + 1, np.int64)
+    ends[1:] = np.cumsum(freqs)
+    return ends
+
+
+@nb.njit(cache=True)
+def _code_symbols(coder, ends, symbols):
+    for i in range(len(symbols)):
+        symbols[i] = code_symbol(coder, ends, symbols[i])
+
+
+class Coder:
+    """A range coder that writes or, given the bytes of another, reads.
+
+    Attributes:
+        reading: which of the two. Where it reads, the symbols that its methods and the compiled
+            functions are given only say how many to read.
+        bits: sum of the ideal code lengths of all that was written.
+    """
+
+    def __init__(self, data: bytes | None = None) -> None:
+        self.reading = data is not None
+        padded = (data or b"") + bytes(8 + -len(data or b"") % 4)
+        self._words = np.frombuffer(padded, ">u4").astype(np.uint32)
+        point = int(self._words[0]) << 32 | int(self._words[1]) if self.reading else 0
+        read = 2 if self.reading else 0
+        self._state = np.array([(1 << 64) - 1, point, read, self.reading, 0], np.uint64)
+        self._bits = np.zeros(1)
+
+    @property
+    def bits(self) -> float:
+        return float(self._bits[0])
+
+    def compiled(self, symbols: int) -> tuple[NDArray, NDArray, NDArray]:
+        """What compiled functions take, with room for so many more symbols."""
+        room = int(self._state[_WORD]) + symbols
+        if not self.reading and room > len(self._words):
+            self._words = np.concatenate([self._words, np.zeros(room, np.uint32)])
+        return self._state, self._words, self._bits
+
+    def check(self) -> None:
+        """Raises CorruptStream if what was read so far cannot have been written."""
+        if self._state[_CORRUPT]:
+            raise CorruptStream("the entropy-coded stream does not match its models")
+
+    def code(self, symbols: NDArray[np.integer], freqs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Writes symbols (m,), each in ``0..len(freqs)-1``, under one table; or reads m of them."""
+        out = np.array(symbols, np.int64)
+        if len(freqs) < 2:
+            return np.zeros_like(out)
+        _code_symbols(self.compiled(len(out)), ends_of(freqs), out)
+        self.check()
+        return out
+
+    def one(self, symbol: int, freqs: NDArray[np.int64]) -> int:
+        """:meth:`code` for a single symbol."""
+        return int(self.code(np.array([symbol]), freqs)[0])
+
+    def numbers(self, values: NDArray[np.integer], size: int) -> NDArray[np.int64]:
+        """Writes numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them,
+        named first; or reads m of them."""
+        best = 0
+        if not self.reading:
+            counts = np.bincount(values, minlength=size)
+            best = int(np.argmin([ideal_bits(counts, geometric(p, size)) for p in range(31)]))
+        best = self.one(best, uniform(31))
+        return self.code(values, geometric(best, size))
 
     def finish(self) -> bytes:
-        """The stream: big-endian words without trailing zero bytes (the decoder reads zeros past
-        the end)."""
-        return self._coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-
-
-class Decoder:
-    """Reads what :class:`Encoder` wrote, with the same sequence of tables and counts."""
-
-    def __init__(self, data: bytes) -> None:
-        from constriction import stream
-
-        self._categorical = stream.model.Categorical
-        padded = data + bytes(-len(data) % 4)
-        self._coder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
-
-    def get(self, count: int, freqs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The next ``count`` symbols under one table, int64."""
-        if len(freqs) < 2 or count == 0:
-            return np.zeros(count, np.int64)
-        model = self._categorical((freqs - 1).astype(np.float64), perfect=False)
-        try:
-            return self._coder.decode(model, int(count)).astype(np.int64)
-        except AssertionError as e:
-            raise CorruptStream("the entropy-coded stream does not match its models") from e
-
-    def get_numbers(self, count: int, size: int) -> NDArray[np.int64]:
-        """Reads what :meth:`Encoder.put_numbers` wrote."""
-        parameter = int(self.get(1, frequencies(np.ones(31, np.int64)))[0])
-        return self.get(count, geometric(parameter, size))
+        """The shortest stream that reads as what was written, zero bytes at its end left out."""
+        count = int(self._state[_WORD])
+        low, size = int(self._state[_POINT]), int(self._state[_RANGE])
+        low += int.from_bytes(self._words[:count].astype(">u4").tobytes(), "big") << 64
+        point = low
+        for shift in range(64):  # the roundest number in the interval that is left
+            rounded = -(-low >> shift) << shift
+            if rounded < low + size:
+                point = rounded
+        return point.to_bytes(4 * count + 8, "big").rstrip(b"\0")
 
 
 class Stack:

@@ -1,7 +1,7 @@
 """Probability models of the items' codes.
 
-Both directions are written side by side; a writer and a reader run the same integer computations.
-How each stream is laid out is part of the format and described in :mod:`fiftyone_smic.container`.
+One function writes and reads. How each stream is laid out is part of the format and described in
+:mod:`fiftyone_smic.container`.
 """
 
 from __future__ import annotations
@@ -10,139 +10,224 @@ from bisect import bisect_left, bisect_right
 from itertools import pairwise
 from typing import Any
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .entropy import CorruptStream, Decoder, Encoder, Stack, frequencies, log_weights
+from .container import least_block, table_entries
+from .entropy import (
+    TOTAL,
+    Coder,
+    CorruptStream,
+    Stack,
+    advance,
+    code_symbol,
+    ends_of,
+    frequencies,
+    is_reading,
+    log_weights,
+    target_of,
+    uniform,
+    weight_levels,
+)
 
-_BYTE = frequencies(np.ones(256, np.int64))
 _LEVEL_SYMBOLS = 45
+#: Numbers of all tables that the unordered mode keeps at a time.
+_KEPT = 1 << 22
 
 
-# --- frequency tables --------------------
-
-
-def put_table(coder: Encoder, levels: NDArray[np.int64]) -> None:
-    """Writes a table of half-octave levels (:func:`entropy.weight_levels`) as differences between
-    neighbours."""
-    steps = np.diff(levels, prepend=np.max(levels, initial=0))
-    coder.put(np.array([np.max(levels, initial=0)]), _BYTE)
-    coder.put_numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
-
-
-def get_table(coder: Decoder, size: int) -> NDArray[np.int64]:
-    """Reads what :func:`put_table` wrote."""
-    top = int(coder.get(1, _BYTE)[0])
-    coded = coder.get_numbers(size, 2 * _LEVEL_SYMBOLS)
+def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Writes or reads a table of half-octave levels (:func:`entropy.weight_levels`) as differences
+    between neighbours."""
+    top = coder.one(int(np.max(levels, initial=0)), uniform(256))
+    steps = np.diff(levels, prepend=top)
+    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
     levels = top + np.cumsum(np.where(coded % 2, (coded + 1) // 2, -(coded // 2)))
-    if size and (levels.min() < 0 or levels.max() >= _LEVEL_SYMBOLS):
+    if len(levels) and (levels.min() < 0 or levels.max() >= _LEVEL_SYMBOLS):
         raise CorruptStream("a frequency table is out of range")
     return levels
 
 
-# --- codes --------------------
+class CodeTables:
+    """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as
+    used.
 
+    Sets of n atoms out of K have ``P(set) ~ product of weights`` and are coded in increasing order
+    of index. With ``e[r][j]`` the elementary symmetric polynomial of degree r of the weights of
+    atoms j, j+1, ...: after index ``previous``, with r atoms still to come, the next one is below j
+    with probability ``1 - e[r][j] / e[r][previous + 1]``. Unlike a sequence of independent draws
+    this wastes nothing, neither on the order (log2 n!) nor on repetitions, and needs no table per
+    context. The polynomials are kept as ``mantissa << shift`` with mantissas of 31 bits.
 
-class SetModel:
-    """Sets of n atoms out of K, ``P(set) ~ product of weights``, coded in increasing order of
-    index.
-
-    With ``e[r][j]`` the elementary symmetric polynomial of degree r of the weights of atoms j, j+1,
-    ...: after index ``previous``, with r atoms still to come, atom j > previous has probability
-    ``w[j] e[r-1][j+1] / e[r][previous+1]``. Unlike a sequence of independent draws this wastes
-    nothing, neither on the order (log2 n!) nor on repetitions. The polynomials are exact (Python
-    integers), kept to 31 bits and a shift.
+    Attributes:
+        raw: the level tables of indices (K,), coefficients (2 L,) and sizes (M + 1,).
+        n_atoms, max_level: K and L.
+        largest: largest size that occurs.
+        least: bytes a block must have to bring tables of this size.
     """
 
-    def __init__(self, weights: NDArray[np.int64], largest: int) -> None:
-        self.weights = np.maximum(np.asarray(weights, np.int64), 1)
-        k = len(self.weights)
-        self.mantissas = np.zeros((largest + 1, k + 1), np.int64)
-        self.shifts = np.zeros((largest + 1, k + 1), np.int64)
-        row = [1] * (k + 1)
-        for r in range(largest + 1):
-            for j, value in enumerate(row):
-                shift = max(0, value.bit_length() - 31)
-                self.mantissas[r, j], self.shifts[r, j] = value >> shift, shift
-            following = [0] * (k + 1)
-            for j in range(k - 1, -1, -1):
-                following[j] = following[j + 1] + int(self.weights[j]) * row[j + 1]
-            row = following
-        self._tables: dict[tuple[int, int], NDArray[np.int64]] = {}
+    def __init__(self, index: NDArray, level: NDArray, size: NDArray) -> None:
+        self.raw = (index, level, size)
+        self.n_atoms, self.max_level = len(index), len(level) // 2
+        self.levels = frequencies(log_weights(level))
+        self.sizes = frequencies(log_weights(size))
+        self.largest = int(np.flatnonzero(size).max(initial=0))
+        self.least = least_block(0, 0, 0, table_entries(len(index), len(size) - 1))
+        weights = np.maximum(log_weights(index), 1)
+        self.mantissas, self.shifts = _polynomials(weights, self.largest)
 
-    def table(self, previous: int, remaining: int) -> NDArray[np.int64]:
+    @classmethod
+    def of(cls, codes: csr_matrix, max_level: int, max_nonzero: int) -> CodeTables:
+        """The tables that suit codes (N, K)."""
+        symbols = codes.data.astype(np.int64) + max_level - (codes.data > 0)
+        return cls(
+            weight_levels(np.bincount(codes.indices, minlength=codes.shape[1])),
+            weight_levels(np.bincount(symbols, minlength=2 * max_level)),
+            weight_levels(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
+        )
+
+    def put(self, coder: Coder) -> None:
+        """Writes the three tables."""
+        for table in self.raw:
+            code_table(coder, table)
+
+    @classmethod
+    def read(cls, coder: Coder, *lengths: int) -> CodeTables:
+        """Reads three tables of these lengths."""
+        return cls(*(code_table(coder, np.zeros(length, np.int64)) for length in lengths))
+
+    def frequencies(self, previous: int, remaining: int) -> NDArray[np.int64]:
         """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to
         come."""
-        first, last = previous + 1, len(self.weights) - remaining
-        key = (previous, remaining)
-        if key not in self._tables:
-            inner = slice(first + 1, last + 2)
-            mantissas, shifts = (
-                self.mantissas[remaining - 1, inner],
-                self.shifts[remaining - 1, inner],
-            )
-            values = self.weights[first : last + 1] * mantissas >> np.minimum(
-                shifts.max() - shifts, 62
-            )
-            # Products have up to 61 bits: keep the sum of all of them inside int64.
-            self._tables[key] = frequencies(values >> len(values).bit_length())
-        return self._tables[key]
+        first, last = previous + 1, self.n_atoms - remaining
+        values = self.mantissas[remaining, first : last + 2].astype(np.int64)
+        values >>= np.minimum(
+            self.shifts[remaining, first] - self.shifts[remaining, first : last + 2], 31
+        )
+        n = last + 1 - first
+        return np.diff(np.arange(n + 1) + (values[0] - values) * (TOTAL - n) // values[0])
 
 
-def put_codes(coder: Encoder, codes: csr_matrix, tables: CodeTables) -> None:
-    """Writes the items of a CSR matrix with sorted indices: sizes, then first atoms, second atoms,
-    ..., then levels."""
-    sizes = np.diff(codes.indptr).astype(np.int64)
-    coder.put(sizes, tables.sizes)
-    previous = np.full(len(sizes), -1, np.int64)
-    for position in range(int(sizes.max(initial=0))):
-        items = np.flatnonzero(sizes > position)
-        chosen = codes.indices[codes.indptr[items] + position].astype(np.int64)
-        for group, before, remaining in _groups(items, previous, sizes - position):
-            coder.put(chosen[group] - before - 1, tables.sets.table(before, remaining))
-        previous[items] = chosen
-    levels = codes.data.astype(np.int64)
-    coder.put(levels + tables.max_level - (levels > 0), tables.levels)
+@nb.njit(cache=True)
+def _polynomials(weights, largest):
+    """``e[r][j]`` for r = 0..largest, j = 0..K; all arithmetic is on integers and rounds down."""
+    k = len(weights)
+    mantissas = np.zeros((largest + 1, k + 1), np.int32)
+    shifts = np.zeros((largest + 1, k + 1), np.int32)
+    mantissas[0] = 1
+    for r in range(1, largest + 1):
+        for j in range(k - 1, -1, -1):
+            # e[r][j] = e[r][j + 1] + weight * e[r - 1][j + 1]
+            a, b = np.int64(mantissas[r, j + 1]), weights[j] * np.int64(mantissas[r - 1, j + 1])
+            sa, sb = shifts[r, j + 1], shifts[r - 1, j + 1]
+            shift = max(sa, sb)
+            value = (a >> min(shift - sa, 62)) + (b >> min(shift - sb, 62))
+            while value >> 31:
+                value >>= 1
+                shift += 1
+            mantissas[r, j], shifts[r, j] = value, shift
+    return mantissas, shifts
 
 
-def get_codes(coder: Decoder, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Reads what :func:`put_codes` wrote; refuses more than ``most`` coefficients before making
-    room for them."""
-    sizes = coder.get(n_items, tables.sizes)
+@nb.njit(cache=True)
+def _left(mantissas, shifts, first, index, spare):
+    """Where the interval of an index begins that is at least ``first``."""
+    all_of_it = np.int64(mantissas[first])
+    still = np.int64(mantissas[index]) >> min(shifts[first] - shifts[index], 31)
+    return index - first + (all_of_it - still) * spare // all_of_it
+
+
+@nb.njit(cache=True)
+def _code_index(coder, mantissas, shifts, first, last, index):
+    """Writes or reads an index in first..last, with the polynomials of one degree."""
+    if first == last:
+        return first
+    spare = TOTAL - (last - first + 1)
+    if is_reading(coder):
+        target = target_of(coder)
+        index, high = first, last
+        while index < high:
+            middle = (index + high + 1) // 2
+            if _left(mantissas, shifts, first, middle, spare) <= target:
+                index = middle
+            else:
+                high = middle - 1
+    left = _left(mantissas, shifts, first, index, spare)
+    advance(coder, left, _left(mantissas, shifts, first, index + 1, spare) - left)
+    return index
+
+
+@nb.njit(cache=True)
+def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
+    k, max_level = mantissas.shape[1] - 1, len(level_ends) // 2
+    at = 0
+    for size in sizes:
+        first = 0
+        for remaining in range(size, 0, -1):
+            set_of = mantissas[remaining], shifts[remaining]
+            indices[at] = _code_index(coder, *set_of, first, k - remaining, indices[at])
+            first = indices[at] + 1
+            at += 1
+        for i in range(at - size, at):
+            symbol = code_symbol(coder, level_ends, levels[i] + max_level - (levels[i] > 0))
+            levels[i] = symbol - max_level + (symbol >= max_level)
+
+
+def encode_items(codes: csr_matrix, tables: CodeTables, own: bool = False) -> bytes:
+    """Writes the items of a CSR matrix with sorted indices, the tables too if they are its own."""
+    coder = Coder()
+    coder.one(own, uniform(2))
+    if own:
+        tables.put(coder)
+    _code_block(coder, tables, codes)
+    stream = coder.finish()
+    return stream + bytes(max(0, tables.least - len(stream)) if own else 0)
+
+
+def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
+    """Reads what :func:`encode_items` wrote.
+
+    Raises:
+        CorruptStream: it cannot have been written, or has more than ``most`` coefficients (noticed
+            before there is room for them).
+    """
+    coder = Coder(data)
+    if coder.one(0, uniform(2)):
+        if len(data) < tables.least:
+            raise CorruptStream("larger tables than a block of this size can have")
+        tables = CodeTables.read(coder, *map(len, tables.raw))
+    return _code_block(coder, tables, csr_matrix((n_items, tables.n_atoms)), most)
+
+
+def _code_block(
+    coder: Coder, tables: CodeTables, codes: csr_matrix, most: int = 1 << 62
+) -> csr_matrix:
+    """Writes codes, or reads as many: all sizes, then each item's indices and coefficients."""
+    sizes = coder.code(np.diff(codes.indptr), tables.sizes)
     total = int(sizes.sum())
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
-        raise CorruptStream("more coefficients than the file can hold")
-    indptr = np.concatenate([[0], np.cumsum(sizes)])
-    indices = np.zeros(total, np.int32)
-    previous = np.full(n_items, -1, np.int64)
-    for position in range(int(sizes.max(initial=0))):
-        items = np.flatnonzero(sizes > position)
-        chosen = np.zeros(len(items), np.int64)
-        for group, before, remaining in _groups(items, previous, sizes - position):
-            chosen[group] = before + 1 + coder.get(len(group), tables.sets.table(before, remaining))
-        indices[indptr[items] + position] = chosen
-        previous[items] = chosen
-    symbols = coder.get(total, tables.levels)
-    levels = symbols - tables.max_level
-    return _csr(sizes, indices, levels + (levels >= 0), tables)
+        raise CorruptStream("more coefficients than there can be")
+    reading = coder.reading
+    indices = np.zeros(total, np.int64) if reading else codes.indices.astype(np.int64)
+    levels = np.zeros(total, np.int64) if reading else codes.data.astype(np.int64)
+    ends = ends_of(tables.levels)
+    room = coder.compiled(2 * total)
+    _code_items(room, tables.mantissas, tables.shifts, ends, sizes, indices, levels)
+    coder.check()
+    return _csr(sizes, indices, levels, tables)
 
 
 def _csr(sizes: NDArray, indices: NDArray, levels: NDArray, tables: CodeTables) -> csr_matrix:
-    indptr = np.concatenate([[0], np.cumsum(sizes)])
-    data = levels.astype(np.int8)
-    return csr_matrix((data, indices, indptr), shape=(len(sizes), tables.n_atoms))
+    parts = (
+        levels.astype(np.int8),
+        indices.astype(np.int32),
+        np.concatenate([[0], np.cumsum(sizes)]),
+    )
+    return csr_matrix(parts, shape=(len(sizes), tables.n_atoms))
 
 
-def _groups(items: NDArray, previous: NDArray, remaining: NDArray):
-    """Positions within ``items`` grouped by (remaining, previous), in that order, each group in
-    item order."""
-    key = remaining[items] * (int(previous.max(initial=0)) + 2) + previous[items] + 1
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    for group in np.split(order, starts[1:]):
-        item = items[group[0]]
-        yield group, int(previous[item]), int(remaining[item])
+# --- unordered --------------------
 
 
 def sort_key(indices: NDArray, levels: NDArray) -> tuple[int, ...]:
@@ -200,11 +285,16 @@ class _StackModels:
         self.tables = tables
         self.sizes, self.levels = (self.stack.model(t) for t in (tables.sizes, tables.levels))
         self.sets: dict[tuple[int, int], Any] = {}
+        self.kept = 0
 
     def _set(self, previous: int, remaining: int) -> Any:
         key = (previous, remaining)
         if key not in self.sets:
-            self.sets[key] = self.stack.model(self.tables.sets.table(previous, remaining))
+            freqs = self.tables.frequencies(previous, remaining)
+            self.kept += len(freqs)
+            if self.kept > _KEPT:
+                self.sets, self.kept = {}, len(freqs)
+            self.sets[key] = self.stack.model(freqs)
         return self.sets[key]
 
     def push(self, item: tuple[int, ...]) -> None:
@@ -228,27 +318,3 @@ class _StackModels:
             level = self.stack.pop(self.levels) - self.tables.max_level
             item.append(level + (level >= 0))
         return tuple(item)
-
-
-class CodeTables:
-    """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as
-    used."""
-
-    def __init__(self, index: NDArray, level: NDArray, size: NDArray) -> None:
-        self.raw = (index, level, size)
-        self.n_atoms, self.max_level = len(index), len(level) // 2
-        self.levels = frequencies(log_weights(level))
-        self.sizes = frequencies(log_weights(size))
-        # Sizes that do not occur have no table; a stream that claims one is damaged.
-        self.largest = int(np.flatnonzero(size).max(initial=0))
-        self.sets = SetModel(log_weights(index), self.largest)
-
-    def put(self, coder: Encoder) -> None:
-        """Writes the three tables."""
-        for table in self.raw:
-            put_table(coder, table)
-
-    @classmethod
-    def get(cls, coder: Decoder, n_atoms: int, max_level: int, largest: int) -> CodeTables:
-        """Reads what :meth:`put` wrote."""
-        return cls(*(get_table(coder, n) for n in (n_atoms, 2 * max_level, largest + 1)))

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .container import ArchiveError
+
 _FOLDER = Path(__file__).parent / "data"
 
 
@@ -121,3 +123,22 @@ def find_prior(name: str) -> Prior | None:
         if prior.hash == name:
             return prior
     return None
+
+
+def require_prior(
+    name: str, dimensions: int, given: Prior | str | os.PathLike[str] | None
+) -> Prior:
+    """The prior with this hash: the given one, else a shipped one.
+
+    Raises:
+        ArchiveError: neither is it, or it is for another number of dimensions.
+    """
+    prior = as_prior(given)
+    if prior is None or prior.hash != name:
+        prior = find_prior(name)
+    if prior is None or len(prior.mean) != dimensions:
+        raise ArchiveError(
+            f"the archive was written with the public prior {name}, which is needed to read it: "
+            "pass that prior's file"
+        )
+    return prior

@@ -3,7 +3,7 @@
 A row is ``sum_t c_t / 4 * row[s_t] + levels * 2**(exponent / 4)``: a few earlier rows predict it,
 and whole numbers of a step of its own say the rest. The magnitudes of the levels are coded
 adaptively. An entry's context is the magnitude its column has had so far in units of the row's
-step, times how much larger this row's entries have been than that in the blocks already coded.
+step, times how much larger this row's entries have been than that in the columns already coded.
 Contexts and counts are integers, so both sides of the coder agree on every machine; the values
 themselves decide nothing.
 
@@ -20,12 +20,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from .entropy import (
-    CorruptStream,
-    Decoder,
-    Encoder,
-    frequencies,
-)
+from .entropy import TOTAL, Coder, CorruptStream, code_symbol, ends_of, frequencies, uniform
 
 #: Exponents of steps an archive can hold: 2**-20 .. about 2**11.
 MIN_EXPONENT, MAX_EXPONENT = -80, 47
@@ -42,16 +37,21 @@ _QUARTERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429)
 _THRESHOLDS = np.array(
     [16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096], np.int64
 )
-_BLOCK = 64
 _ESCAPE = 15
 _LARGEST = 8192
 _LEARN = 24
 #: How many rows' worth of evidence the prior profile of column magnitudes is.
 _PRIOR_ROWS = 4
 
-_HALF = frequencies(np.ones(2, np.int64))
-_EXPONENTS = frequencies(np.ones(MAX_EXPONENT - MIN_EXPONENT + 1, np.int64))
-_CLASSES = frequencies(np.array([1 << (20 - c) for c in range(21)], np.int64))
+_EXPONENTS = np.full(128, TOTAL // 128)
+_HALVES = np.array([0, TOTAL // 2, TOTAL], np.int64)
+_QUARTERS_OF = [q for q in range(-MAX_QUARTERS, MAX_QUARTERS + 1) if q]
+_COUNT_WEIGHTS = np.array([64 >> t for t in range(MAX_TERMS + 1)], np.int64)
+_QUARTER_WEIGHTS = np.array([32 >> min(abs(q), 5) for q in _QUARTERS_OF], np.int64)
+_STEP_WEIGHTS = np.array([1 + (64 >> min(abs(s - 128), 6)) for s in range(257)], np.int64)
+_CLASSES = np.cumsum(
+    [0, *frequencies.py_func(np.array([1 << (20 - c) for c in range(21)], np.int64))]
+)
 
 
 def step_size(exponent: int) -> float:
@@ -98,6 +98,20 @@ class Rows:
         return Rows(self.levels[rows], self.exponents[rows], terms, self.bits)
 
 
+@lru_cache(maxsize=1)
+def _first_counts() -> NDArray[np.int64]:
+    """Until a context has been seen, expect a geometric law whose mean is the context's."""
+    counts = np.zeros((len(_THRESHOLDS) + 1, _ESCAPE + 1), np.int64)
+    for c in range(len(counts)):
+        mean = 13 * (1 << c // 2) if c % 2 == 0 else 18 * (1 << c // 2)
+        w = 1 << 20
+        total = w * (mean + 256) // 256
+        for m in range(_ESCAPE + 1):
+            counts[c, m] = 1 + 128 * w // total
+            w = w * mean // (mean + 256)
+    return counts
+
+
 class RowModel:
     """What coder and decoder both know before the next row."""
 
@@ -105,16 +119,7 @@ class RowModel:
         self.sums = np.zeros(d, np.int64)
         self.rows = 0
         self.profile = profile
-        contexts = len(_THRESHOLDS) + 1
-        # Until a context has been seen, expect a geometric law whose mean is the context's.
-        self.counts = np.zeros((contexts, _ESCAPE + 1), np.int64)
-        for c in range(contexts):
-            mean = 13 * (1 << c // 2) if c % 2 == 0 else 18 * (1 << c // 2)
-            w = 1 << 20
-            total = w * (mean + 256) // 256
-            for m in range(_ESCAPE + 1):
-                self.counts[c, m] = 1 + 128 * w // total
-                w = w * mean // (mean + 256)
+        self.counts = _first_counts().copy()
 
     def expected(self, exponent: int) -> NDArray[np.int64]:
         """Expected magnitude of each column (d,) in 1/256 of the step."""
@@ -128,14 +133,6 @@ class RowModel:
             )
         mean = (self.sums + _PRIOR_ROWS * start) // (self.rows + _PRIOR_ROWS)
         return np.minimum((mean << 8) // step, _LARGEST)
-
-    def contexts(
-        self, expected: NDArray[np.int64], part: slice, seen: int, hoped: int
-    ) -> NDArray[np.int64]:
-        """Contexts of a block, given the sum of magnitudes seen and hoped for in the row's earlier
-        blocks."""
-        scaled = expected[part] * ((seen + 8) << 8) // (hoped + 2048)
-        return np.searchsorted(_THRESHOLDS, scaled, side="right")
 
     def learn(
         self, exponent: int, contexts: NDArray[np.int64], magnitudes: NDArray[np.int64]
@@ -152,8 +149,11 @@ class RowModel:
         return bits
 
 
-def _blocks(d: int) -> list[slice]:
-    return [slice(a, min(a + _BLOCK, d)) for a in range(0, d, _BLOCK)]
+@nb.njit(cache=True)
+def _context(expected, seen, hoped, thresholds):
+    """Context of a column, given the sums of magnitudes seen and hoped for in those before it."""
+    scaled = expected * ((seen + 8) << 8) // (hoped + 2048)
+    return np.searchsorted(thresholds, scaled, side="right")
 
 
 @nb.njit(cache=True)
@@ -164,30 +164,26 @@ def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
     escape = costs.shape[1] - 1
     seen, hoped = 0, 0
     bits, distortion = 0.0, 0.0
-    for first in range(0, d, 64):
-        scale = (seen + 8) << 8
-        base = hoped + 2048
-        for i in range(first, min(first + 64, d)):
-            scaled = expected[i] * scale // base
-            c = np.searchsorted(thresholds, scaled, side="right")
-            x = abs(target[i])
-            top = int(min(np.floor(x + 0.5), 1048575.0))
-            best, cost, level = np.inf, 0.0, 0
-            for candidate in (0, top - 1, top):
-                if candidate < 0:
-                    continue
-                b = costs[c, min(candidate, escape)]
-                if candidate >= escape:
-                    b += 2 * np.floor(np.log2(candidate - escape + 1)) + 1
-                j = weight * (x - candidate) ** 2 + lam * b
-                if j < best:
-                    best, cost, level = j, b, candidate
-            bits += cost
-            distortion += weight * (x - level) ** 2
-            levels[i] = level if target[i] > 0 else -level
-            contexts[i] = c
-            seen += min(level, escape)
-            hoped += expected[i]
+    for i in range(d):
+        c = _context(expected[i], seen, hoped, thresholds)
+        x = abs(target[i])
+        top = int(min(np.floor(x + 0.5), 1048575.0))
+        best, cost, level = np.inf, 0.0, 0
+        for candidate in (0, top - 1, top):
+            if candidate < 0:
+                continue
+            b = costs[c, min(candidate, escape)]
+            if candidate >= escape:
+                b += 2 * np.floor(np.log2(candidate - escape + 1)) + 1
+            j = weight * (x - candidate) ** 2 + lam * b
+            if j < best:
+                best, cost, level = j, b, candidate
+        bits += cost
+        distortion += weight * (x - level) ** 2
+        levels[i] = level if target[i] > 0 else -level
+        contexts[i] = c
+        seen += min(level, escape)
+        hoped += expected[i]
     return bits, distortion
 
 
@@ -286,113 +282,89 @@ def _predictor(
 class _Adaptive:
     """A table that counts what it has coded."""
 
-    def __init__(self, start: list[int]) -> None:
-        self.counts = np.array(start, np.int64)
+    def __init__(self, start: NDArray[np.int64]) -> None:
+        self.counts = start.copy()
 
-    def put(self, coder: Encoder, symbol: int) -> None:
-        coder.put(np.array([symbol]), frequencies(self.counts))
-        self.counts[symbol] += 32
-
-    def get(self, coder: Decoder) -> int:
-        symbol = int(coder.get(1, frequencies(self.counts))[0])
+    def code(self, coder: Coder, symbol: int) -> int:
+        symbol = coder.one(symbol, frequencies(self.counts))
         self.counts[symbol] += 32
         return symbol
 
 
-class _Side:
-    """Tables of what is said about a row besides its levels."""
-
-    def __init__(self) -> None:
-        self.terms = _Adaptive([64 >> t for t in range(MAX_TERMS + 1)])
-        self.quarters = _Adaptive([32 >> min(abs(q), 5) for q in _quarters()])
-        self.steps = _Adaptive([1 + (64 >> min(abs(s - 128), 6)) for s in range(257)])
-
-
-def _quarters() -> list[int]:
-    return [q for q in range(-MAX_QUARTERS, MAX_QUARTERS + 1) if q]
-
-
-def put_rows(coder: Encoder, rows: Rows, profile: NDArray[np.int64] | None = None) -> None:
-    """Writes K rows of d levels with their exponents and predictions."""
-    d = rows.levels.shape[1]
-    model, side = RowModel(d, profile), _Side()
-    before = 0
-    starts = np.searchsorted(rows.terms[:, 0], np.arange(len(rows.levels) + 1))
-    for j, exponent in enumerate(rows.exponents.tolist()):
-        if j == 0:
-            coder.put(np.array([exponent - MIN_EXPONENT]), _EXPONENTS)
-        else:
-            side.steps.put(coder, exponent - before + 128)
-        before = exponent
-        terms = rows.terms[starts[j] : starts[j + 1]]
-        if j:
-            side.terms.put(coder, len(terms))
-        for _, source, quarters in terms.tolist():
-            coder.put(np.array([source]), frequencies(np.ones(j, np.int64)))
-            side.quarters.put(coder, _quarters().index(quarters))
-        _put_levels(coder, model, exponent, rows.levels[j].astype(np.int64))
-
-
-def _put_levels(coder: Encoder, model: RowModel, exponent: int, levels: NDArray[np.int64]) -> None:
-    size = np.abs(levels)
-    symbols = np.minimum(size, _ESCAPE)
-    expected, contexts = model.expected(exponent), np.zeros(len(levels), np.int64)
-    seen = hoped = 0
-    for part in _blocks(len(levels)):
-        contexts[part] = model.contexts(expected, part, seen, hoped)
-        for c in np.unique(contexts[part]):
-            coder.put(symbols[part][contexts[part] == c], frequencies(model.counts[c]))
-        seen += int(symbols[part].sum())
-        hoped += int(expected[part].sum())
-    for value in (size[size >= _ESCAPE] - _ESCAPE + 1).tolist():
-        length = value.bit_length() - 1
-        coder.put(np.array([length]), _CLASSES)
-        coder.put(np.array([value >> i & 1 for i in range(length)], np.int64), _HALF)
-    coder.put((levels[levels != 0] < 0).astype(np.int64), _HALF)
-    model.learn(exponent, contexts, size)
-
-
-def get_rows(coder: Decoder, k: int, d: int, profile: NDArray[np.int64] | None = None) -> Rows:
-    """Reads what :func:`put_rows` wrote."""
-    levels, exponents = np.zeros((k, d), np.int32), np.zeros(k, np.int32)
-    terms: list[tuple[int, int, int]] = []
-    model, side = RowModel(d, profile), _Side()
-    exponent = 0
+def code_rows(
+    coder: Coder,
+    k: int,
+    d: int,
+    profile: NDArray[np.int64] | None = None,
+    given: Rows | None = None,
+) -> Rows:
+    """Writes the given K rows of d levels with their exponents and predictions, or reads K rows."""
+    rows = given or Rows(np.zeros((k, d), np.int32), np.zeros(k, np.int32))
+    levels, exponents = rows.levels.astype(np.int64), rows.exponents.astype(np.int64)
+    model, terms = RowModel(d, profile), []
+    counts, quarters, steps = (
+        _Adaptive(w) for w in (_COUNT_WEIGHTS, _QUARTER_WEIGHTS, _STEP_WEIGHTS)
+    )
+    starts = np.searchsorted(rows.terms[:, 0], np.arange(k + 1))
     for j in range(k):
         if j == 0:
-            exponent = int(coder.get(1, _EXPONENTS)[0]) + MIN_EXPONENT
+            exponents[0] = coder.one(exponents[0] - MIN_EXPONENT, _EXPONENTS) + MIN_EXPONENT
         else:
-            exponent += side.steps.get(coder) - 128
+            step = exponents[j] - exponents[j - 1]
+            exponents[j] = exponents[j - 1] + steps.code(coder, step + 128) - 128
+        exponent = int(exponents[j])
         if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
             raise CorruptStream("a step is out of range")
-        exponents[j] = exponent
-        for _ in range(side.terms.get(coder) if j else 0):
-            source = int(coder.get(1, frequencies(np.ones(j, np.int64)))[0])
-            terms.append((j, source, _quarters()[side.quarters.get(coder)]))
-        levels[j] = _get_levels(coder, model, exponent, d)
-    return Rows(levels, exponents, np.array(terms, np.int32).reshape(-1, 3))
+        mine = rows.terms[starts[j] : starts[j + 1]].tolist()
+        for t in range(counts.code(coder, len(mine)) if j else 0):
+            _, source, quarter = mine[t] if mine else (j, 0, 1)
+            source = coder.one(source, uniform(j))
+            quarter = _QUARTERS_OF[quarters.code(coder, _QUARTERS_OF.index(quarter))]
+            terms.append((j, source, quarter))
+        contexts = np.zeros(d, np.int64)
+        room = coder.compiled(24 * d)
+        _code_levels(room, model.counts, model.expected(exponent), _THRESHOLDS, levels[j], contexts)
+        coder.check()
+        if abs(levels[j]).max() > MAX_LEVEL:
+            raise CorruptStream("a level is out of range")
+        model.learn(exponent, contexts, abs(levels[j]))
+    return Rows(
+        levels.astype(np.int32),
+        exponents.astype(np.int32),
+        np.array(terms, np.int32).reshape(-1, 3),
+    )
 
 
-def _get_levels(coder: Decoder, model: RowModel, exponent: int, d: int) -> NDArray[np.int64]:
-    size = np.zeros(d, np.int64)
-    expected, contexts = model.expected(exponent), np.zeros(d, np.int64)
-    seen = hoped = 0
-    for part in _blocks(d):
-        contexts[part] = model.contexts(expected, part, seen, hoped)
-        symbols = np.zeros(len(contexts[part]), np.int64)
-        for c in np.unique(contexts[part]):
-            members = contexts[part] == c
-            symbols[members] = coder.get(int(members.sum()), frequencies(model.counts[c]))
-        size[part] = symbols
-        seen += int(symbols.sum())
-        hoped += int(expected[part].sum())
-    for i in np.flatnonzero(size == _ESCAPE).tolist():
-        length = int(coder.get(1, _CLASSES)[0])
-        bits = coder.get(length, _HALF)
-        size[i] += (1 << length) - 1 + int((bits << np.arange(length)).sum())
-    if size.max(initial=0) > MAX_LEVEL:
-        raise CorruptStream("a level is out of range")
-    signs = np.ones(d, np.int64)
-    signs[size > 0] = 1 - 2 * coder.get(int((size > 0).sum()), _HALF)
-    model.learn(exponent, contexts, size)
-    return size * signs
+@nb.njit(cache=True)
+def _code_levels(coder, counts, expected, thresholds, levels, contexts):
+    """Writes or reads a row of levels, and says which contexts they had."""
+    symbols = counts.shape[1]
+    escape = symbols - 1
+    ends = np.zeros((len(counts), symbols + 1), np.int64)
+    for c in range(len(counts)):
+        ends[c] = ends_of(frequencies(counts[c]))
+    seen, hoped = 0, 0
+    for i in range(len(levels)):
+        c = _context(expected[i], seen, hoped, thresholds)
+        size = code_symbol(coder, ends[c], min(abs(levels[i]), escape))
+        seen += size
+        hoped += expected[i]
+        contexts[i] = c
+        if size == escape:
+            size += _code_excess(coder, abs(levels[i]) - escape)
+        if size:
+            size *= 1 - 2 * code_symbol(coder, _HALVES, np.int64(levels[i] < 0))
+        levels[i] = size
+
+
+@nb.njit(cache=True)
+def _code_excess(coder, excess):
+    """Elias' gamma code of a number >= 0, its length under 2**(20 - length)."""
+    length = 0
+    while (excess + 1) >> (length + 1) and length < 20:
+        length += 1
+    length = code_symbol(coder, _CLASSES, length)
+    value = 1 << length
+    for i in range(length):
+        value |= code_symbol(coder, _HALVES, (excess + 1) >> i & 1) << i
+    return value - 1

@@ -1,4 +1,10 @@
-import struct
+import lzma
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 import zlib
 
 import numpy as np
@@ -7,16 +13,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix, random_array
 
+from fiftyone_smic import archive as archives
 from fiftyone_smic.archive import (
     ArchiveError,
+    append_archive,
     archive_info,
     decode_archive,
+    encode_archive,
     read_archive,
     write_archive,
 )
+from fiftyone_smic.container import varint
 from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.entropy import Coder
 from fiftyone_smic.priors import Prior
 from fiftyone_smic.rows import Rows
+
+from .benchmarks import fuzz
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -40,6 +53,22 @@ def archive_bytes(collection, tmp_path_factory):
         names=[f"{i}.jpg" for i in range(300)],
         pixels_per_item=9e4,
     )
+    return path.read_bytes()
+
+
+def _full(n, k):
+    """Items with all of the first 16 atoms."""
+    return csr_matrix(np.tile(np.arange(k) < 16, (n, 1)).astype(int))
+
+
+@pytest.fixture(scope="module")
+def appended_bytes(collection, archive_bytes, tmp_path_factory):
+    """The archive with two appends, the second of items unlike all before."""
+    path = tmp_path_factory.mktemp("b") / "x.smic"
+    path.write_bytes(archive_bytes)
+    codes = collection[1]
+    append_archive(path, codes[:5], names=[f"new{i}" for i in range(5)])
+    append_archive(path, _full(20, codes.shape[1]), names=["full"] * 20)
     return path.read_bytes()
 
 
@@ -146,83 +175,63 @@ def test_mutated_bytes_are_refused(archive_bytes, data):
             decode_archive(bytes(broken))
 
 
-def _resigned(data: bytes, change) -> bytes:
-    """The archive with a section's body changed and all lengths and checksums made right again."""
-
-    def varint(value):
-        out = b""
-        while value > 127:
-            out, value = out + bytes([value & 127 | 128]), value >> 7
-        return out + bytes([value])
-
-    out, at = bytearray(data[:5]), 5
-    while at < len(data):
-        kind, length, shift = data[at : at + 1], 0, 0
-        while True:
-            at += 1
-            length |= (data[at] & 127) << shift
-            shift += 7
-            if data[at] < 128:
-                break
-        body = bytes(change(kind, bytearray(data[at + 1 : at + 1 + length])))
-        at += 1 + length + 4
-        out += kind + varint(len(body)) + body
-        out += struct.pack("<I", zlib.crc32(out))
-    return bytes(out)
-
-
 @relaxed
-@given(
-    st.sampled_from([b"H", b"D", b"C", b"N"]),
-    st.integers(0, 10**6),
-    st.integers(1, 255),
-    st.booleans(),
-)
-def test_altered_content_with_right_checksums_never_crashes(
-    archive_bytes, section, at, change, cut
-):
-    def alter(kind, body):
-        if kind == section:
-            body[at % len(body)] ^= change
-            if cut:
-                del body[at % len(body) :]
-        return body
-
-    try:
-        archive = decode_archive(_resigned(archive_bytes, alter))
-    except ArchiveError:
-        return
-    # What is accepted is at least a sound archive.
-    n, k = archive.codes.shape
-    assert archive.latents().shape == (n, archive.dictionary.n_features_in_)
-    assert archive.dictionary.atoms_.shape[0] == k and np.isfinite(archive.dictionary.atoms_).all()
-    archive.codes.check_format(full_check=True)
+@given(st.integers(0, 10**9))
+def test_altered_content_with_right_checksums_never_crashes(archive_bytes, appended_bytes, seed):
+    rng = random.Random(seed)
+    for data in (archive_bytes, appended_bytes):
+        changed = fuzz.put_together(fuzz.mutate_part(fuzz.take_apart(data), rng))
+        fuzz.check(changed, data, signed=True)
 
 
-def test_resigning_without_change_is_the_identity(archive_bytes):
-    assert _resigned(archive_bytes, lambda kind, body: body) == archive_bytes
+def test_taking_apart_and_putting_together_is_the_identity(archive_bytes, appended_bytes):
+    for data in (archive_bytes, appended_bytes):
+        assert fuzz.put_together(fuzz.take_apart(data)) == data
 
 
 def test_promises_larger_than_the_file_are_refused(archive_bytes):
-    def grow(kind, body):
-        if kind == b"H":
-            body[:2] = b"\xff\xff\xff\xff\xff\x07"  # N = 2**38
-        return body
-
+    start, shared, [(_, codes, names)] = fuzz.take_apart(archive_bytes)
+    for items in (1 << 20, 1 << 38):
+        with pytest.raises(ArchiveError, match="more than the file can hold"):
+            decode_archive(fuzz.put_together((start, shared, [(items, codes, names)])))
+    # d and K, each believable alone
+    huge = start[:5] + b"\x80\x80\x04" + b"\x80\x20" + start[7:]
     with pytest.raises(ArchiveError, match="more than the file can hold"):
-        decode_archive(_resigned(archive_bytes, grow))
+        decode_archive(fuzz.put_together((huge, shared, [(300, codes, names)])))
 
 
-def test_a_zip_bomb_in_the_names_is_refused(archive_bytes):
-    def bomb(kind, body):
-        return b"\x80\x01" + zlib.compress(bytes(1 << 24)) if kind == b"N" else body
+def test_many_blocks_cannot_promise_more_than_one(archive_bytes):
+    """Each block's promise would be believed, the sum of them is not."""
+    start, shared, [(_, _, names)] = fuzz.take_apart(archive_bytes)
+    blocks = [(30_000, b"", names)] * 100
+    with pytest.raises(ArchiveError, match="more than the file can hold"):
+        decode_archive(fuzz.put_together((start, shared, blocks)))
 
+
+@pytest.mark.parametrize("bomb", ["deflate", "lzma", "copies", "blocks"])
+def test_bombs_in_the_names_are_refused(archive_bytes, bomb):
+    start, shared, [(items, codes, _)] = fuzz.take_apart(archive_bytes)
+    big = bytes(1 << 26)
+    if bomb == "deflate":
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+        names = b"\1\x80\x80\x80\x20" + deflate.compress(big) + deflate.flush()
+    elif bomb == "lzma":
+        filters = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}]
+        names = b"\2\x80\x80\x80\x20" + lzma.compress(big, lzma.FORMAT_RAW, filters=filters)
+    elif bomb == "blocks":  # none of them too large
+        text = bytes(600) + b"x" * 13_000 + bytes(299)
+        names = b"\1" + varint(len(text)) + zlib.compress(text, wbits=-15)
+        assert 300 * 13_000 < 1 << 22
+    else:  # a long first name, and 299 that are as the one before leads one to expect
+        text = bytes(600) + b"x" * 300_000 + bytes(299)
+        names = b"\1" + varint(len(text)) + zlib.compress(text, wbits=-15)
+    blocks = [(items, codes, names)] * (3 if bomb == "blocks" else 1)
     with pytest.raises(ArchiveError, match="names"):
-        decode_archive(_resigned(archive_bytes, bomb))
+        decode_archive(fuzz.put_together((start, shared, blocks)))
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"S", b"\x89PNG\r\n\x1a\n" + bytes(100), b"SMIC", b"SMIC\x01", bytes(1000)]
+    "data", [b"", b"S", b"\x89PNG\r\n\x1a\n" + bytes(100), b"SMIC", b"SMIC\x02", bytes(1000)]
 )
 def test_foreign_files(tmp_path, data):
     path = tmp_path / "x.smic"
@@ -237,17 +246,20 @@ def test_newer_version_is_named(archive_bytes):
         decode_archive(archive_bytes[:4] + b"\x09" + archive_bytes[5:])
 
 
-def test_info_needs_only_the_beginning(archive_bytes, tmp_path):
+def test_info_says_what_is_in_the_file(archive_bytes, appended_bytes, tmp_path):
     path = tmp_path / "x.smic"
-    path.write_bytes(archive_bytes[:5000])
+    path.write_bytes(appended_bytes)
     info = archive_info(path)
-    assert (info["items"], info["encoder"], info["named"], info["pixels_per_item"]) == (
-        300,
-        "m/p",
-        True,
-        9e4,
+    assert (info["items"], info["blocks"], info["encoder"], info["named"]) == (325, 3, "m/p", True)
+    assert (info["pixels_per_item"], info["bytes"]) == (9e4, len(appended_bytes))
+    rate = read_archive(path).rate
+    assert (info["payload_bytes"], info["dictionary_bytes"]) == (
+        rate.payload_bits / 8,
+        rate.dictionary_bits / 8,
     )
-    assert info["bytes"] == len(archive_bytes[:5000])
+    path.write_bytes(archive_bytes[:-1])
+    with pytest.raises(ArchiveError, match="too early"):
+        archive_info(path)
 
 
 def test_bytes_are_deterministic(collection, archive_bytes, tmp_path):
@@ -262,11 +274,28 @@ def test_bytes_are_deterministic(collection, archive_bytes, tmp_path):
     assert path.read_bytes() == archive_bytes
 
 
-def test_size_follows_the_code_lengths(collection, tmp_path):
-    dictionary, codes, _ = collection
-    rate = write_archive(tmp_path / "x.smic", dictionary, codes, encoder="e")
+@pytest.mark.parametrize("prior", [False, True])
+def test_streams_are_within_a_percent_of_their_ideal_lengths(collection, prior, monkeypatch):
+    """The whole file: rows and tables, codes; the rest is counted in bytes."""
+    _, _, z = collection
+    dictionary = SemanticDictionary(lam=1e-4, max_iter=3, prior=Prior.build(z) if prior else None)
+    codes = dictionary.fit_transform(np.tile(z, (4, 1)))
+    coders = []
+    made = Coder.__init__
+    monkeypatch.setattr(
+        Coder, "__init__", lambda self, data=None: (made(self, data), coders.append(self))[0]
+    )
+    data, rate = encode_archive(dictionary, codes, encoder="e")
+    shared, payload = (coder.bits for coder in coders)
+    assert min(shared, payload) > 4000  # otherwise whole bytes blur it
+    assert shared <= rate.dictionary_bits <= 1.01 * shared
+    assert payload <= rate.payload_bits <= 1.01 * payload
+    assert 8 * len(data) <= 1.01 * (shared + payload) + 8 * 50
+    # What the model of rows promised while quantising is what they take, tables aside.
+    rows = dictionary.atom_rows_.bits + dictionary.mean_rows_.bits
+    assert rate.dictionary_bits < 1.1 * rows + 8 * dictionary.n_atoms_
+    # And an ideal code under the training statistics is no better than the tables in the file.
     assert rate.payload_bits <= 1.02 * dictionary.code_bits(codes).sum() + 64
-    assert rate.header_bits < 8 * 60
 
 
 def test_order_of_a_set_costs_nothing(tmp_path):
@@ -288,6 +317,49 @@ def test_a_failed_write_leaves_the_old_file(collection, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk"):
         write_archive(path, dictionary, codes, encoder="e")
     assert [p.name for p in tmp_path.iterdir()] == ["x.smic"] and path.read_bytes() == b"old"
+
+
+def test_a_full_disk_leaves_the_old_archive(collection, archive_bytes, tmp_path):
+    """In a process whose files may not grow beyond 512 bytes."""
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    code = (
+        "import resource, signal, sys\n"
+        "from fiftyone_smic.archive import append_archive, read_archive\n"
+        "codes = read_archive(sys.argv[1]).codes\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512))\n"
+        "try: append_archive(sys.argv[1], codes, names=['x'] * 300)\n"
+        "except OSError as e: print('refused', e)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120
+    )
+    assert "refused" in done.stdout, done.stderr
+    assert os.listdir(tmp_path) == ["x.smic"] and path.read_bytes() == archive_bytes
+
+
+def test_a_killed_process_leaves_a_readable_archive(archive_bytes, tmp_path):
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    code = (
+        "import sys\n"
+        "from fiftyone_smic.archive import append_archive, read_archive\n"
+        "codes = read_archive(sys.argv[1]).codes[:3]\n"
+        "while True:\n"
+        "    append_archive(sys.argv[1], codes, names=['x'] * 3)\n"
+        "    print('appended', flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline()
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    archive = read_archive(path)
+    assert len(archive.names) >= 303 and (len(archive.names) - 300) % 3 == 0
+    assert path.read_bytes().startswith(archive_bytes[:-1])
 
 
 def test_codes_the_dictionary_cannot_have_made(collection, tmp_path):
@@ -378,3 +450,123 @@ def test_files_that_are_no_prior(tmp_path):
         Prior.load(path)
     with pytest.raises(ValueError, match="two finite latents"):
         Prior.build(np.ones((1, 4)))
+
+
+# --- blocks --------------------
+
+
+def test_items_are_appended_without_touching_what_is_there(
+    collection, archive_bytes, appended_bytes, tmp_path
+):
+    dictionary, codes, _ = collection
+    path = tmp_path / "x.smic"
+    path.write_bytes(appended_bytes)
+    assert appended_bytes.startswith(archive_bytes[:-1])  # the last byte says that nothing follows
+    back = read_archive(path)
+    assert (back.codes[:300] != codes).nnz == 0
+    assert (back.codes[300:305] != codes[:5]).nnz == 0
+    assert (back.codes[305:] != _full(20, codes.shape[1])).nnz == 0
+    assert back.names == (
+        *(f"{i}.jpg" for i in range(300)),
+        *(f"new{i}" for i in range(5)),
+        *["full"] * 20,
+    )
+    assert back.rate.items == 325 and back.rate.total_bytes == len(appended_bytes)
+    assert np.array_equal(back.dictionary.atoms_, dictionary.atoms_)
+
+
+def test_an_appended_item_costs_little(collection, archive_bytes, tmp_path):
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    append_archive(path, collection[1][:1], names=["300.jpg"])
+    assert path.stat().st_size - len(archive_bytes) < 24 + collection[1][0].nnz
+
+
+def test_coding_more_items_does_not_depend_on_what_was_read(collection, archive_bytes, tmp_path):
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    z = collection[2]
+    whole, none = read_archive(path).dictionary, read_archive(path, stop=0).dictionary
+    assert (whole.transform(z) != none.transform(z)).nnz == 0
+
+
+def test_what_cannot_be_appended(collection, archive_bytes, tmp_path):
+    dictionary, codes, _ = collection
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    for bad, names, message in (
+        (codes[:2, :-1], ["a", "b"], "columns"),
+        (codes[:2] * 100, ["a", "b"], "exceed"),
+        (codes[:2], ["a"], "1 names for 2 items"),
+        (codes[:2], None, "has names"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            append_archive(path, bad, names=names)
+    assert path.read_bytes() == archive_bytes
+    write_archive(path, dictionary, codes, encoder="e", ordered=False)
+    with pytest.raises(ValueError, match="unordered"):
+        append_archive(path, codes[:2])
+    path.write_bytes(archive_bytes[:-20] + bytes(20))
+    with pytest.raises(ArchiveError):
+        append_archive(path, codes[:2], names=["a", "b"])
+
+
+def test_a_range_is_read_without_the_other_blocks(collection, tmp_path, monkeypatch):
+    dictionary, codes, _ = collection
+    monkeypatch.setattr(archives, "BLOCK", 64)
+    path = tmp_path / "x.smic"
+    names = [f"{i}.jpg" for i in range(300)]
+    write_archive(path, dictionary, codes, encoder="e", names=names)
+    assert archive_info(path)["blocks"] == 5
+    for start, stop in ((0, 300), (0, 0), (300, 300), (63, 65), (64, 128), (130, 131), (299, 300)):
+        part = read_archive(path, start=start, stop=stop)
+        assert (part.codes != codes[start:stop]).nnz == 0 and part.codes.shape[0] == stop - start
+        assert part.names == tuple(names[start:stop]) and part.first == start
+        assert part.rate == read_archive(path).rate
+    for start, stop in ((0, 301), (-1, 5), (7, 5)):
+        with pytest.raises(ValueError, match="the archive has 300"):
+            read_archive(path, start=start, stop=stop)
+    # Damage in another block is not met; in one that is read it is.
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    assert read_archive(path, start=0, stop=64).codes.shape[0] == 64
+    with pytest.raises(ArchiveError, match="items 256 to 299"):
+        read_archive(path, start=290)
+
+
+def test_blocks_change_little_but_the_overhead(collection, monkeypatch):
+    dictionary, codes, _ = collection
+    whole = encode_archive(dictionary, codes, encoder="e")[0]
+    monkeypatch.setattr(archives, "BLOCK", 100)
+    data = encode_archive(dictionary, codes, encoder="e")[0]
+    assert len(data) - len(whole) < 3 * 14
+    assert (decode_archive(data).codes != codes).nnz == 0
+
+
+@relaxed
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+def test_any_names_come_back(collection, names):
+    dictionary, codes, _ = collection
+    few = codes[np.zeros(len(names), int)]
+    data, _ = encode_archive(dictionary, few, encoder="e", names=names)
+    assert decode_archive(data).names == tuple(names)
+
+
+def test_numbered_names_cost_almost_nothing(collection):
+    dictionary, codes, _ = collection
+    many = codes[np.arange(3000) % 300]
+    names = [f"set/postcard-{i:05d}.png" for i in range(3000)]
+    sizes = [len(encode_archive(dictionary, many, encoder="e", names=n)[0]) for n in (None, names)]
+    assert sizes[1] - sizes[0] < 80
+
+
+def test_codes_that_cost_nothing_are_still_believed(tmp_path):
+    """A million empty items: the writer appends what the reader wants to see."""
+    dictionary, _ = invent(0, 1, 4, 3, 1, 8, 0)
+    empty = csr_matrix((1_000_000, 3), dtype=np.int8)
+    path = tmp_path / "x.smic"
+    write_archive(path, dictionary, empty, encoder="e", names=[""] * 1_000_000)
+    assert read_archive(path).codes.shape == (1_000_000, 3)
+    append_archive(path, empty[:5000], names=["a" * 5000] * 5000)
+    assert read_archive(path, start=1_004_999).names == ("a" * 5000,)

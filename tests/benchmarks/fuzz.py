@@ -1,83 +1,126 @@
 """A mutation loop over archives: ``python -m tests.benchmarks.fuzz [--count 1000000] [--seed 0]``.
 
-Half of the mutated archives keep their wrong checksums and must all be refused. The other half get
-their checksums made right again, so that the mutation reaches the decoder: they must be refused
-with ArchiveError or decode to a sound archive, within a time and a peak of memory that are printed.
+Half of the mutated archives keep their wrong checksums and must all be refused. The other half have
+one part changed (header, rows, codes, names, a block's number of items, the order of the
+blocks) and all lengths and checksums made right again, so that the mutation reaches the decoders:
+they must be refused with ArchiveError or decode to a sound archive. Memory is measured in every
+256th (Python's and numpy's allocations); the bound is 64 MB and 8 kB for every byte of the file.
 Anything else stops the run with the bytes in a file.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import random
 import struct
+import tempfile
 import time
 import tracemalloc
 import zlib
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from fiftyone_smic.archive import ArchiveError, decode_archive, encode_archive
+from fiftyone_smic.archive import (
+    ArchiveError,
+    append_archive,
+    decode_archive,
+    encode_archive,
+)
+from fiftyone_smic.container import Head, Reader, pack_block, read_blocks, varint
 from fiftyone_smic.dictionary import SemanticDictionary
 
+Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None]]]
 
-def seeds() -> list[bytes]:
+
+def take_apart(data: bytes) -> Parts:
+    """What stands before the stream of rows, that stream, and the blocks: items, codes, names."""
+    reader = Reader.of(data)
+    head, shared = Head.read(reader)
+    blocks = [
+        (block.items, block.codes, block.names if head.named else None)
+        for block in read_blocks(reader, head.named)
+    ]
+    return head.pack(b"")[:-5], shared, blocks
+
+
+def put_together(parts: Parts) -> bytes:
+    """An archive of these parts with right lengths and checksums."""
+    start, shared, blocks = parts
+    out = bytearray(start + varint(len(shared)) + shared)
+    out += struct.pack("<I", zlib.crc32(out))
+    for block in blocks:
+        out += pack_block(*block, bytes(out[-4:]))
+    return bytes(out) + b"\0"
+
+
+def seeds(folder: str) -> list[bytes]:
     """A few small archives of every kind."""
     rng = np.random.default_rng(0)
     out = []
-    for n, d, ordered, named in ((30, 6, True, True), (40, 8, False, False), (12, 3, True, False)):
+    for n, d, ordered, named in ((16, 4, True, True), (12, 5, False, False), (8, 3, True, False)):
         z = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 2
         z /= np.linalg.norm(z, axis=1, keepdims=True)
         dictionary = SemanticDictionary(lam=0.002, max_iter=4).fit(z)
         names = [f"{i}.png" for i in range(n)] if named else None
         codes = dictionary.transform(z)
         out.append(encode_archive(dictionary, codes, encoder="e", names=names, ordered=ordered)[0])
+        if named:  # the same with two blocks more, one of which has tables of its own
+            path = os.path.join(folder, "x.smic")
+            with open(path, "wb") as file:
+                file.write(out[-1])
+            append_archive(path, codes[:2], names=["a", "b"])
+            full = csr_matrix(np.ones((2, codes.shape[1])))
+            append_archive(path, full, names=["more/1", "more/2"])
+            with open(path, "rb") as file:
+                out.append(file.read())
     return out
 
 
-def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+def mutate(data: bytes, rng: random.Random) -> bytes:
     """Flips, cuts, copies or inserts a few bytes."""
     out = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        at = int(rng.integers(0, max(len(out), 1)))
-        kind = rng.integers(0, 5)
+    for _ in range(rng.randint(1, 3)):
+        at = rng.randrange(max(len(out), 1))
+        kind = rng.randrange(5)
         if kind <= 1 and out:
-            out[at] ^= int(rng.integers(1, 256))
+            out[at] ^= rng.randint(1, 255)
         elif kind == 2:
-            del out[at : at + int(rng.integers(1, 9))]
+            del out[at : at + rng.randint(1, 8)]
         elif kind == 3:
-            out[at:at] = rng.bytes(int(rng.integers(1, 9)))
+            out[at:at] = rng.randbytes(rng.randint(1, 8))
         else:
-            other = int(rng.integers(0, max(len(out), 1)))
+            other = rng.randrange(max(len(out), 1))
             out[at : at + 4] = out[other : other + 4]
     return bytes(out)
 
 
-def sections(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Kind and body of each section of a sound archive."""
-    out, at = [], 5
-    while at < len(data):
-        kind, length, shift = data[at : at + 1], 0, 0
-        while True:
-            at += 1
-            length |= (data[at] & 127) << shift
-            shift += 7
-            if data[at] < 128:
-                break
-        out.append((kind, data[at + 1 : at + 1 + length]))
-        at += length + 5
-    return out
-
-
-def sign(parts: list[tuple[bytes, bytes]], start: bytes) -> bytes:
-    """An archive of these sections with right lengths and checksums."""
-    out = bytearray(start)
-    for kind, body in parts:
-        length, value = b"", len(body)
-        while value > 127:
-            length, value = length + bytes([value & 127 | 128]), value >> 7
-        out += kind + length + bytes([value]) + body
-        out += struct.pack("<I", zlib.crc32(out))
-    return bytes(out)
+def mutate_part(parts: Parts, rng: random.Random) -> Parts:
+    """Changes one part of an archive."""
+    start, shared, blocks = parts
+    blocks = list(blocks)
+    which = rng.randrange(6)
+    if which == 0:
+        return start[:5] + mutate(start[5:], rng), shared, blocks
+    if which == 1:
+        return start, mutate(shared, rng), blocks
+    at = rng.randrange(len(blocks))
+    items, codes, names = blocks[at]
+    if which == 2 and names is not None:
+        blocks[at] = items, codes, mutate(names, rng)
+    elif which == 3:
+        blocks[at] = (
+            rng.choice([rng.randrange(1, 1 << rng.randint(1, 40)), items + 1]),
+            codes,
+            names,
+        )
+    elif which == 4:
+        blocks.insert(rng.randrange(len(blocks) + 1), blocks.pop(at))
+        blocks += blocks[: rng.randrange(2)]
+    else:
+        blocks[at] = items, mutate(codes, rng), names
+    return start, shared, blocks
 
 
 def check(data: bytes, original: bytes, signed: bool) -> bool:
@@ -90,6 +133,7 @@ def check(data: bytes, original: bytes, signed: bool) -> bool:
     assert signed or data == original, "altered bytes with wrong checksums were accepted"
     archive.codes.check_format(full_check=True)
     n, k = archive.codes.shape
+    assert archive.rate.items == n
     assert archive.dictionary.atoms_.shape == (k, archive.dictionary.n_features_in_)
     assert (
         np.isfinite(archive.dictionary.atoms_).all() and np.isfinite(archive.dictionary.mean_).all()
@@ -104,41 +148,45 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    originals = seeds()
-    split = [sections(data) for data in originals]
-    rng = np.random.default_rng(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        originals = seeds(folder)
+    split = [take_apart(data) for data in originals]
+    assert [put_together(parts) for parts in split] == originals
+    rng = random.Random(arguments.seed)
     accepted, slowest, peak, begin = 0, 0.0, 0, time.perf_counter()
     for i in range(arguments.count):
-        which = int(rng.integers(0, len(originals)))
+        which = rng.randrange(len(originals))
         signed = bool(i % 2)
         if signed:
-            parts = list(split[which])
-            part = int(rng.integers(0, len(parts)))
-            parts[part] = (parts[part][0], mutate(parts[part][1], rng))
-            data = sign(parts, originals[which][:5])
+            data = put_together(mutate_part(split[which], rng))
         else:
             data = mutate(originals[which], rng)
-        watched = i % 64 == 1
+        watched = i % 256 == 1
         if watched:
             tracemalloc.start()
         start = time.perf_counter()
         try:
             accepted += check(data, originals[which], signed)
+            if watched:
+                most = tracemalloc.get_traced_memory()[1]
+                assert most < (64 << 20) + 8192 * len(data), f"{most} bytes were allocated"
+                peak = max(peak, most)
+                tracemalloc.stop()
         except BaseException:
             with open("fuzz-failure.smic", "wb") as f:
                 f.write(data)
             print(f"number {i} fails, see fuzz-failure.smic")
             raise
-        slowest = max(slowest, time.perf_counter() - start)
-        if watched:
-            peak = max(peak, tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-    seconds = time.perf_counter() - begin
-    print(
-        f"{arguments.count} mutated archives in {seconds:.0f} s: no crash, {accepted} accepted"
-        " (all with checksums"
-        f" made right), slowest {slowest:.2f} s, peak {peak / 1e6:.1f} MB in every 64th"
-    )
+        if not watched:
+            slowest = max(slowest, time.perf_counter() - start)
+        if (i + 1) % 10_000 == 0:
+            seconds = time.perf_counter() - begin
+            print(
+                f"{i + 1} mutated archives in {seconds:.0f} s: no crash, {accepted} accepted (all"
+                f" with checksums made right), slowest {slowest:.2f} s, peak {peak / 1e6:.1f} MB in"
+                " every 256th",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
