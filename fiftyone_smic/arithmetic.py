@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .checking import check_latents
 
 #: Share of the images' variance that :func:`text_direction` keeps.
-SPAN = 0.95
+SPAN = 0.99
 
 
 def add(latents: ArrayLike, direction: ArrayLike, alpha: float = 1.0) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ def world():
     fog = rng.random(2000) < np.where(night, 0.8, 0.2)
     people = rng.random(2000) < 0.4
     shown = np.column_stack([np.ones(2000), night, fog, people]).astype(float)
-    return parts, shown, shown @ parts + 0.05 * rng.normal(size=(2000, D))
+    return parts, shown, shown @ parts + 0.01 * rng.normal(size=(2000, D))
 
 
 def cosine(a, b):

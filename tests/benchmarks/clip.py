@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -32,16 +33,16 @@ PHRASES: dict[str, list[list[str]]] = {
 }  # fmt: skip
 
 
-def said_of_all(encoder: Any, phrases: list[str]) -> np.ndarray:
-    """Latents of each phrase said of every terrain, (6 n, d)."""
-    return encoder.encode_texts([f"{scene} {p}".strip() for p in phrases for scene in SCENES])
+def said_of(scenes: Sequence[str], encoder: Any, phrases: Sequence[str]) -> np.ndarray:
+    """Latents of each phrase said of each scene, (scenes times phrases, d)."""
+    return encoder.encode_texts([f"{scene} {p}".strip() for p in phrases for scene in scenes])
 
 
 def judge_clip(bench: Bench) -> None:
     report, encoder, data = bench.report, bench.encoder, bench.held_out
     latents, n = data.latents, len(data.latents)
     bars = {"season": 0.97}
-    prompts = {k: [said_of_all(encoder, p).mean(0) for p in v] for k, v in PHRASES.items()}
+    prompts = {k: [said_of(SCENES, encoder, p).mean(0) for p in v] for k, v in PHRASES.items()}
     prompts["terrain"] = [
         encoder.encode_texts(list(words)).mean(0) for words in TERRAIN_WORDS.values()
     ]
@@ -56,9 +57,11 @@ def judge_clip(bench: Bench) -> None:
             base_rate=base[name],
             bar=bars.get(name, 0.98),
         )
-    bare = said_of_all(encoder, [""]).mean(0)
+    bare = said_of(SCENES, encoder, [""]).mean(0)
     for name in FLAGS:
-        direction = said_of_all(encoder, [f"with {w}" for w in OBJECT_WORDS[name]]).mean(0) - bare
+        direction = (
+            said_of(SCENES, encoder, [f"with {w}" for w in OBJECT_WORDS[name]]).mean(0) - bare
+        )
         auc = roc_auc_score(data.labels[name], latents @ direction)
         report.add(f"clip AUC {name}", auc, base_rate=0.5, bar=0.995 if name in OBJECTS else 0.98)
     count = min(1000, n)

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiftyone_smic.arithmetic import add, concept_direction, text_direction
-from fiftyone_smic.postcards.attributes import OBJECT_WORDS, OBJECTS
+from fiftyone_smic.postcards.attributes import OBJECT_WORDS, OBJECTS, TERRAIN_WORDS
 from tests.benchmarks.bench import ATTRIBUTES, Bench, Postcards, grid
-from tests.benchmarks.clip import PHRASES, said_of_all
+from tests.benchmarks.clip import PHRASES, SCENES, said_of
 
 KEPT = ("time", "terrain", "weather")
-FORMS = ("raw donor", "concept", "text")
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Edit:
     alphas: tuple[float, ...]
     present: tuple[str, ...]  # captions that say it
     absent: tuple[str, ...]
+    scenes: tuple[str, ...]  # what the captions say it of
     entangled: tuple[str, ...] = ()  # attributes that have no meaning without it
 
 
@@ -41,6 +41,7 @@ EDITS = (
         tuple(i / 4 for i in range(1, 9)),
         tuple(p for phrases in PHRASES["people"][1:] for p in phrases),
         tuple(PHRASES["people"][0]),
+        tuple(SCENES),
         ("shirt",),
     ),
     Edit(
@@ -50,6 +51,7 @@ EDITS = (
         tuple(i / 8 for i in range(1, 9)),
         tuple(f"with {words}" for words in OBJECT_WORDS["river"]),
         ("",),
+        tuple(words[0] for name, words in TERRAIN_WORDS.items() if name != "sea"),
     ),
 )
 
@@ -73,12 +75,14 @@ def _directions(bench: Bench, edit: Edit) -> dict[str, np.ndarray]:
             for value in range(1, data.labels[name].max() + 1)
         ]
     )
-    texts = [said_of_all(bench.encoder, list(p)) for p in (edit.present, edit.absent)]
-    return {
+    texts = [said_of(edit.scenes, bench.encoder, p) for p in (edit.present, edit.absent)]
+    found = {
         "raw donor": data.latents[_donor(data, edit)],
         "concept": concept_direction(data.latents, _shows(data.labels, edit), others),
         "text": text_direction(*texts, data.latents),
     }
+    # All of unit norm, as the donor's latent is, so that one alpha means the same to each.
+    return {form: direction / np.linalg.norm(direction) for form, direction in found.items()}
 
 
 def _donor(data: Postcards, edit: Edit) -> int:
