@@ -21,7 +21,6 @@ from .container import (
     Block,
     Head,
     Reader,
-    archive_info,
     believable,
     believable_text,
     lacking,
@@ -32,6 +31,7 @@ from .container import (
 )
 from .dictionary import SemanticDictionary
 from .entropy import Coder, log_weights
+from .info import archive_info
 from .itemnames import check_names, pack_names, unpack_names
 from .metrics import Rate
 from .models import (

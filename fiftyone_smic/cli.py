@@ -136,7 +136,7 @@ def info(
     """Say what a .smic file holds."""
     from json import dumps
 
-    from .archive import archive_info
+    from .info import archive_info
 
     content = archive_info(archive)
     if json:

@@ -118,7 +118,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 MAGIC = b"SMIC"
 VERSION = 2
@@ -386,34 +386,6 @@ def least_block(items: int, coefficients: int, text: int, table_entries: int = 0
     """How many bytes hold so much by themselves, without what :func:`believable` and
     :func:`believable_text` give to every file."""
     return max(-(-max(items, coefficients, table_entries) // 64), -(-text // 1100))
-
-
-def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an archive says about itself; decodes nothing, so it takes milliseconds.
-
-    Returns:
-        version, items, blocks, the fields of :class:`Head`, and bytes: of the whole file, and
-        dictionary_bytes, payload_bytes and names_bytes of it.
-
-    Raises:
-        ArchiveError: the file is not an archive, its header is damaged, or it is truncated.
-        OSError: it cannot be read.
-    """
-    with open(path, "rb") as file:
-        reader = Reader(file)
-        head, shared = Head.read(reader)
-        blocks = list(read_blocks(reader, head.named, stop=0))
-        size = reader.size
-    return {
-        "version": VERSION,
-        "items": sum(block.items for block in blocks),
-        "blocks": len(blocks),
-        **vars(head),
-        "bytes": size,
-        "dictionary_bytes": len(shared),
-        "payload_bytes": sum(block.codes_size for block in blocks),
-        "names_bytes": sum(block.names_size for block in blocks),
-    }
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:

@@ -251,6 +251,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         if not hasattr(self, "atoms_"):
             return self.fit(Z)
         z = check_latents(Z, dimensions=self.n_features_in_)
+        self._continue()
         known, came = self.statistics_.items, self.window_.items
         wanted = auto_atoms(known + came) if self.n_atoms == "auto" else int(self.n_atoms)
         self.sample_ = reservoir(self.sample_, z, known + came, ITEMS_PER_ATOM * max(wanted, 50))
@@ -269,6 +270,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: the other does not continue from the same atoms.
         """
+        self._continue()
+        other._continue()
         mine, theirs = getattr(self, "statistics_", None), getattr(other, "statistics_", None)
         if mine is None or theirs is None or not mine.same(theirs):
             raise ValueError("only dictionaries that continue from the same atoms can be merged")
@@ -392,9 +395,17 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self._set_mean(mean)
         self._set_rows(atoms)
         self.counts_, self.level_counts_, self.size_counts_ = counts, levels, sizes
-        self.statistics_ = Statistics.implied(self.mean_, self.atoms_, counts, levels, sizes)
-        self.window_, self.sample_ = self._nothing(), np.zeros((0, d), np.float32)
         return self
+
+    def _continue(self) -> None:
+        """What learning on from a stored dictionary needs: K x K numbers, too much for whoever only
+        reads it."""
+        if hasattr(self, "atoms_") and not hasattr(self, "statistics_"):
+            self.statistics_ = Statistics.implied(
+                self.mean_, self.atoms_, self.counts_, self.level_counts_, self.size_counts_
+            )
+            self.window_ = self._nothing()
+            self.sample_ = np.zeros((0, self.n_features_in_), np.float32)
 
 
 def _smooth(sizes: NDArray[np.int64]) -> NDArray[np.float64]:

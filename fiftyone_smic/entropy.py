@@ -116,11 +116,6 @@ def weight_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(c > 0, 1 + np.rint(2 * np.log2(np.maximum(c, 1))), 0).astype(np.int64)
 
 
-def uniform(size: int) -> NDArray[np.int64]:
-    """Frequencies (size,) of symbols that are all alike."""
-    return frequencies(np.ones(size, np.int64))
-
-
 @nb.njit(cache=True)
 def is_reading(coder):
     """Whether compiled code is to read symbols rather than to write those it was given."""
@@ -174,9 +169,33 @@ def code_symbol(coder, ends, symbol):
     """Writes a symbol, or reads and returns it; its interval is ``ends[symbol] .. ends[symbol +
     1]``."""
     if is_reading(coder):
-        symbol = np.searchsorted(ends, target_of(coder), side="right") - 1
+        target = target_of(coder)
+        symbol, high = 0, len(ends) - 1
+        while high - symbol > 1:
+            middle = (symbol + high) // 2
+            if ends[middle] <= target:
+                symbol = middle
+            else:
+                high = middle
     advance(coder, ends[symbol], ends[symbol + 1] - ends[symbol])
     return symbol
+
+
+@nb.njit(cache=True)
+def code_uniform(coder, size, symbol):
+    """:func:`code_symbol` where all of ``0..size-1`` are alike."""
+    if size < 2:
+        return np.int64(0)
+    width = TOTAL // size
+    first = TOTAL - (size - 1) * width
+    if is_reading(coder):
+        target = target_of(coder)
+        symbol = 0 if target < first else 1 + (target - first) // width
+    if symbol:
+        advance(coder, first + (symbol - 1) * width, width)
+    else:
+        advance(coder, 0, first)
+    return np.int64(symbol)
 
 
 @nb.njit(cache=True)
@@ -239,6 +258,12 @@ class Coder:
         """:meth:`code` for a single symbol."""
         return int(self.code(np.array([symbol]), freqs)[0])
 
+    def uniform(self, symbol: int, size: int) -> int:
+        """:meth:`one` where all of ``0..size-1`` are alike."""
+        symbol = int(code_uniform(self.compiled(1), size, int(symbol)))
+        self.check()
+        return symbol
+
     def numbers(self, values: NDArray[np.integer], size: int) -> NDArray[np.int64]:
         """Writes numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them,
         named first; or reads m of them."""
@@ -246,7 +271,7 @@ class Coder:
         if not self.reading:
             counts = np.bincount(values, minlength=size)
             best = int(np.argmin([ideal_bits(counts, geometric(p, size)) for p in range(31)]))
-        best = self.one(best, uniform(31))
+        best = self.uniform(best, 31)
         return self.code(values, geometric(best, size))
 
     def finish(self) -> bytes:

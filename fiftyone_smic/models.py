@@ -28,7 +28,6 @@ from .entropy import (
     is_reading,
     log_weights,
     target_of,
-    uniform,
     weight_levels,
 )
 
@@ -40,7 +39,7 @@ _KEPT = 1 << 22
 def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Writes or reads a table of half-octave levels (:func:`entropy.weight_levels`) as differences
     between neighbours."""
-    top = coder.one(int(np.max(levels, initial=0)), uniform(256))
+    top = coder.uniform(np.max(levels, initial=0), 256)
     steps = np.diff(levels, prepend=top)
     coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
     levels = top + np.cumsum(np.where(coded % 2, (coded + 1) // 2, -(coded // 2)))
@@ -130,31 +129,28 @@ def _polynomials(weights, largest):
     return mantissas, shifts
 
 
-@nb.njit(cache=True)
-def _left(mantissas, shifts, first, index, spare):
-    """Where the interval of an index begins that is at least ``first``."""
-    all_of_it = np.int64(mantissas[first])
-    still = np.int64(mantissas[index]) >> min(shifts[first] - shifts[index], 31)
-    return index - first + (all_of_it - still) * spare // all_of_it
-
-
-@nb.njit(cache=True)
+@nb.njit(cache=True, error_model="numpy")
 def _code_index(coder, mantissas, shifts, first, last, index):
     """Writes or reads an index in first..last, with the polynomials of one degree."""
     if first == last:
         return first
     spare = TOTAL - (last - first + 1)
+    everything, top = np.int64(mantissas[first]), shifts[first]
     if is_reading(coder):
         target = target_of(coder)
         index, high = first, last
         while index < high:
             middle = (index + high + 1) // 2
-            if _left(mantissas, shifts, first, middle, spare) <= target:
+            before = everything - (np.int64(mantissas[middle]) >> min(top - shifts[middle], 31))
+            # left <= target, without a division
+            if before * spare < (target - middle + first + 1) * everything:
                 index = middle
             else:
                 high = middle - 1
-    left = _left(mantissas, shifts, first, index, spare)
-    advance(coder, left, _left(mantissas, shifts, first, index + 1, spare) - left)
+    before = everything - (np.int64(mantissas[index]) >> min(top - shifts[index], 31))
+    until = everything - (np.int64(mantissas[index + 1]) >> min(top - shifts[index + 1], 31))
+    left = index - first + before * spare // everything
+    advance(coder, left, index + 1 - first + until * spare // everything - left)
     return index
 
 
@@ -177,7 +173,7 @@ def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
 def encode_items(codes: csr_matrix, tables: CodeTables, own: bool = False) -> bytes:
     """Writes the items of a CSR matrix with sorted indices, the tables too if they are its own."""
     coder = Coder()
-    coder.one(own, uniform(2))
+    coder.uniform(own, 2)
     if own:
         tables.put(coder)
     _code_block(coder, tables, codes)
@@ -193,7 +189,7 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
             before there is room for them).
     """
     coder = Coder(data)
-    if coder.one(0, uniform(2)):
+    if coder.uniform(0, 2):
         if len(data) < tables.least:
             raise CorruptStream("larger tables than a block of this size can have")
         tables = CodeTables.read(coder, *map(len, tables.raw))

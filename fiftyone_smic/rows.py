@@ -20,7 +20,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from .entropy import TOTAL, Coder, CorruptStream, code_symbol, ends_of, frequencies, uniform
+from .entropy import Coder, CorruptStream, code_symbol, code_uniform, ends_of, frequencies
 
 #: Exponents of steps an archive can hold: 2**-20 .. about 2**11.
 MIN_EXPONENT, MAX_EXPONENT = -80, 47
@@ -43,8 +43,6 @@ _LEARN = 24
 #: How many rows' worth of evidence the prior profile of column magnitudes is.
 _PRIOR_ROWS = 4
 
-_EXPONENTS = np.full(128, TOTAL // 128)
-_HALVES = np.array([0, TOTAL // 2, TOTAL], np.int64)
 _QUARTERS_OF = [q for q in range(-MAX_QUARTERS, MAX_QUARTERS + 1) if q]
 _COUNT_WEIGHTS = np.array([64 >> t for t in range(MAX_TERMS + 1)], np.int64)
 _QUARTER_WEIGHTS = np.array([32 >> min(abs(q), 5) for q in _QUARTERS_OF], np.int64)
@@ -308,7 +306,7 @@ def code_rows(
     starts = np.searchsorted(rows.terms[:, 0], np.arange(k + 1))
     for j in range(k):
         if j == 0:
-            exponents[0] = coder.one(exponents[0] - MIN_EXPONENT, _EXPONENTS) + MIN_EXPONENT
+            exponents[0] = coder.uniform(exponents[0] - MIN_EXPONENT, 128) + MIN_EXPONENT
         else:
             step = exponents[j] - exponents[j - 1]
             exponents[j] = exponents[j - 1] + steps.code(coder, step + 128) - 128
@@ -318,7 +316,7 @@ def code_rows(
         mine = rows.terms[starts[j] : starts[j + 1]].tolist()
         for t in range(counts.code(coder, len(mine)) if j else 0):
             _, source, quarter = mine[t] if mine else (j, 0, 1)
-            source = coder.one(source, uniform(j))
+            source = coder.uniform(source, j)
             quarter = _QUARTERS_OF[quarters.code(coder, _QUARTERS_OF.index(quarter))]
             terms.append((j, source, quarter))
         contexts = np.zeros(d, np.int64)
@@ -353,7 +351,7 @@ def _code_levels(coder, counts, expected, thresholds, levels, contexts):
         if size == escape:
             size += _code_excess(coder, abs(levels[i]) - escape)
         if size:
-            size *= 1 - 2 * code_symbol(coder, _HALVES, np.int64(levels[i] < 0))
+            size *= 1 - 2 * code_uniform(coder, 2, np.int64(levels[i] < 0))
         levels[i] = size
 
 
@@ -366,5 +364,5 @@ def _code_excess(coder, excess):
     length = code_symbol(coder, _CLASSES, length)
     value = 1 << length
     for i in range(length):
-        value |= code_symbol(coder, _HALVES, (excess + 1) >> i & 1) << i
+        value |= code_uniform(coder, 2, (excess + 1) >> i & 1) << i
     return value - 1
