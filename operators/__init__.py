@@ -13,6 +13,8 @@ from .export_archive import ExportArchive
 from .import_archive import ImportArchive
 from .learn_dictionary import LearnDictionary
 from .manage_dictionaries import ManageDictionaries
+from .measure_storage import MeasureStorage
+from .mix_samples import MixSamples
 from .name_atoms import NameAtoms
 from .panel import SMICPanel
 from .regenerate_samples import RegenerateSamples
@@ -31,6 +33,8 @@ def register(plugin: Any) -> None:
         ExportArchive,
         ImportArchive,
         ManageDictionaries,
+        MeasureStorage,
+        MixSamples,
         SMICPanel,
     ):
         plugin.register(operator)

@@ -11,6 +11,13 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Recipe": "mixing",
+    "StorageReport": "measuring",
+    "atom_statistics": "atoms",
+    "describe_atom": "atoms",
+    "keep_picture": "mixing",
+    "measure_storage": "measuring",
+    "mix": "mixing",
     "AtomsVisualization": "visualization",
     "EncodeReport": "learning",
     "LatentsReport": "latents",

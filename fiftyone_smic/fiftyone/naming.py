@@ -98,7 +98,7 @@ def name_atoms(
                 default_vocabulary(config.encoder) if vocabulary is None else vocabulary
             )
             report(0.1)
-            directions = text_directions(_encode_texts(found, config, key, device))
+            directions = text_directions(encode_texts(found, config, key, device))
         report(0.8)
         best, cosines = nearest(dictionary.atoms_, directions)
         own = {} if overwrite else _own_names(config)
@@ -160,9 +160,14 @@ def _store(
         raise
 
 
-def _encode_texts(
+def encode_texts(
     texts: list[str], config: runs.SMICRunConfig, key: str, device: str | None
 ) -> np.ndarray:
+    """Latents of texts, by the encoder that made the latents of a dictionary.
+
+    Raises:
+        ValueError: if that encoder is not known, or not here
+    """
     if config.encoder_source == "unknown":
         raise ValueError(
             f"the latents of dictionary {key!r} do not say which encoder made them, so texts "

@@ -92,11 +92,11 @@ def regenerate(
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     ids, files, codes = read_codes(samples, key, int(dictionary.n_atoms_))
-    parent = _writable(Path(output_dir) if output_dir else default_folder(dataset))
+    parent = writable(Path(output_dir) if output_dir else default_folder(dataset))
     model = load_generator(generator, encoder=config.encoder, device=device)
     tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
-    folder = _writable(parent / _folder_name(config, model.identity, seed, settings))
+    folder = writable(parent / _folder_name(config, model.identity, seed, settings))
     paths = [folder / _file_name(i, row) for i, row in zip(ids, _rows(codes), strict=True)]
     todo = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
     began = time.perf_counter()
@@ -113,7 +113,7 @@ def regenerate(
                 **{name: value for name, value in settings.items() if value is not None},
             )
             for i, image in zip(batch, images, strict=True):
-                _save(image, paths[i])
+                save_picture(image, paths[i])
             report((start + len(batch)) / len(todo))
     drawing = (time.perf_counter() - began) / (steps or model.steps)
     runs.note_seconds(samples, key, "draw", drawing, len(todo))
@@ -136,7 +136,7 @@ def default_folder(dataset: fo.Dataset) -> Path:
     return Path(fo.config.default_dataset_dir) / "smic" / safe
 
 
-def _writable(folder: Path) -> Path:
+def writable(folder: Path) -> Path:
     """Make the folder, and find out before hours of drawing whether it takes files."""
     folder = folder.expanduser()
     try:
@@ -176,7 +176,7 @@ def _sample_seed(seed: int, sample_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {sample_id}".encode()).digest()[:4], "little")
 
 
-def _save(image: Image.Image, path: Path) -> None:
+def save_picture(image: Image.Image, path: Path) -> None:
     """Write a picture so that a half-written file never has its name."""
     handle, aside = tempfile.mkstemp(suffix=".part", dir=path.parent)
     try:

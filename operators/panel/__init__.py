@@ -9,15 +9,16 @@ import fiftyone.operators as foo
 from fiftyone import ViewField as F
 from fiftyone.operators import types
 
-from . import atoms, compare, storage
+from ..base import PLUGIN
+from . import atoms, compare, mix, storage
 from .parts import next_step
 
-PLUGIN = "fiftyone_smic"
 #: Name -> label and the module that lays it out.
 TABS: dict[str, tuple[str, Any]] = {
     "compare": ("Compare", compare),
     "storage": ("Storage", storage),
     "atoms": ("Atoms", atoms),
+    "mix": ("Mix", mix),
 }
 
 # The App sends the panel's events concurrently, each with the panel's state of its moment. Served
@@ -43,8 +44,8 @@ class SMICPanel(foo.Panel):
             surfaces="grid",
             category=foo.Categories.ANALYZE,
             help_markdown=(
-                "Compares samples with the pictures drawn again from their codes, and shows what "
-                "the collection takes and which atoms it is made of."
+                "Compares samples with the pictures drawn again from their codes, shows what the "
+                "collection takes and which atoms it is made of, and mixes new pictures."
             ),
             allow_multiple=False,
         )
@@ -88,13 +89,36 @@ class SMICPanel(foo.Panel):
             ctx.panel.state.atom = str(atom)
             ctx.ops.set_view(ctx.dataset.match(F(name).contains(atom)))
 
+    def on_point(self, ctx: Any) -> None:
+        """Learn the dictionary of another point of the curve."""
+        lam = storage.lam_of(ctx, current_key(ctx))
+        if lam is not None:
+            self._run(ctx, "learn_dictionary", {"control": "lam", "lam": lam})
+
+    def on_take(self, ctx: Any) -> None:
+        ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
+
+    def on_mix(self, ctx: Any) -> None:
+        recipe = mix.recipe(ctx)
+        if not {"plus", "text", "atom"} & recipe.keys():
+            ctx.ops.notify("Add a sample, a text or an atom to mix", variant="warning")
+            return
+        ctx.panel.state.mixed = recipe
+        params = {"key": current_key(ctx), "sample_ids": [recipe["start"]], **recipe}
+        self._run(ctx, "mix_samples", params, skip_prompt=True)
+
+    def on_keep(self, ctx: Any) -> None:
+        key = current_key(ctx)
+        if key and mix.keep(ctx, key, int(ctx.params["index"])) is not None:
+            ctx.ops.notify("The picture is a sample of this dataset now", variant="success")
+            ctx.trigger("reload_dataset")
+
     def prompt(self, ctx: Any) -> None:
         """Open the form of the operator that a button names."""
-        ctx.prompt(
-            f"{PLUGIN}/{ctx.params['operator']}",
-            params=ctx.params["with"],
-            on_success=self.refresh,
-        )
+        self._run(ctx, ctx.params["operator"], ctx.params["with"])
+
+    def _run(self, ctx: Any, operator: str, params: dict[str, Any], **how: Any) -> None:
+        ctx.prompt(f"{PLUGIN}/{operator}", params=params, on_success=self.refresh, **how)
 
     # --- layout -------------------------------------------------------------------------------
 

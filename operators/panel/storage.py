@@ -7,9 +7,11 @@ from typing import Any
 from fiftyone.operators import types
 
 from .. import forms
-from .parts import ACCENT, GREY, PALE, plot
+from .parts import ACCENT, GREY, NARROW, PALE, plot, row
 
-COLOURS = {"files": GREY, "latents": GREY, "smic": ACCENT, "part": PALE}
+#: Name of the curve among the traces of its plot.
+CURVE = "curve"
+COLOURS = {"files": GREY, "codec": GREY, "latents": GREY, "smic": ACCENT, "part": PALE}
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
@@ -28,7 +30,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         "sizes",
         bars(rows),
         {
-            "height": 280,
+            "height": 90 + 28 * len(rows),
             "margin": {"l": 160, "r": 70, "t": 10, "b": 40},
             "xaxis": {"type": "log", "title": {"text": "bytes"}, "dtick": 1},
         },
@@ -38,15 +40,121 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         table.add_column(name, label=label)
     cells = [{name: row[name] for name in ("what", "size", "each")} for row in rows]
     panel.list("table", types.Object(), default=cells, view=table)
-    host.offer(
-        panel,
-        "again",
-        "Measure again",
-        "encode_samples",
-        {"key": key},
-        icon="refresh",
-        variant="outlined",
+    panel.md(
+        "**Bits per sample, as the collection grows.** The codes take as much for each sample; the "
+        "dictionary is paid for once.",
+        name="growth_title",
     )
+    plot(
+        panel,
+        "growth",
+        growth(config.storage),
+        {
+            "height": 240,
+            "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
+            "xaxis": {"type": "log", "title": {"text": "samples"}, "dtick": 1},
+            "yaxis": {"type": "log", "title": {"text": "bits per sample"}, "dtick": "D2"},
+        },
+    )
+    _curve(host, panel, config, key)
+
+
+def _curve(host: Any, panel: types.Object, config: Any, key: str) -> None:
+    """Fidelity against rate, once it has been measured."""
+    curve = config.storage.get("curve")
+    if curve:
+        panel.md(
+            "**Fidelity against rate of this collection.** The diamond is this dictionary; click "
+            "another point to learn the dictionary that has it.",
+            name="curve_title",
+        )
+        plot(
+            panel,
+            "curve",
+            curve_data(config.storage, curve),
+            {
+                "height": 260,
+                "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
+                "xaxis": {"type": "log", "title": {"text": "bits per sample"}},
+                "yaxis": {"title": {"text": "variance kept"}, "tickformat": ".0%"},
+                "dragmode": "pan",
+            },
+            on_click=host.on_point,
+        )
+    buttons = row(panel, "buttons")
+    host.offer(
+        buttons,
+        "measure",
+        "Measure again" if curve else "Measure image codecs and the rate-fidelity curve",
+        "measure_storage",
+        {"key": key},
+        icon="query_stats",
+        variant="outlined" if curve else "contained",
+        componentsProps=NARROW,
+    )
+
+
+def lam_of(ctx: Any, key: str | None) -> float | None:
+    """λ of the point of the curve that was clicked."""
+    from fiftyone_smic.fiftyone.runs import load_config
+
+    curve = (load_config(ctx.dataset, key).storage or {}).get("curve") if key else None
+    index = ctx.params.get("idx")
+    clicked = ctx.params.get("trace") == CURVE and isinstance(index, int)
+    return curve[index]["lam"] if curve and clicked and 0 <= index < len(curve) else None
+
+
+def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
+    """Plotly data: bits per sample of collections coded with this dictionary, by their size."""
+    items = storage["items"]
+    once = storage["dictionary_bits"] + storage["header_bits"]
+    each = storage["payload_bits"] / items
+    sizes = sorted({items, *(10**power for power in range(1, 7))})
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": sizes,
+            "y": [each + once / size for size in sizes],
+            "line": {"color": GREY},
+            "hovertemplate": "%{x:,} samples: %{y:.1f} bits each<extra></extra>",
+        },
+        _marker(items, each + once / items, f"{items:,} samples: %{{y:.1f}} bits each"),
+    ]
+
+
+def curve_data(storage: dict[str, Any], curve: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Plotly data: the variance that is kept, by bits per sample."""
+    bits = sum(storage[f"{part}_bits"] for part in ("payload", "dictionary", "header"))
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": CURVE,
+            "x": [point["bits_per_item"] for point in curve],
+            "y": [point["explained_variance"] for point in curve],
+            "line": {"color": GREY},
+            "marker": {"size": 9},
+            "hovertemplate": "%{x:.1f} bits keep %{y:.0%}<extra></extra>",
+        },
+        _marker(
+            bits / storage["items"],
+            storage["fidelity"]["explained_variance"],
+            "this dictionary: %{x:.1f} bits keep %{y:.0%}",
+        ),
+    ]
+
+
+def _marker(x: float, y: float, text: str) -> dict[str, Any]:
+    """The point where this dictionary is."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x],
+        "y": [y],
+        "marker": {"size": 13, "color": ACCENT, "symbol": "diamond"},
+        "hovertemplate": f"{text}<extra></extra>",
+    }
 
 
 def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
@@ -54,12 +162,17 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         dicts of ``what``, ``bytes`` and ``size``, ``each`` (text) and ``kind``, one of "files",
-        "latents", "smic", "part"
+        "codec", "latents", "smic", "part"
     """
     items = storage["items"]
     smic = sum(storage[f"{part}_bits"] for part in ("payload", "dictionary", "header")) / 8
+    about = "about " if storage.get("pictures", items) < items else ""
     sizes = [
         ("Original files", storage["original_bytes"], "files"),
+        *(
+            (f"{codec.upper()} at its smallest", size, "codec")
+            for codec, size in storage.get("codecs", {}).items()
+        ),
         ("float32 latents", storage["float32_bytes"], "latents"),
         ("float16 latents", storage["float32_bytes"] / 2, "latents"),
         ("SMIC, all of it", smic, "smic"),
@@ -72,7 +185,7 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
             "what": what,
             "kind": kind,
             "bytes": size,
-            "size": forms.amount(size),
+            "size": (about if kind == "codec" else "") + forms.amount(size),
             "each": _bits(8 * size / items),
         }
         for what, size, kind in sizes

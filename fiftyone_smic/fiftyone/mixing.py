@@ -1,0 +1,175 @@
+"""New pictures by arithmetic: a sample, plus and minus samples, a text, an atom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import fiftyone as fo
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.arithmetic import add, text_direction
+from fiftyone_smic.fiftyone import runs
+from fiftyone_smic.fiftyone.codes import rebuilt_latents
+from fiftyone_smic.fiftyone.naming import default_vocabulary, encode_texts
+from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting
+from fiftyone_smic.fiftyone.regeneration import default_folder, save_picture, writable
+from fiftyone_smic.generators import load_generator
+from fiftyone_smic.naming import read_vocabulary
+
+#: Samples that tell along which directions pictures of this collection vary.
+MOST_LATENTS = 1000
+#: Tag of samples that were made from a mix.
+TAG = "smic mix"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to mix.
+
+    Attributes:
+        start: id of the sample to start from
+        plus: id of a sample to add, or None
+        minus: id of a sample to take away, or None
+        text: what to add, in words, or None
+        atom: an atom to take away, or None
+        alpha: how much of it all the last picture has; 1 goes about as far as samples lie from
+            their mean
+        pictures: how many, from nothing of it to ``alpha``
+        seed: of the noise, the same for all, so that they differ by the mix alone
+    """
+
+    start: str
+    plus: str | None = None
+    minus: str | None = None
+    text: str | None = None
+    atom: int | None = None
+    alpha: float = 1.0
+    pictures: int = 5
+    seed: int = 0
+
+    @property
+    def alphas(self) -> list[float]:
+        """How much each picture has of the mix."""
+        return np.linspace(0, self.alpha, self.pictures).round(4).tolist()
+
+
+def mix_paths(samples: SampleCollection, key: str, recipe: Recipe) -> list[Path]:
+    """Where the pictures of a recipe are, or will be."""
+    digest = runs.load_config(samples, key).digest
+    said = json.dumps([digest, asdict(recipe)], sort_keys=True)
+    name = "mix-" + hashlib.sha256(said.encode()).hexdigest()[:12]
+    folder = default_folder(samples._root_dataset) / name
+    return [folder / f"{i}.png" for i in range(recipe.pictures)]
+
+
+def mix(
+    samples: SampleCollection,
+    key: str = "smic",
+    *,
+    recipe: Recipe,
+    device: str | None = None,
+    progress: Progress = None,
+) -> list[Path]:
+    """Draw a strip of pictures, from a sample towards a mix.
+
+    Works on the latents that codes stand for. Every part is a direction away from the mean: a
+    sample from the mean of the collection, a text from the mean of the built-in vocabulary, of
+    which only what images vary along is kept. Each is made as long as samples are far from the
+    mean, so that none drowns the others (after Bachard and Maugey, arXiv 2412.05035, figures 4
+    and 5, who add raw latents).
+
+    Args:
+        samples: a dataset or view with codes
+        key: a dictionary of the dataset
+        recipe: what to mix
+        device: a torch device, by default the best there is
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Returns:
+        ``recipe.pictures`` files, for the alphas of the recipe
+
+    Raises:
+        ValueError: for an unknown key or atom, a sample without a code, nothing to mix, or a text
+            when the encoder is not known
+        OSError: if the folder cannot be written
+    """
+    samples = image_samples(samples)
+    config = runs.load_config(samples, key)
+    dictionary = runs.load_dictionary(samples, key)
+    wanted = [i for i in (recipe.start, recipe.plus, recipe.minus) if i]
+    ids, latents = rebuilt_latents(samples._root_dataset.select(wanted), key)
+    found = dict(zip(ids, latents, strict=True))
+    missing = [i for i in wanted if i not in found]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of the samples to mix have no code of dictionary {key!r}; encode them "
+            "first"
+        )
+    parts = []
+    if recipe.plus:
+        parts.append(found[recipe.plus] - dictionary.mean_)
+    if recipe.minus:
+        parts.append(dictionary.mean_ - found[recipe.minus])
+    if recipe.text:
+        parts.append(_said(samples, key, config, recipe.text, device))
+    if recipe.atom is not None:
+        if not 0 <= recipe.atom < len(dictionary.atoms_):
+            raise ValueError(
+                f"dictionary {key!r} has atoms 0 to {len(dictionary.atoms_) - 1}, not {recipe.atom}"
+            )
+        parts.append(-dictionary.atoms_[recipe.atom])
+    if not parts:
+        raise ValueError("there is nothing to mix: give a sample, a text or an atom")
+    length = float(np.linalg.norm(found[recipe.start] - dictionary.mean_))
+    step = sum(length * part / max(float(np.linalg.norm(part)), 1e-12) for part in parts)
+    start = found[recipe.start][None]
+    mixed = np.concatenate([add(start, step, alpha) for alpha in recipe.alphas])
+    paths = mix_paths(samples, key, recipe)
+    writable(paths[0].parent)
+    model = load_generator(encoder=config.encoder, device=device)
+    with reporting(progress, len(paths)) as report:
+        images = model.generate(
+            mixed,
+            norm=config.latent_norm,
+            seeds=[recipe.seed] * len(mixed),
+            batch_size=1,  # the progress of a few pictures is worth more than their speed
+            progress=report,
+        )
+        for image, path in zip(images, paths, strict=True):
+            save_picture(image, path)
+    return paths
+
+
+def keep_picture(dataset: fo.Dataset, path: str | Path) -> fo.Sample:
+    """Make a sample of a picture that was mixed; a second time it is the same sample.
+
+    Args:
+        dataset: gets the sample, tagged :data:`TAG`
+        path: the picture
+    """
+    there = dataset.match(fo.ViewField("filepath") == str(path))
+    if len(there):
+        return there.first()
+    sample = fo.Sample(filepath=str(path), tags=[TAG])
+    sample.compute_metadata()
+    dataset.add_sample(sample)
+    return sample
+
+
+def _said(
+    samples: SampleCollection,
+    key: str,
+    config: runs.SMICRunConfig,
+    text: str,
+    device: str | None,
+) -> np.ndarray:
+    """The direction of a text."""
+    others: Sequence[str] = read_vocabulary(default_vocabulary(config.encoder))
+    encoded = encode_texts([text, *others], config, key, device)
+    _, some = rebuilt_latents(samples._root_dataset.take(MOST_LATENTS, seed=0), key)
+    return text_direction(encoded[:1], encoded[1:], some if len(some) > 1 else None)

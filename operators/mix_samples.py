@@ -1,0 +1,49 @@
+"""SMIC: mix samples; the Mix tab of the panel runs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from . import forms
+from .base import DictionaryOperator
+
+PARTS = ("start", "plus", "minus", "text")
+
+
+class MixSamples(DictionaryOperator):
+    """Draw a strip of pictures from a sample towards a mix."""
+
+    operator_name = "mix_samples"
+    label = "SMIC: mix samples"
+    description = "Draw a sample, plus and minus others, a text, an atom"
+    icon = "regenerate"
+    doing = "Drawing the mix"
+    action = "Mix"
+    function = "mix"
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        config = super().config
+        config.unlisted = True  # ids of samples are nothing to type into a form
+        return config
+
+    def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        for name in PARTS:
+            inputs.str(name, label=name.capitalize())
+        inputs.int("atom", label="Atom to take away")
+        inputs.float("alpha", default=1.0, label="Strength")
+        inputs.int("seed", default=0, label="Seed")
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        from fiftyone_smic.fiftyone import Recipe
+
+        recipe = Recipe(**forms.chosen(ctx, *PARTS, "atom", "alpha", "seed"))
+        return {**super().arguments(ctx), "recipe": recipe}
+
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        return (
+            f"**{len(done)} pictures drawn**, shown in the Mix tab.\n\nFolder: `{done[0].parent}`"
+        )

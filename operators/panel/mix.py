@@ -1,0 +1,139 @@
+"""The tab that makes new pictures of samples, texts and atoms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+from .parts import NARROW, picture, row
+
+SIZE = "128px"
+ROLES = {"start": "Start", "plus": "+ this", "minus": "- this"}
+NO_ATOM = "none"
+
+
+def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
+    """What is mixed, and the strip of pictures that was drawn last."""
+    from fiftyone_smic.fiftyone.runs import atom_names
+
+    panel.md(
+        "Select one to three samples in the grid: the first is where to start, the second is "
+        "added, the third taken away. Or add a text, or take an atom away.",
+        name="help",
+    )
+    _samples(ctx, panel)
+    buttons = row(panel, "take")
+    buttons.btn(
+        "selection",
+        label="Take the selected samples",
+        icon="check_box",
+        variant="outlined",
+        disabled=not ctx.selected,
+        on_click=host.on_take,
+        componentsProps=NARROW,
+    )
+    inputs = row(panel, "mix", gap=2)
+    wide = {"item": {"sx": {"width": "240px"}}}
+    inputs.str("text", label="Add a text", view=types.FieldView(componentsProps=wide))
+    choices = types.DropdownView(componentsProps=wide)
+    choices.add_choice(NO_ATOM, label="no atom")
+    names = atom_names(ctx.dataset, key)
+    for atom, name in enumerate(names):
+        choices.add_choice(str(atom), label=name)
+    inputs.enum(
+        "atom",
+        [NO_ATOM, *map(str, range(len(names)))],
+        default=NO_ATOM,
+        label="Take away an atom",
+        view=choices,
+    )
+    inputs.int("seed", default=0, label="Seed", view=types.FieldView(componentsProps=wide))
+    panel.float(
+        "alpha",
+        default=1.0,
+        min=0.0,
+        max=2.0,
+        view=types.SliderView(
+            label="Strength", min=0.0, max=2.0, view_multiple_of=0.1, value_precision=1
+        ),
+    )
+    panel.btn("draw", label="Draw", icon="brush", variant="contained", on_click=host.on_mix)
+    _strip(host, ctx, panel, key)
+
+
+def parts(ctx: Any) -> list[str]:
+    """Ids of the samples to mix; without a choice the first of the dataset, to start from."""
+    taken = ctx.panel.state.taken or []
+    there = ctx.dataset.select(taken).values("id") if taken else []
+    return [i for i in taken if i in there] or ctx.dataset.limit(1).values("id")
+
+
+def recipe(ctx: Any) -> dict[str, Any]:
+    """What is mixed, as :class:`fiftyone_smic.fiftyone.Recipe` takes it."""
+    state = ctx.panel.state
+    said: dict[str, Any] = dict(zip(ROLES, parts(ctx), strict=False))
+    if (state.get("mix.text") or "").strip():
+        said["text"] = state.get("mix.text").strip()
+    if str(state.get("mix.atom")).isdigit():
+        said["atom"] = int(state.get("mix.atom"))
+    alpha = state.alpha
+    said["alpha"] = float(alpha) if isinstance(alpha, (int, float)) else 1.0
+    said["seed"] = int(state.get("mix.seed") or 0)
+    return said
+
+
+def drawn(ctx: Any, key: str) -> tuple[list[float], list[Any]]:
+    """Alphas and files of the strip that was drawn last; none before there is one."""
+    from fiftyone_smic.fiftyone import Recipe
+    from fiftyone_smic.fiftyone.mixing import mix_paths
+
+    if not ctx.panel.state.mixed:
+        return [], []
+    said = Recipe(**ctx.panel.state.mixed)
+    paths = mix_paths(ctx.dataset, key, said)
+    return (said.alphas, paths) if all(path.exists() for path in paths) else ([], [])
+
+
+def _samples(ctx: Any, panel: types.Object) -> None:
+    """The samples to mix, each with its part in it."""
+    ids = parts(ctx)
+    path = dict(zip(*ctx.dataset.select(ids).values(["id", "filepath"]), strict=True))
+    line = row(panel, "parts", gap=2)
+    for sample_id, (role, label) in zip(ids, ROLES.items(), strict=False):
+        cell = types.Object()
+        line.define_property(
+            role, cell, view=types.GridView(orientation="vertical", componentsProps=NARROW)
+        )
+        cell.md(f"**{label}**", name="label")
+        picture(cell, "picture", path[sample_id], label, SIZE)
+
+
+def _strip(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
+    alphas, paths = drawn(ctx, key)
+    line = row(panel, "strip", gap=2)
+    for i, (alpha, path) in enumerate(zip(alphas, paths, strict=True)):
+        cell = types.Object()
+        line.define_property(
+            f"cell{i}", cell, view=types.GridView(orientation="vertical", componentsProps=NARROW)
+        )
+        picture(cell, "picture", f"{path}", f"Mix {i}", SIZE)
+        cell.md(f"strength {alpha:g}", name="alpha")
+        cell.btn(
+            "keep",
+            label="Keep",
+            icon="add",
+            variant="outlined",
+            title="Add it to the dataset as a sample",
+            on_click=host.on_keep,
+            params={"index": i},
+        )
+
+
+def keep(ctx: Any, key: str, index: int) -> fo.Sample | None:
+    """Add a picture of the strip to the dataset."""
+    from fiftyone_smic.fiftyone import keep_picture
+
+    _, paths = drawn(ctx, key)
+    return keep_picture(ctx.dataset, paths[index]) if 0 <= index < len(paths) else None
