@@ -114,8 +114,13 @@ def test_half_precision_gives_nearly_the_same_latents(encoder, pictures):
     assert (exact * half).sum(1).min() > 0.99
 
 
-def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(tmp_path, pictures):
-    """An untrained ViT-B-32 of full size stands in for the models a hub would give."""
+@pytest.fixture(scope="module")
+def full_clip(tmp_path_factory):
+    """An untrained ViT-B-32 of full size, which stands in for the models a hub would give.
+
+    open_clip's own model and preprocessing, and what our code loads from the folder it was saved
+    to.
+    """
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -123,14 +128,23 @@ def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(t
     torch.manual_seed(0)
     model, _, preprocess = open_clip.create_model_and_transforms("ViT-B-32")
     model.eval()
+    folder = tmp_path_factory.mktemp("clip") / "mine"
+    folder.mkdir()
     save_file(
         {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()},
-        tmp_path / "open_clip_model.safetensors",
+        folder / "open_clip_model.safetensors",
     )
-    (tmp_path / "open_clip_config.json").write_text(
+    (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {}})
     )
-    mine = load_encoder(f"local-dir:{tmp_path}", device="cpu")
+    return model, preprocess, load_encoder(f"local-dir:{folder}", device="cpu")
+
+
+def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(full_clip, pictures):
+    import open_clip
+    import torch
+
+    model, preprocess, mine = full_clip
     assert mine.dim == 512
     found = mine.encode_images(pictures[:2])
     with torch.inference_mode():
@@ -140,6 +154,34 @@ def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(t
         text = torch.nn.functional.normalize(model.encode_text(tokens), dim=1).numpy()
     assert (found.latents * expected).sum(1).min() > 0.999
     assert (mine.encode_texts(["a dog"]) * text).sum() > 0.999
+
+
+def test_its_latents_are_drawn_by_a_pipeline_that_declares_it(full_clip, pictures, tmp_path):
+    """Pictures to pictures on full CLIP latents, again after the pipeline was saved anew."""
+    from fiftyone_smic.generators import load_generator
+    from tests.test_generators import save_pipeline
+
+    mine = full_clip[2]
+    assert mine.name.startswith("local-dir:mine@")
+    found = mine.encode_images(pictures[:2])
+    declared = json.dumps({"encoder": "local-dir:mine", "steps": 2, "guidance": 3.0})
+    folder, again = tmp_path / "first", tmp_path / "again"
+    save_pipeline(folder, mine.dim)
+    (folder / "smic.json").write_text(declared)
+    generator = load_generator(str(folder), encoder=mine.name, device="cpu")
+    generator.pipeline.save_pretrained(again)
+    (again / "smic.json").write_text(declared)
+    reloaded = load_generator(str(again), encoder=mine.name, device="cpu")
+
+    def draw(by, latents):
+        images = by.generate(latents, norm=found.norm)
+        return np.stack([np.asarray(image) for image in images]).astype(int)
+
+    drawn = draw(generator, found.latents)
+    assert drawn.shape == (2, generator.size, generator.size, 3)
+    assert (draw(reloaded, found.latents) == drawn).all()
+    # Another latent and the same noise give another picture: the latent does reach the network.
+    assert np.abs(draw(generator, found.latents[[0, 0]])[1] - drawn[1]).max() > 0
 
 
 def test_a_tag_trained_with_quickgelu_is_loaded_with_quickgelu(monkeypatch):

@@ -18,6 +18,13 @@ DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
 
 @pytest.fixture(scope="module")
 def pipeline_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline")
+    save_pipeline(folder, DIM)
+    (folder / "smic.json").write_text(json.dumps(DECLARED))
+    return folder
+
+
+def save_pipeline(folder, dim):
     """A pipeline of the same kinds of parts as Stability's, far smaller and untrained.
 
     With AutoencoderKL, cross-attention and a real CLIP image encoder, unlike the embedded one.
@@ -49,12 +56,11 @@ def pipeline_folder(tmp_path_factory):
         "intermediate_size": 37,
         "num_hidden_layers": 1,
         "num_attention_heads": 4,
-        "projection_dim": DIM,
+        "projection_dim": dim,
     }
-    normalizer = StableUnCLIPImageNormalizer(embedding_dim=DIM)
+    normalizer = StableUnCLIPImageNormalizer(embedding_dim=dim)
     torch.nn.init.normal_(normalizer.mean)
     torch.nn.init.uniform_(normalizer.std, 0.5, 1.5)
-    folder = tmp_path_factory.mktemp("pipeline")
     StableUnCLIPImg2ImgPipeline(
         feature_extractor=CLIPImageProcessor(
             size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
@@ -77,7 +83,7 @@ def pipeline_folder(tmp_path_factory):
             attention_head_dim=(2, 4),
             cross_attention_dim=32,
             class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * DIM,
+            projection_class_embeddings_input_dim=2 * dim,
             layers_per_block=1,
         ),
         scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
@@ -88,8 +94,6 @@ def pipeline_folder(tmp_path_factory):
             up_block_types=("UpDecoderBlock2D",) * 2,
         ),
     ).save_pretrained(folder)
-    (folder / "smic.json").write_text(json.dumps(DECLARED))
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,32 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
     assert torch.equal(whole[0], parts[0]) and torch.equal(whole[1], parts[1])
 
 
+def test_the_dataset_has_what_a_postcard_shows_as_labels(tmp_path):
+    """The App's sidebar filters labels, so every attribute must be one, or a number."""
+    import fiftyone as fo
+    from fiftyone import ViewField as F
+
+    from fiftyone_smic import load_postcards
+    from fiftyone_smic.postcards.attributes import FLAGS
+
+    dataset = load_postcards(40, name="labelled", directory=tmp_path, size=32, progress=False)
+    try:
+        truth = [a for _, a, _ in iter_collection(40)]
+        for name in ("time", "terrain", "weather", "season"):
+            assert dataset.get_field(name).document_type is fo.Classification
+            assert dataset.values(f"{name}.label") == [getattr(a, name) for a in truth]
+        assert dataset.values("people") == [a.people for a in truth]
+        shirts = dataset.values("shirt.label")
+        assert shirts == [a.shirt if a.people else None for a in truth]
+        things = dataset.values("things.classifications.label")
+        shown = [[t for t in FLAGS if getattr(a, t)] for a in truth]
+        assert [t or [] for t in things] == shown
+        rivers = dataset.filter_labels("things", F("label") == "river")
+        assert len(rivers) == sum(a.river for a in truth) > 0
+    finally:
+        dataset.delete()
+
+
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory):
     from fiftyone_smic import load_encoder
