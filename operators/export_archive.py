@@ -113,6 +113,8 @@ class ExportArchive(DictionaryOperator):
         return (
             f"**{done.items:,} samples** in **{forms.amount(done.total_bytes)}**: "
             f"{done.bits_per_item:.1f} bits each, {done.payload_bits_per_item:.1f} of them for the "
-            f"code.\n\nFile: `{arguments['path']}`\n\nNext: **SMIC: import archive** makes a "
-            "dataset of it, on any machine that has the same models."
+            "code; dictionary, headers and file names are the rest.\n\n"
+            f"File: `{arguments['path']}`\n\n"
+            "Next: **SMIC: import archive** makes a dataset of it, on any machine that has the "
+            "same models."
         )

@@ -42,27 +42,31 @@ class ImportArchive(SMICOperator):
         if path is not None:
             if not path.exists():
                 forms.stop(inputs, "nothing", "Nothing there", f"there is no {path}")
-            elif path.is_dir() or path.suffix == ".zip":
+            elif path.suffix == ".zip":
                 self._new_dataset(ctx, inputs, path)
+            elif path.is_dir():
+                self._archive(ctx, inputs, path, path / "codes.smic")
             else:
-                self._archive(ctx, inputs, path)
+                self._archive(ctx, inputs, path, path)
         return self.shown(inputs)
 
-    def _archive(self, ctx: Any, inputs: types.Object, path: Path) -> None:
+    def _archive(self, ctx: Any, inputs: types.Object, path: Path, codes: Path) -> None:
         from fiftyone_smic.archive import ArchiveError, archive_info
 
         try:
-            info = archive_info(path)
+            info = archive_info(codes)
         except (ArchiveError, OSError) as error:
             forms.stop(inputs, "unreadable", "This file cannot be read", str(error))
             return
+        whole = path.is_dir()
         forms.note(
             inputs,
             "found",
             f"{info['items']:,} samples, {info['atoms']:,} atoms, {forms.amount(info['bytes'])}, "
-            f"latents of {info['encoder']}" + ("" if info["named"] else "; without file names"),
+            f"latents of {info['encoder']}"
+            + ("" if whole or info["named"] else "; without file names"),
         )
-        if forms.radio(ctx, inputs, "into", INTO, "new", "Into") == "new":
+        if whole or forms.radio(ctx, inputs, "into", INTO, "new", "Into") == "new":
             self._new_dataset(ctx, inputs, path, info)
         elif not info["named"]:
             forms.stop(inputs, "nameless", "No file names", "this archive has no file names")

@@ -15,10 +15,10 @@ PRESETS = {
     0.0005: "Finest: more bits, closer to the original",
 }
 CONTROLS = {
-    "preset": "Small, balanced or fine",
-    "bits_per_item": "So many bits per image",
-    "explained_variance": "So much fidelity",
-    "lam": "λ, what a bit is worth",
+    "preset": "A preset",
+    "bits_per_item": "Target bits per image",
+    "explained_variance": "Target fidelity",
+    "lam": "λ",
 }
 #: Fits that a target usually takes.
 FITS = 4
@@ -90,9 +90,9 @@ class LearnDictionary(SMICOperator):
 
     def _rate(self, ctx: Any, inputs: types.Object) -> bool:
         """Ask what the dictionary is to keep; returns whether it is a target."""
-        control = forms.radio(ctx, inputs, "control", CONTROLS, self._control(ctx), "What to keep")
+        control = forms.radio(ctx, inputs, "control", CONTROLS, self._control(ctx), "Rate control")
         if control == "preset":
-            forms.radio(ctx, inputs, "preset", PRESETS, 0.002, "Rate")
+            forms.radio(ctx, inputs, "preset", PRESETS, 0.002, "Preset")
         elif control == "bits_per_item":
             forms.number(
                 inputs,

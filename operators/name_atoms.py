@@ -86,21 +86,32 @@ class NameAtoms(DictionaryOperator):
     def _labels(self, ctx: Any, inputs: types.Object, samples: Any) -> bool:
         from fiftyone_smic.fiftyone.naming import label_path
 
-        names = []
-        for name, field in samples.get_field_schema().items():
-            inner = field.field if isinstance(field, fo.ListField) else field
-            label = isinstance(field, fo.EmbeddedDocumentField)
-            if name in ("id", "filepath") or not (label or isinstance(inner, fo.StringField)):
-                continue
-            try:
-                label_path(samples, name)
-            except ValueError:
-                continue
-            names.append(name)
-        default = next((n for n in names if n != "tags"), "tags")
+        names = [name for name in samples.get_field_schema() if self._can_name(ctx, samples, name)]
+        labels = [n for n in names if "." in label_path(samples, n)]
+        names = [*labels, *(n for n in names if n not in labels)]
+        default = names[0]
         prop = forms.dropdown(inputs, "labels", names, default, "Labels")
         if ctx.params.get("labels", default) not in names:
             forms.wrong(prop, f"choose one of {', '.join(names)}")
+            return False
+        return True
+
+    def _can_name(self, ctx: Any, samples: Any, name: str) -> bool:
+        """Whether a field holds labels, strings or tags that somebody gave to the samples."""
+        from fiftyone_smic.fiftyone.fields import existing_fields
+        from fiftyone_smic.fiftyone.naming import label_path
+        from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+        own = [f for key in list_dictionaries(ctx.dataset) for f in existing_fields(samples, key)]
+        if name in ("id", "filepath", *own):
+            return False
+        field = samples.get_field(name)
+        inner = field.field if isinstance(field, fo.ListField) else field
+        if not isinstance(inner, (fo.StringField, fo.EmbeddedDocumentField)):
+            return False
+        try:
+            label_path(samples, name)
+        except ValueError:
             return False
         return True
 

@@ -15,7 +15,6 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.encoders import load_encoder
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting, tell
-from fiftyone_smic.fiftyone.runs import FEWEST_MEASURED
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def compute_latents(
             dataset,
             field,
             {"encoder": model.name, "source": encoder, "latent_norm": float(made.norm)},
-            (time.perf_counter() - began) / len(todo) if len(todo) >= FEWEST_MEASURED else None,
+            (time.perf_counter() - began) / len(todo) if len(todo) >= 2 * batch_size else None,
         )
         fields.write(dataset, [ids[todo[i]] for i in made.indices], {field: list(made.latents)})
     except BaseException:

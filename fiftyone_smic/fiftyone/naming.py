@@ -217,11 +217,11 @@ def _label_directions(
     values = dict(zip(*samples.values(["id", path]), strict=True))
     held = [_texts(values[sample_id], field) for sample_id in latents.ids]
     counts = Counter(text for texts in held for text in texts)
-    found = [text for text, n in counts.most_common() if n < len(held)][:MOST_LABELS]
+    found = [text for text, n in counts.most_common() if 1 < n < len(held)][:MOST_LABELS]
     if len(found) < 2:
         raise ValueError(
-            f"{field!r} has {len(found)} values that some samples have and others have not, and "
-            "names need at least two; choose another field, or name atoms after a vocabulary"
+            f"{field!r} has {len(found)} values that several samples have and others have not, "
+            "and names need at least two; choose another field, or name atoms after a vocabulary"
         )
     place = {text: i for i, text in enumerate(found)}
     sums = np.zeros((len(found), latents.values.shape[1]))

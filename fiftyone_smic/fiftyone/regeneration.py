@@ -116,7 +116,7 @@ def regenerate(
                 save_picture(image, paths[i])
             report((start + len(batch)) / len(todo))
     drawing = (time.perf_counter() - began) / (steps or model.steps)
-    runs.note_seconds(samples, key, "draw", drawing, len(todo))
+    runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
     register_pictures(dataset, key, ids, [str(path) for path in paths])
     placeholders.fill(files, [str(path) for path in paths])
     return RegenerateReport(

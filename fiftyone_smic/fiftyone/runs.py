@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from fiftyone_smic.dictionary import SemanticDictionary
 
 METHOD = "smic"
-#: Fewer samples than this do not say how long many take.
-FEWEST_MEASURED = 8
+#: Fewer samples than this do not say how long many take: at work of milliseconds a sample, loading
+#: and compiling takes most of the time.
+FEWEST_MEASURED = 500
 
 
 class SMICRunConfig(fors.RunConfig):
@@ -181,9 +182,16 @@ def measured(samples: SampleCollection, what: str) -> float | None:
     return next((seconds for seconds in reversed(found) if seconds is not None), None)
 
 
-def note_seconds(samples: SampleCollection, key: str, what: str, seconds: float, n: int) -> None:
-    """Keep what ``n`` samples took, for the next estimate; a handful says too little."""
-    if n >= FEWEST_MEASURED:
+def note_seconds(
+    samples: SampleCollection,
+    key: str,
+    what: str,
+    seconds: float,
+    n: int,
+    fewest: int = FEWEST_MEASURED,
+) -> None:
+    """Keep what ``n`` samples took, for the next estimate, unless they are too few to tell."""
+    if n >= fewest:
         known = load_config(samples, key).seconds
         update_config(samples, key, seconds={**known, what: seconds / n})
 

@@ -248,18 +248,20 @@ def test_the_app_gets_progress_and_a_result_with_buttons(encoded):
     assert buttons["next0"]["view"]["params"] == {"key": "smic"}
 
 
-def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered):
+def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered, tmp_path):
     def cost(samples, name, **params):
         context = ExecutionContext({"dataset_name": samples.name, "params": params})
         return operator(name).resolve_input(context).type.properties["cost"].view.label
 
-    assert "as last measured here" in cost(encoded, "encode_samples")
     assert "as last measured here" in cost(encoded, "compute_latents", field="clip_latents")
+    assert "estimated" in cost(encoded, "regenerate_samples")
+    smic.regenerate(encoded[:8], output_dir=tmp_path, steps=1)
+    assert "as last measured here" in cost(encoded, "regenerate_samples")
     assert "estimated" in cost(encoded, "compute_latents", field="new")
-    fresh = make_dataset(clustered)
-    assert "60 samples" in cost(fresh, "learn_dictionary")
+    fresh = make_dataset(np.repeat(clustered, 10, axis=0))
+    assert "600 samples" in cost(fresh, "learn_dictionary")
     assert "estimated" in cost(fresh, "learn_dictionary")
-    smic.learn_dictionary(fresh)
+    smic.learn_dictionary(fresh, max_iter=2)
     assert "as last measured here" in cost(fresh, "learn_dictionary")
 
 
