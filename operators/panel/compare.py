@@ -104,7 +104,9 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
     if sample["atoms"] is None:
         about.md(f"`{name}`\n\nno code yet", name="text")
         return
-    text = f"`{name}`\n\n**{sample['bits']:.0f} bits** · fidelity **{sample['fidelity']:.2f}**"
+    text = f"`{name}`\n\n**{sample['bits']:.0f} bits**"
+    if sample["fidelity"] is not None:  # codes out of an archive: what was coded is not known
+        text += f" · fidelity **{sample['fidelity']:.2f}**"
     if not sample["atoms"]:
         text += "\n\nno atoms: it is what the collection has in common"
     about.md(text, name="text")

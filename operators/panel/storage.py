@@ -225,6 +225,8 @@ def summary(storage: dict[str, Any]) -> str:
     if storage["original_bytes"]:
         text += f", **{8 * storage['original_bytes'] / bits:,.0f} times** smaller than the files"
     quality = storage["fidelity"]
+    if quality is None:
+        return f"{text}.\n\nAs the archive said that these codes were imported from."
     return (
         f"{text}.\n\nKept: {quality['explained_variance']:.0%} of the variance of the latents, "
         f"centred cosine {quality['centred_cosine']:.2f}, {quality['recall_at_10']:.0%} of the ten "
