@@ -16,7 +16,13 @@ app = typer.Typer(
 )
 postcards = typer.Typer(help="The drawn collection the embedded models were trained on.")
 app.add_typer(postcards, name="postcards", no_args_is_help=True)
+prior = typer.Typer(help="What is public about an encoder's latents, so that no archive says it.")
+app.add_typer(prior, name="prior", no_args_is_help=True)
 
+PriorFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--prior", help="A prior's file; by default the one shipped for the encoder."),
+]
 Device = Annotated[
     Optional[str],  # noqa: UP045 (typer evaluates it, on Python 3.10 too)
     typer.Option(help="As PyTorch writes it; by default cuda, else mps, else cpu."),
@@ -54,6 +60,7 @@ def compress(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
     batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 32,
     workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    prior: PriorFile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Compress a folder of images to one .smic file. Needs no FiftyOne."""
@@ -73,14 +80,51 @@ def compress(
         precision=precision,
         batch_size=batch_size,
         num_workers=workers,
+        prior=prior,
     )
     items = done.rate.items
     baselines = {"original": done.original_bytes}
     typer.echo("\n" + size_table(done.rate, baselines, done.pixels_per_item, done.fidelity))
-    for path, reason in done.failures.items():
-        typer.echo(f"skipped {path}: {reason}", err=True)
+    _say_skipped(done.failures)
     if done.failures:
         typer.echo(f"{items} images compressed, {len(done.failures)} skipped", err=True)
+    if done.notice:
+        typer.echo(f"\n{done.notice}")
+
+
+@app.command()
+def append(
+    folder: Annotated[Path, typer.Argument(help="Images, with subfolders.")],
+    archive: Annotated[Path, typer.Argument(help="The .smic file to add them to.")],
+    encoder: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The archive's own, as for compress; needed if it is a local folder."),
+    ] = None,
+    device: Device = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
+    batch_size: Annotated[int, typer.Option(help="Images per pass.")] = 32,
+    workers: Annotated[int, typer.Option(help="Processes that read images.")] = 0,
+    prior: PriorFile = None,
+) -> None:
+    """Add the images that a .smic file does not have yet, with the dictionary it has."""
+    from .folders import append_folder
+
+    done = append_folder(
+        folder,
+        archive,
+        encoder=encoder,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        num_workers=workers,
+        prior=prior,
+    )
+    typer.echo(
+        f"\n{done.items} images added with {done.bits_per_item:.1f} bits each: {archive} has "
+        f"{done.rate.items} in {done.rate.total_bytes:,} bytes\n"
+        f"explained variance of the new ones {done.fidelity.explained_variance:.3f}"
+    )
+    _say_skipped(done.failures)
     if done.notice:
         typer.echo(f"\n{done.notice}")
 
@@ -93,10 +137,9 @@ def decompress(
         Optional[str],  # noqa: UP045
         typer.Option(help="Hub name or local directory; by default what fits the encoder."),
     ] = None,
-    limit: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Draw only the first so many."),
-    ] = None,
+    items: Annotated[
+        str, typer.Option(help="Only these, counted from 0: 10:20, :3, 1000: or 7.")
+    ] = ":",
     seed: Annotated[int, typer.Option(help="Of the noise; image i uses seed + i.")] = 0,
     steps: Annotated[
         Optional[int],  # noqa: UP045
@@ -108,20 +151,24 @@ def decompress(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Pictures per pass.")] = 8,
     device: Device = None,
+    prior: PriorFile = None,
 ) -> None:
     """Draw the images of a .smic file again. Needs no FiftyOne and nothing but the file."""
     from .folders import decompress_archive
 
+    start, stop = _range(items)
     done = decompress_archive(
         archive,
         folder,
         generator=generator,
-        limit=limit,
+        start=start,
+        stop=stop,
         seed=seed,
         steps=steps,
         guidance=guidance,
         batch_size=batch_size,
         device=device,
+        prior=prior,
     )
     typer.echo(f"\n{len(done.paths)} images drawn by {done.generator} into {folder}")
     if done.notice:
@@ -185,6 +232,28 @@ def doctor(
         raise typer.Exit(1)
 
 
+@prior.command("build")
+def build_prior(
+    latents: Annotated[list[Path], typer.Argument(help="(N, d) .npy files of one encoder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+) -> None:
+    """Learn a prior from latents that are public or of other collections."""
+    import numpy as np
+
+    from .priors import Prior
+
+    arrays = [np.load(path, allow_pickle=False) for path in latents]
+    if len({array.shape[1:] for array in arrays}) > 1 or arrays[0].ndim != 2:
+        shapes = ", ".join(f"{p}: {a.shape}" for p, a in zip(latents, arrays, strict=True))
+        raise ValueError(f"latents must be (N, d) arrays of the same d, not {shapes}")
+    built = Prior.build(np.concatenate(arrays))
+    built.save(output)
+    typer.echo(
+        f"prior {built.hash} of {sum(map(len, arrays)):,} latents: {output}, "
+        f"{output.stat().st_size:,} bytes. Archives made with it need it to be read."
+    )
+
+
 @postcards.command("draw")
 def draw_postcards(
     count: Annotated[int, typer.Argument(help="How many.", min=1)],
@@ -199,6 +268,22 @@ def draw_postcards(
     with stage("Drawing postcards", {}, "draw") as progress:
         paths = write_collection(folder, count, size=size, seed=seed, progress=progress)
     typer.echo(f"{len(paths)} postcards in {folder}")
+
+
+def _range(items: str) -> tuple[int, int | None]:
+    """``"10:20"``, ``":3"``, ``"1000:"`` or ``"7"`` as first item and item after the last."""
+    first, colon, last = items.partition(":")
+    try:
+        start = int(first or 0)
+        stop = (int(last) if last else None) if colon else start + 1
+    except ValueError:
+        raise ValueError(f"--items takes a range as 10:20 or a number, not {items!r}") from None
+    return start, stop
+
+
+def _say_skipped(failures: dict[Path, str]) -> None:
+    for path, reason in failures.items():
+        typer.echo(f"skipped {path}: {reason}", err=True)
 
 
 def main() -> None:

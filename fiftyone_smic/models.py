@@ -39,7 +39,7 @@ _KEPT = 1 << 22
 def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Writes or reads a table of half-octave levels (:func:`entropy.weight_levels`) as differences
     between neighbours."""
-    top = coder.uniform(np.max(levels, initial=0), 256)
+    top = coder.uniform(int(np.max(levels, initial=0)), 256)
     steps = np.diff(levels, prepend=top)
     coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
     levels = top + np.cumsum(np.where(coded % 2, (coded + 1) // 2, -(coded // 2)))

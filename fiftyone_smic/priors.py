@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .container import ArchiveError
 
-_FOLDER = Path(__file__).parent / "data"
+#: Shipped priors.
+FOLDER = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +117,22 @@ def as_prior(prior: Prior | str | os.PathLike[str] | None) -> Prior | None:
     return prior if prior is None or isinstance(prior, Prior) else Prior.load(prior)
 
 
+def shipped_prior_file(encoder: str) -> str:
+    """Name of the file of an encoder's shipped prior."""
+    return encoder.replace("@", "-") + ".prior.npz"
+
+
+def shipped_prior(encoder: str) -> Prior | None:
+    """The prior that is shipped for the encoder of this identity, or None."""
+    for path in FOLDER.glob("*.prior.npz"):
+        if path.name == shipped_prior_file(encoder):
+            return Prior.load(path)
+    return None
+
+
 def find_prior(name: str) -> Prior | None:
     """The shipped prior with this hash, or None."""
-    for path in sorted(_FOLDER.glob("*.prior.npz")):
+    for path in sorted(FOLDER.glob("*.prior.npz")):
         prior = Prior.load(path)
         if prior.hash == name:
             return prior

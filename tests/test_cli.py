@@ -12,7 +12,10 @@ import pytest
 from PIL import Image
 
 from fiftyone_smic import cli, folders
-from fiftyone_smic.archive import read_archive
+from fiftyone_smic.archive import read_archive, write_archive
+from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.encoders import embedded_identity, load_encoder
+from fiftyone_smic.priors import Prior, shipped_prior
 from fiftyone_smic.report import contact_sheet
 
 
@@ -48,7 +51,16 @@ def test_help_needs_none_of_the_heavy_packages():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip().endswith("[]")
-    for command in ("demo", "compress", "decompress", "info", "install-plugin", "doctor"):
+    for command in (
+        "demo",
+        "compress",
+        "append",
+        "decompress",
+        "prior",
+        "info",
+        "install-plugin",
+        "doctor",
+    ):
         assert command in done.stdout
 
 
@@ -67,7 +79,7 @@ def test_the_library_below_its_fiftyone_part_never_imports_fiftyone(pictures, tm
         "import sys\n"
         "from fiftyone_smic.folders import compress_folder, decompress_archive\n"
         "compress_folder(sys.argv[1], sys.argv[2])\n"
-        "decompress_archive(sys.argv[2], sys.argv[3], limit=1, steps=1)\n"
+        "decompress_archive(sys.argv[2], sys.argv[3], stop=1, steps=1)\n"
         "assert 'fiftyone' not in sys.modules"
     )
     arguments = [pictures[0].parent, tmp_path / "a.smic", tmp_path / "out"]
@@ -102,7 +114,7 @@ def test_a_folder_goes_into_an_archive_and_back(run, pictures, tmp_path):
     assert code == 0
     assert json.loads(out)
 
-    code, out, _ = run("decompress", file, tmp_path / "back", "--limit", 3, "--steps", 1)
+    code, out, _ = run("decompress", file, tmp_path / "back", "--items", ":3", "--steps", 1)
     assert code == 0
     assert "photographs" in out
     drawn = sorted(
@@ -123,6 +135,9 @@ def test_what_stands_in_the_way_is_one_line(run, archive, pictures, tmp_path):
         ("decompress", archive, pictures[0].parent): "not empty",
         ("decompress", pictures[0], tmp_path / "new"): "archive",
         ("info", tmp_path / "missing.smic"): "missing.smic",
+        ("append", pictures[0].parent, archive): "in " + str(archive) + " already",
+        ("decompress", archive, tmp_path / "new", "--items", "5000:5001"): "the archive has",
+        ("decompress", archive, tmp_path / "new", "--items", "some"): "10:20",
     }.items():
         code, _, err = run(*arguments)
         assert code == 1
@@ -144,10 +159,89 @@ def test_one_readable_image_is_too_few(run, pictures, tmp_path):
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn(archive, tmp_path):
-    one = folders.decompress_archive(archive, tmp_path / "one", limit=1, steps=1)
-    two = folders.decompress_archive(archive, tmp_path / "two", limit=2, steps=1)
+    one = folders.decompress_archive(archive, tmp_path / "one", stop=1, steps=1)
+    two = folders.decompress_archive(archive, tmp_path / "two", stop=2, steps=1)
     a, b = (np.asarray(Image.open(done.paths[0])).astype(int) for done in (one, two))
     assert np.abs(a - b).max() <= 1
+
+
+def test_new_images_are_appended_and_drawn_alone(run, pictures, tmp_path):
+    source, file = tmp_path / "in", tmp_path / "x.smic"
+    source.mkdir()
+    for path in pictures[:-1]:
+        (source / path.name).write_bytes(path.read_bytes())
+    assert run("compress", source, file)[0] == 0
+    before = file.read_bytes()
+
+    (source / "later.png").write_bytes(pictures[-1].read_bytes())
+    (source / "broken.jpg").write_text("not an image")
+    code, out, err = run("append", source, file)
+    assert code == 0
+    assert "1 images added" in out and "broken.jpg" in err
+    assert file.read_bytes().startswith(before[:-1])
+
+    last = len(pictures) - 1
+    assert read_archive(file).names[last:] == ("later.png",)
+    code, _, _ = run("decompress", file, tmp_path / "one", "--items", last, "--steps", 1)
+    assert code == 0
+    assert [p.name for p in (tmp_path / "one").iterdir()] == ["later.png"]
+    # The same noise as if all had been drawn.
+    folders.decompress_archive(file, tmp_path / "all", steps=1)
+    a, b = (np.asarray(Image.open(tmp_path / d / "later.png")).astype(int) for d in ("one", "all"))
+    assert np.abs(a - b).max() <= 1
+
+
+def test_an_archive_of_another_encoder_is_not_appended_to(run, collection_archive, pictures):
+    before = collection_archive.read_bytes()
+    code, _, err = run("append", pictures[0].parent, collection_archive, "--encoder", "postcards")
+    assert code == 1 and "made with the encoder m/p" in err
+    assert collection_archive.read_bytes() == before
+
+
+@pytest.fixture
+def collection_archive(tmp_path):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(20, 8))
+    dictionary = SemanticDictionary(max_iter=2).fit(z / np.linalg.norm(z, axis=1, keepdims=True))
+    path = tmp_path / "other.smic"
+    write_archive(path, dictionary, dictionary.transform(z), encoder="m/p")
+    return path
+
+
+def test_a_prior_is_built_used_and_asked_for(run, pictures, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        np.save(tmp_path / f"{i}.npy", rng.normal(size=(50, load_encoder().dim)))
+    built, file = tmp_path / "x.prior.npz", tmp_path / "x.smic"
+    code, out, _ = run("prior", "build", tmp_path / "0.npy", tmp_path / "1.npy", "-o", built)
+    named = Prior.load(built).hash
+    assert code == 0 and named in out and "100 latents" in out
+
+    assert run("compress", pictures[0].parent, file, "--prior", built)[0] == 0
+    code, out, _ = run("info", file, "--json")
+    assert json.loads(out)["prior"] == named
+    for arguments in (
+        ("decompress", file, tmp_path / "out", "--steps", 1),
+        ("append", pictures[0].parent, file),
+    ):
+        code, _, err = run(*arguments)
+        assert code == 1 and named in err
+    code, _, _ = run(
+        "decompress", file, tmp_path / "out", "--steps", 1, "--items", 0, "--prior", built
+    )
+    assert code == 0
+
+    np.save(tmp_path / "flat.npy", np.zeros(5))
+    code, _, err = run("prior", "build", tmp_path / "flat.npy", "-o", tmp_path / "y.npz")
+    assert code == 1 and "(N, d)" in err and not (tmp_path / "y.npz").exists()
+
+
+def test_the_embedded_encoder_has_a_prior_that_fits(run, archive):
+    """Made again (fiftyone_smic.postcards.build_prior) whenever the encoder is."""
+    prior = shipped_prior(embedded_identity())
+    assert prior is not None and len(prior.mean) == load_encoder().dim
+    _, out, _ = run("info", archive, "--json")
+    assert json.loads(out)["prior"] == prior.hash
 
 
 def test_names_from_an_archive_cannot_leave_the_folder():
@@ -161,14 +255,14 @@ def test_names_from_an_archive_cannot_leave_the_folder():
         "ok/a.jpg",
         "ok/A.gif",
     ]
-    fake = SimpleNamespace(codes=np.zeros((len(names), 1)), names=names)
+    fake = SimpleNamespace(codes=np.zeros((len(names), 1)), names=names, first=0)
     safe = folders.file_names(fake)
     assert safe[:6] == [f"{i:06d}.png" for i in range(6)]
     assert safe[6] == "ok/a.png"
     assert len({name.lower() for name in safe}) == len(names)
-    assert folders.file_names(SimpleNamespace(codes=np.zeros((2, 1)), names=None)) == [
-        "000000.png",
-        "000001.png",
+    assert folders.file_names(SimpleNamespace(codes=np.zeros((2, 1)), names=None, first=10)) == [
+        "000010.png",
+        "000011.png",
     ]
 
 

@@ -19,6 +19,7 @@ from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import code_columns, write_codes
 from fiftyone_smic.fiftyone.reading import Latents, Progress, image_samples, read_latents, reporting
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
+from fiftyone_smic.priors import shipped_prior
 
 
 def learn_dictionary(
@@ -80,13 +81,14 @@ def learn_dictionary(
     }
     target = {"bits_per_item": bits_per_item, "explained_variance": explained_variance}
     targeted = any(value is not None for value in target.values())
+    prior = shipped_prior(latents.encoder)
     with reporting(progress, len(latents.ids)) as report:
 
         def fitting(fraction: float) -> None:
             report(0.95 * fraction)
 
         if not targeted:
-            dictionary = SemanticDictionary(n_atoms, lam=lam, **settings)
+            dictionary = SemanticDictionary(n_atoms, lam=lam, prior=prior, **settings)
             dictionary.fit(latents.values, progress=fitting)
         else:
             dictionary = learn_to_target(
@@ -95,6 +97,7 @@ def learn_dictionary(
                 explained_variance=explained_variance,
                 n_atoms=n_atoms,
                 progress=fitting,
+                prior=prior,
                 **settings,
             )
         codes = dictionary.transform(latents.values)

@@ -15,6 +15,7 @@ from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.learning import check_fit
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, read_latents, reporting
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.priors import shipped_prior
 
 #: What the dictionary's λ is multiplied with, from few bits to many.
 FACTORS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
@@ -105,7 +106,7 @@ def _point(latents: np.ndarray, config: runs.SMICRunConfig, factor: float) -> di
     settings["lam"] = float(config.settings["lam"]) * factor
     if len(latents) < config.items:  # "auto" would learn fewer atoms than all samples need
         settings["n_atoms"] = config.n_atoms
-    dictionary = SemanticDictionary(**settings)
+    dictionary = SemanticDictionary(**settings, prior=shipped_prior(config.encoder))
     codes = dictionary.fit_transform(latents)
     rate = encode_archive(dictionary, codes, encoder=config.encoder)[1]
     shared = (rate.dictionary_bits + rate.header_bits) / config.storage["items"]
