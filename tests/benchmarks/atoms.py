@@ -36,13 +36,13 @@ def judge_atoms(bench: Bench, dictionary: SemanticDictionary) -> None:
         sign = 1 if aucs[atom] > 0.5 else -1
         _, shows, known = held_out[value]
         auc = roc_auc_score(shows[known], sign * codes[1][known, atom])
-        bench.report.add(f"atoms: AUC {value}", auc, ceiling=1, base_rate=0.5)
+        bench.report.add(f"atom AUC of a value: {value}", auc, ceiling=1, base_rate=0.5)
         by_attribute.setdefault(name, []).append(auc)
     means = {name: float(np.mean(aucs)) for name, aucs in by_attribute.items()}
     for name, mean in means.items():
-        bench.report.add(f"atoms: mean AUC of {name}", mean, ceiling=1, base_rate=0.5)
+        bench.report.add(f"atom AUC, mean over values: {name}", mean, ceiling=1, base_rate=0.5)
     mean = float(np.mean(list(means.values())))
-    bench.report.add("atoms: mean over attributes", mean, ceiling=1, base_rate=0.5, bar=0.95)
+    bench.report.add("atom AUC: mean over attributes", mean, ceiling=1, base_rate=0.5, bar=0.95)
 
 
 def _owners(bench: Bench, dictionary: SemanticDictionary) -> np.ndarray:

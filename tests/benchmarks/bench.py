@@ -50,6 +50,26 @@ class Report:
         print(line + ("  missed" if missed else ""), flush=True)
         self.rows.append({"figure": figure, **row})
 
+    def table(self) -> str:
+        """The figures as a Markdown table, a line for each group, for the model card."""
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            group, _, name = row["figure"].partition(": ")
+            swept = "alpha" in group and "best alpha" not in group
+            if not swept and group != "atom AUC of a value":
+                groups.setdefault(group, []).append({**row, "name": name})
+        lines = ["| figure | value (and bar, where it is missed) | base rate |", "|---|---|---|"]
+        for group, rows in groups.items():
+            values = ", ".join(
+                f"{r['name']} {r['value']:.3g}"
+                + (f" (bar {r['bar']:.3g})" if r["figure"] in self.missed else "")
+                for r in rows
+            )
+            rates = [r["base_rate"] for r in rows if r["base_rate"] is not None]
+            span = sorted({f"{min(rates):.2f}", f"{max(rates):.2f}"}) if rates else []
+            lines.append(f"| {group} | {values} | {' to '.join(span)} |")
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class Postcards:

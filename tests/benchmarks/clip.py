@@ -52,7 +52,7 @@ def judge_clip(bench: Bench) -> None:
         rows = np.stack([mean / np.linalg.norm(mean) for mean in means])
         found = (latents @ rows.T).argmax(1)
         report.add(
-            f"clip zero-shot {name}",
+            f"clip zero-shot: {name}",
             (found == truth)[truth >= 0].mean(),
             base_rate=base[name],
             bar=bars.get(name, 0.98),
@@ -63,12 +63,12 @@ def judge_clip(bench: Bench) -> None:
             said_of(SCENES, encoder, [f"with {w}" for w in OBJECT_WORDS[name]]).mean(0) - bare
         )
         auc = roc_auc_score(data.labels[name], latents @ direction)
-        report.add(f"clip AUC {name}", auc, base_rate=0.5, bar=0.995 if name in OBJECTS else 0.98)
+        report.add(f"clip AUC: {name}", auc, base_rate=0.5, bar=0.995 if name in OBJECTS else 0.98)
     count = min(1000, n)
     texts = encoder.encode_texts([c[0] for c in data.captions[:count]])
     rank = (latents[:count] @ texts.T).argmax(1)
     report.add(
-        f"clip retrieval R@1 of {count:,}",
+        f"clip retrieval: R@1 of {count:,}",
         (rank == np.arange(count)).mean(),
         base_rate=1 / count,
         bar=0.9,
@@ -82,4 +82,4 @@ def judge_clip(bench: Bench) -> None:
         truth = data.labels[name]
         score = probe.score(latents[truth >= 0], truth[truth >= 0])
         majority = np.bincount(truth[truth >= 0]).max() / (truth >= 0).sum()
-        report.add(f"clip linear probe {name}", score, base_rate=majority)
+        report.add(f"clip linear probe: {name}", score, base_rate=majority)

@@ -27,7 +27,7 @@ def judge_reader(bench: Bench) -> None:
     base = base_rates(data.labels, n)
     for name, score in agreement(bench.read(data.images), data.labels, n).items():
         bar = 0.99 if name == "people" else 0.98
-        bench.report.add(f"reader on originals {name}", score, base_rate=base[name], bar=bar)
+        bench.report.add(f"reader on originals: {name}", score, base_rate=base[name], bar=bar)
 
 
 def judge_autoencoder(bench: Bench, n: int) -> None:
@@ -44,11 +44,13 @@ def judge_autoencoder(bench: Bench, n: int) -> None:
             errors.append((again - x).square().mean(dim=(1, 2, 3)).numpy())
             pixels = ((again.clamp(-1, 1) + 1) * 127.5).round().byte()
             pictures.append(pixels.permute(0, 2, 3, 1).numpy())
-    bench.report.add("autoencoder dB", psnr(float(np.concatenate(errors).mean())), bar=32)
+    bench.report.add("autoencoder: dB", psnr(float(np.concatenate(errors).mean())), bar=32)
     labels = bench.held_out.labels
     ceiling, base = agreement(bench.read(images), labels, n), base_rates(labels, n)
     for name, score in agreement(bench.read(np.concatenate(pictures)), labels, n).items():
-        bench.report.add(f"autoencoder: {name}", score, ceiling=ceiling[name], base_rate=base[name])
+        bench.report.add(
+            f"reader on autoencoded: {name}", score, ceiling=ceiling[name], base_rate=base[name]
+        )
 
 
 def judge_decoder(bench: Bench, dictionary: SemanticDictionary, n: int) -> None:
@@ -110,6 +112,6 @@ def judge_speed(bench: Bench, repeats: int = 7) -> None:
             started = time.perf_counter()
             bench.draw(bench.held_out.latents[:images])
             seconds.append(time.perf_counter() - started)
-        figure = f"decoder seconds, 20 steps, {images} on {cores} cores (at most)"
+        figure = f"seconds for 20 steps: {images} images, {cores} cores"
         bench.report.add(figure, min(seconds), bar=bar, at_most=True)
     torch.set_num_threads(threads)

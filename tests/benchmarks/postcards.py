@@ -29,11 +29,14 @@ from tests.benchmarks.decoder import (
 from tests.benchmarks.edits import judge_edits
 from tests.benchmarks.reader import load_reader
 
+START, END = "<!-- figures -->", "<!-- end of figures -->"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--pictures", type=Path, help="write pictures into this folder")
+    parser.add_argument("--card", type=Path, help="model card to put the table of figures into")
     parser.add_argument("--items", type=int, default=2000, help="held-out postcards")
     parser.add_argument("--training", type=int, default=6000, help="postcards to learn from")
     parser.add_argument("--decoded", type=int, default=256, help="how many are drawn again")
@@ -66,6 +69,11 @@ def main() -> None:
     print(f"{len(report.missed)} bars missed: {'; '.join(report.missed) or 'none'}")
     if options.json:
         options.json.write_text(json.dumps(report.rows, indent=1) + "\n")
+    if options.card:
+        before, _, rest = options.card.read_text("utf-8").partition(START)
+        _, _, after = rest.partition(END)
+        text = f"{before}{START}\n\n{report.table()}\n\n{END}{after}"
+        options.card.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
