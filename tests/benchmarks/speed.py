@@ -11,15 +11,22 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, load_npz, save_npz
 
-from fiftyone_smic.archive import decode_archive, encode_archive
+from fiftyone_smic.archive import (
+    append_archive,
+    archive_info,
+    decode_archive,
+    encode_archive,
+    read_archive,
+)
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.pursuit import Costs, Pursuit
 
@@ -106,13 +113,40 @@ def archive(n: int) -> None:
     codes.sum_duplicates()
     codes.data = np.clip(codes.data, -4, 4)
     codes.eliminate_zeros()
+    processor = time.process_time()
     write, (data, rate) = timed(lambda: encode_archive(dictionary, codes, encoder="e"))
+    write_processor, before = time.process_time() - processor, _peak()
+    processor = time.process_time()
     read, back = timed(lambda: decode_archive(data))
+    read_processor = time.process_time() - processor
     assert (back.codes != codes).nnz == 0
     print(
-        f"archive of {n:,} items, K = {k}: {rate.bits_per_item:.1f} bits an item,"
-        f" written in {write:.1f} s, read in {read:.1f} s"
+        f"archive of {n:,} items, K = {k}: {rate.bits_per_item:.1f} bits an item, written in"
+        f" {write:.1f} s ({write_processor:.1f} s of processor), read in {read:.1f} s"
+        f" ({read_processor:.1f} s), peak memory of reading {_peak() - before} MB more"
     )
+    with tempfile.TemporaryDirectory() as folder:
+        path, zipped = os.path.join(folder, "x.smic"), os.path.join(folder, "x.npz")
+        with open(path, "wb") as file:
+            file.write(data)
+        one, _ = timed(lambda: read_archive(path, start=n // 2, stop=n // 2 + 1), 3)
+        none, _ = timed(lambda: read_archive(path, stop=0), 3)
+        about, _ = timed(lambda: archive_info(path), 3)
+        add, _ = timed(lambda: append_archive(path, codes[:100]))
+        zip_write, _ = timed(lambda: save_npz(zipped, codes.astype(np.int8)))
+        zip_read, _ = timed(lambda: load_npz(zipped))
+        size = os.path.getsize(zipped)
+    print(
+        f"    one item of it {1e3 * one:.0f} ms, of which its dictionary {1e3 * none:.0f} ms;"
+        f" its header {1e3 * about:.1f} ms; 100 items appended in {1e3 * add:.0f} ms\n"
+        f"    scipy.sparse.save_npz (deflate): {size / len(data):.1f} times the bytes, written in"
+        f" {zip_write / write:.2f} and read in {zip_read / read:.2f} times the time"
+    )
+
+
+def _peak() -> int:
+    """Largest memory this process has had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def main() -> None:
