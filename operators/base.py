@@ -138,9 +138,7 @@ class SMICOperator(foo.Operator):
             what the library's function returns, or FiftyOne's record of the scheduled operation
         """
         if not delegate:
-            import fiftyone_smic.fiftyone as library
-
-            return getattr(library, self.function)(sample_collection, **params)
+            return self.now(sample_collection, params)
         unknown = sorted(set(params) - set(self.parameters))
         if unknown:
             raise TypeError(
@@ -154,6 +152,12 @@ class SMICOperator(foo.Operator):
             request_delegation=True,
             delegation_target=delegation_target,
         )
+
+    def now(self, samples: Any, params: dict[str, Any]) -> Any:
+        """What calling the operator does unless it is delegated."""
+        import fiftyone_smic.fiftyone as library
+
+        return getattr(library, self.function)(samples, **params)
 
     def _visibly(self, ctx: Any) -> Iterator[Any]:
         """Work in a thread, and send the App each step of the progress bar."""

@@ -132,21 +132,14 @@ class ImportArchive(SMICOperator):
             "buttons": [["Open it", "@voxel51/operators/open_dataset", {"dataset": dataset.name}]],
         }
 
-    def __call__(
-        self,
-        sample_collection: Any = None,
-        delegate: bool = False,
-        delegation_target: str | None = None,
-        **params: Any,
-    ) -> Any:
-        """Give codes to a collection; without one, make a dataset: see
-        :func:`fiftyone_smic.import_codes` and :func:`fiftyone_smic.import_archive`."""
-        if sample_collection is not None:
-            params = {"into": "here", **params} if delegate else params
-            return super().__call__(sample_collection, delegate, delegation_target, **params)
-        from fiftyone_smic.fiftyone import import_archive
+    def now(self, samples: Any, params: dict[str, Any]) -> Any:
+        """Give codes to a collection; for None, make a dataset: :func:`fiftyone_smic.import_codes`
+        and :func:`fiftyone_smic.import_archive`."""
+        import fiftyone_smic.fiftyone as library
 
-        return import_archive(**params)
+        if samples is None:
+            return library.import_archive(**params)
+        return library.import_codes(samples, **params)
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         missing = len(done.unmatched)

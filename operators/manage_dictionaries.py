@@ -102,38 +102,24 @@ class ManageDictionaries(SMICOperator):
             text = _table([managing.describe_dictionary(ctx.dataset, key) for key in keys])
         return {"summary": text, "buttons": []}
 
-    def __call__(
-        self,
-        sample_collection: Any,
-        delegate: bool = False,
-        delegation_target: str | None = None,
-        **params: Any,
-    ) -> Any:
-        """Do one of :data:`ACTIONS` by the function of :mod:`fiftyone_smic.fiftyone.managing`.
-
-        Args:
-            sample_collection: a dataset or view
-            delegate: schedule it instead of doing it now
-            delegation_target: the orchestrator to schedule it on
-            params: ``what``, one of "describe" (without a key: all), "compare", "rename" and
-                "delete"; ``key``; for comparing ``other``, for renaming ``new_key``
-        """
+    def now(self, samples: Any, params: dict[str, Any]) -> Any:
+        """Do ``params["what"]`` by a function of :mod:`fiftyone_smic.fiftyone.managing`, which
+        gets the other parameters; "describe" without a key describes all."""
         from fiftyone_smic.fiftyone import managing
         from fiftyone_smic.fiftyone.runs import list_dictionaries
 
-        if delegate:
-            return super().__call__(sample_collection, delegate, delegation_target, **params)
+        params = dict(params)
         what = params.pop("what", "describe")
         if what == "describe" and "key" not in params:
-            keys = list_dictionaries(sample_collection)
-            return [managing.describe_dictionary(sample_collection, key) for key in keys]
+            keys = list_dictionaries(samples)
+            return [managing.describe_dictionary(samples, key) for key in keys]
         functions: dict[str, Callable[..., Any]] = {
             "describe": managing.describe_dictionary,
             "compare": managing.compare_dictionaries,
             "rename": managing.rename_dictionary,
             "delete": managing.delete_dictionary,
         }
-        return functions[what](sample_collection, **params)
+        return functions[what](samples, **params)
 
 
 def _description(ctx: Any, key: str) -> Any:

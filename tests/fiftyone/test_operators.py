@@ -273,7 +273,7 @@ def test_an_operator_that_fails_says_why(make_dataset, clustered, state):
     assert state(dataset) == before
 
 
-def test_operators_can_be_called_with_a_dataset(postcards, tmp_path):
+def test_operators_can_be_called_with_a_dataset(postcards, tmp_path, delete):
     assert operator("compute_latents")(postcards).kept == 80
     dictionary = operator("learn_dictionary")(postcards, key="called", n_atoms=8)
     assert dictionary.n_atoms_ <= 8
@@ -283,6 +283,15 @@ def test_operators_can_be_called_with_a_dataset(postcards, tmp_path):
     )
     assert report.drawn == 2
     assert len(operator("visualize_atoms")(postcards, key="called").points) == 80
+    path = tmp_path / "called.smic"
+    assert operator("export_archive")(postcards, key="called", path=path).items == 10
+    codes = operator("import_archive")(postcards, path=path, key="again")
+    assert codes.matched == 10
+    manage = operator("manage_dictionaries")
+    assert manage(postcards, what="compare", key="again", other="called").likeness > 0.999
+    manage(postcards, what="delete", key="again")
+    delete("called")
+    assert len(operator("import_archive")(None, path=path, draw=False)) == 10
     described = operator("manage_dictionaries")(postcards)
     assert [d.key for d in described] == ["called"]
     assert described[0].coded == 10 and described[0].drawn == 2
