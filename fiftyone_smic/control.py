@@ -59,8 +59,8 @@ def learn_to_target(
     value, nearest, at = 0.0, math.inf, math.log(0.002)
     for fits in range(max_fits):
         dictionary = SemanticDictionary(lam=math.exp(at), **parameters)
-        share = progress and _one_of(max_fits, fits, progress)
-        dictionary.fit(latents, n_items=n_items, progress=share)
+        fitting = progress and _one_of(max_fits, fits, progress)
+        dictionary.fit(latents, n_items=n_items, progress=fitting)
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:
