@@ -27,10 +27,10 @@ from .container import (
     least_block,
     pack_block,
     read_blocks,
-    replace_file,
 )
 from .dictionary import SemanticDictionary
 from .entropy import Coder, log_weights
+from .files import replace_file
 from .info import archive_info
 from .itemnames import check_names, pack_names, unpack_names
 from .metrics import Rate

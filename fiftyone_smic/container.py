@@ -1,4 +1,4 @@
-"""The .smic format, version 2, and its low parts: numbers, checksums, blocks, atomic writes.
+"""The .smic format, version 2, and its low parts: numbers, checksums, head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
@@ -114,7 +114,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -386,23 +385,3 @@ def least_block(items: int, coefficients: int, text: int, table_entries: int = 0
     """How many bytes hold so much by themselves, without what :func:`believable` and
     :func:`believable_text` give to every file."""
     return max(-(-max(items, coefficients, table_entries) // 64), -(-text // 1100))
-
-
-def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes a file so that it appears complete or not at all."""
-    path = os.fspath(path)
-    handle, temporary = tempfile.mkstemp(prefix=".smic-", dir=os.path.dirname(path) or ".")
-    try:
-        with os.fdopen(handle, "wb") as f:
-            f.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
