@@ -29,6 +29,7 @@ from fiftyone_smic.entropy import Coder
 from fiftyone_smic.priors import Prior
 from fiftyone_smic.rows import Rows
 
+from . import second_reader
 from .benchmarks import fuzz
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -570,3 +571,28 @@ def test_codes_that_cost_nothing_are_still_believed(tmp_path):
     assert read_archive(path).codes.shape == (1_000_000, 3)
     append_archive(path, empty[:5000], names=["a" * 5000] * 5000)
     assert read_archive(path, start=1_004_999).names == ("a" * 5000,)
+
+
+@pytest.mark.parametrize("with_prior", [False, True])
+def test_a_second_reader_reads_the_same(collection, tmp_path, with_prior):
+    """Written from the format's description alone, so the description is enough."""
+    _, _, z = collection
+    prior = Prior.build(z[:100]) if with_prior else None
+    dictionary = SemanticDictionary(lam=5e-4, max_iter=3, prior=prior).fit(z)
+    codes = dictionary.transform(z)[:60]
+    path = tmp_path / "x.smic"
+    write_archive(path, dictionary, codes, encoder="e", names=[f"{7 * i}.jpg" for i in range(60)])
+    append_archive(path, codes[:9], names=[f"été {i}" for i in range(9)])
+    append_archive(path, _full(20, codes.shape[1]), names=["full"] * 20)
+    archive = read_archive(path, prior)
+    found = second_reader.read(path.read_bytes(), prior.profile.tolist() if prior else None)
+    assert found.encoder == "e" and tuple(found.names) == archive.names
+    for i, (indices, levels) in enumerate(found.items):
+        row = archive.codes[i]
+        assert (row.indices.tolist(), row.data.tolist()) == (indices, levels)
+    assert len(found.items) == 89
+    atoms, mean = np.array(found.atoms), np.array(found.mean)
+    if prior:
+        atoms, mean = atoms @ prior.axes.T, mean @ prior.axes.T + prior.mean
+    assert np.allclose(atoms, archive.dictionary.atoms_, atol=1e-7)
+    assert np.allclose(mean, archive.dictionary.mean_, atol=1e-7)

@@ -1,0 +1,254 @@
+"""A second reader of .smic files, written from the docstrings of container and entropy alone.
+
+Python's integers and nothing of the package: what it reads alike is what the description says. For
+ordered archives; slow.
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+
+TOTAL = 1 << 24
+THRESHOLDS = [16, 23, 32, 45, 64, 91, 128, 181, 256]
+THRESHOLDS += [362, 512, 724, 1024, 1448, 2048, 2896, 4096]
+QUARTERS = [q for q in range(-8, 9) if q]
+
+
+class Bytes:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        self.at += count
+        assert self.at <= len(self.data)
+        return self.data[self.at - count : self.at]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def check(self, start: int) -> None:
+        wanted = zlib.crc32(self.data[start : self.at])
+        assert struct.unpack("<I", self.take(4))[0] == wanted
+
+
+def table(weights: list[int]) -> list[int]:
+    while sum(weights) >= 1 << 38:
+        weights = [w >> 1 for w in weights]
+    if not any(weights):
+        weights = [1] * len(weights)
+    n = len(weights)
+    widths = [1 + w * (TOTAL - n) // sum(weights) for w in weights]
+    widths[widths.index(max(widths))] += TOTAL - sum(widths)
+    return widths
+
+
+class Stream:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data + bytes(8), 8
+        self.range, self.point = 2**64 - 1, int.from_bytes(self.data[:8], "big")
+
+    def target(self) -> int:
+        found = self.point // (self.range >> 24)
+        assert found < TOTAL
+        return found
+
+    def advance(self, left: int, width: int) -> None:
+        scale = self.range >> 24
+        self.point -= scale * left
+        self.range = scale * width
+        if self.range < 2**32:
+            word = (self.data[self.at : self.at + 4] + bytes(4))[:4]
+            self.range <<= 32
+            self.point = self.point << 32 | int.from_bytes(word, "big")
+            self.at += 4
+
+    def symbol(self, widths: list[int]) -> int:
+        if len(widths) == 1:
+            return 0
+        target, left, symbol = self.target(), 0, 0
+        while left + widths[symbol] <= target:
+            left += widths[symbol]
+            symbol += 1
+        self.advance(left, widths[symbol])
+        return symbol
+
+    def uniform(self, n: int) -> int:
+        return self.symbol(table([1] * n))
+
+    def adaptive(self, weights: list[int]) -> int:
+        symbol = self.symbol(table(weights))
+        weights[symbol] += 32
+        return symbol
+
+    def run(self, count: int, below: int) -> list[int]:
+        parameter, weights = self.uniform(31), [1 << 30]
+        while len(weights) < below:
+            weights.append(weights[-1] * 2048 * (parameter + 1) >> 16)
+        widths = table(weights)
+        return [self.symbol(widths) for _ in range(count)]
+
+    def level_table(self, n: int) -> list[int]:
+        """The weights of its levels."""
+        level, weights = self.uniform(256), []
+        for x in self.run(n, 90):
+            level += (x + 1) // 2 if x % 2 else -(x // 2)
+            odd = 256 if level % 2 else 362
+            weights.append(odd << ((level - 1) // 2) if level else 0)
+        return weights
+
+
+def first_counts() -> list[list[int]]:
+    counts = []
+    for c in range(18):
+        mean = (18 if c % 2 else 13) << c // 2
+        w, row = 2**20, []
+        total = w * (mean + 256) // 256
+        for _ in range(16):
+            row.append(1 + 128 * w // total)
+            w = w * mean // (mean + 256)
+        counts.append(row)
+    return counts
+
+
+def read_rows(stream: Stream, k: int, d: int, profile: list[int] | None) -> list[list[float]]:
+    steps = [1 + (64 >> min(abs(s - 128), 6)) for s in range(257)]
+    numbers, quarters = [64 >> t for t in range(7)], [32 >> min(abs(q), 5) for q in QUARTERS]
+    counts, sums, rows, exponent = first_counts(), [0] * d, [], 0
+    for j in range(k):
+        exponent = exponent + stream.adaptive(steps) - 128 if j else stream.uniform(128) - 80
+        terms = []
+        for _ in range(stream.adaptive(numbers) if j else 0):
+            terms.append((stream.uniform(j), QUARTERS[stream.adaptive(quarters)]))
+        step = max(1, round(2 ** (exponent / 4) * 2**24))
+        start = profile or [sum(sums) // (d * j) if j else step] * d
+        tables, learned, levels = [table(row) for row in counts], [], []
+        seen = hoped = 0
+        for i in range(d):
+            e = min(((sums[i] + 4 * start[i]) // (j + 4) << 8) // step, 8192)
+            c = sum(t <= e * ((seen + 8) << 8) // (hoped + 2048) for t in THRESHOLDS)
+            level = stream.symbol(tables[c])
+            learned.append((c, level))
+            seen, hoped = seen + level, hoped + e
+            if level == 15:
+                length = stream.symbol(table([2 ** (20 - b) for b in range(21)]))
+                level = 14 + sum([stream.uniform(2) << b for b in range(length)], 1 << length)
+            levels.append(-level if level and stream.uniform(2) else level)
+        for i, (c, level) in enumerate(learned):
+            counts[c][level] += 24
+            sums[i] += min(abs(levels[i]), 2**16) * step
+        row = [level * 2 ** (exponent / 4) for level in levels]
+        for source, quarter in terms:
+            row = [a + quarter / 4 * b for a, b in zip(row, rows[source], strict=True)]
+        rows.append(row)
+    return rows
+
+
+def polynomials(weights: list[int], most: int) -> list[list[tuple[int, int]]]:
+    k = len(weights)
+    out = [[(1, 0)] * (k + 1)]
+    for _ in range(most):
+        row = [(0, 0)] * (k + 1)
+        for i in range(k - 1, -1, -1):
+            (a, sa), (mantissa, sb) = row[i + 1], out[-1][i + 1]
+            s = max(sa, sb)
+            value = (a >> min(s - sa, 62)) + (weights[i] * mantissa >> min(s - sb, 62))
+            while value >= 2**31:
+                value, s = value >> 1, s + 1
+            row[i] = value, s
+        out.append(row)
+    return out
+
+
+def read_index(stream: Stream, degree: list[tuple[int, int]], first: int, last: int) -> int:
+    if first == last:
+        return first
+    whole, shift = degree[first]
+
+    def left(i: int) -> int:
+        still = degree[i][0] >> min(shift - degree[i][1], 31)
+        return i - first + (whole - still) * (TOTAL - (last - first + 1)) // whole
+
+    target, index = stream.target(), first
+    while left(index + 1) <= target:
+        index += 1
+    stream.advance(left(index), left(index + 1) - left(index))
+    return index
+
+
+def read_names(data: bytes, n: int) -> list[str]:
+    reader = Bytes(data)
+    kind, text = reader.take(1)[0], data[1:]
+    if kind:
+        length = reader.varint()
+        rest = data[reader.at :]
+        properties = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}
+        expand = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties])
+        text = zlib.decompress(rest, -15) if kind == 1 else expand.decompress(rest)
+        assert len(text) == length
+    reader = Bytes(text)
+    cuts, tails = ([reader.varint() for _ in range(n)] for _ in range(2))
+    names, before = [], b""
+    for cut, tail, middle in zip(cuts, tails, text[reader.at :].split(b"\0"), strict=True):
+        numbers = [m for m in re.finditer(rb"[0-9]+", before) if len(m[0]) <= 18]
+        guess, last = before, re.search(rb"[0-9]+(?=[^0-9]*\Z)", before)
+        if numbers and last and last.span() == numbers[-1].span():
+            following = str(int(last[0]) + 1).zfill(len(last[0])).encode()
+            guess = before[: last.start()] + following + before[last.end() :]
+        before = guess[: len(guess) - cut - tail] + middle + guess[len(guess) - tail :]
+        names.append(before.decode())
+    return names
+
+
+@dataclass
+class Content:
+    encoder: str
+    mean: list[float]
+    atoms: list[list[float]]
+    items: list[tuple[list[int], list[int]]]
+    names: list[str]
+
+
+def read(data: bytes, profile: list[int] | None = None) -> Content:
+    """Indices and coefficients of each item; mean and atoms before a prior's axes."""
+    file = Bytes(data)
+    assert file.take(5) == b"SMIC\2"
+    d, k, max_level, most, flags = (file.varint() for _ in range(5))
+    file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
+    encoder = file.take(file.varint()).decode()
+    stream = Stream(file.take(file.varint()))
+    file.check(0)
+    shared = [stream.level_table(n) for n in (k, 2 * max_level, most + 1)]
+    mean, atoms = read_rows(stream, 1, d, profile)[0], read_rows(stream, k, d, profile)
+    out = Content(encoder, mean, atoms, [], [])
+    start = file.at - 4
+    while n := file.varint():
+        stream = Stream(file.take(file.varint()))
+        names = file.take(file.varint()) if flags & 1 else None
+        file.check(start)
+        start = file.at - 4
+        tables = shared
+        if stream.uniform(2):
+            tables = [stream.level_table(length) for length in map(len, shared)]
+        degrees = polynomials([max(1, w) for w in tables[0]], most)
+        coefficients, sizes = table(tables[1]), table(tables[2])
+        for size in [stream.symbol(sizes) for _ in range(n)]:
+            indices, first = [], 0
+            for remaining in range(size, 0, -1):
+                indices.append(read_index(stream, degrees[remaining], first, k - remaining))
+                first = indices[-1] + 1
+            symbols = [stream.symbol(coefficients) - max_level for _ in indices]
+            out.items.append((indices, [s + (s >= 0) for s in symbols]))
+        if names is not None:
+            out.names += read_names(names, n)
+    assert file.at == len(data)
+    return out
