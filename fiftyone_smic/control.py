@@ -69,9 +69,10 @@ def learn_to_target(
             return best
         low, high = ((at, off), high) if off > 0 else (low, (at, off))
         if low is None or high is None:
-            # Bits fall about as lam grows, variance slower.
-            step = off * (0.9 if explained_variance is None else 2.5)
-            at += max(-2.5, min(2.5, step * 1.2))
+            # Bits fall about as lam grows, variance slower, and both hardly at all where atoms are
+            # few: so ever longer steps.
+            step = off * (1.1 if explained_variance is None else 3.0) * 2**fits
+            at += max(-2.5, min(2.5, step))
         else:
             share = min(0.85, max(0.15, low[1] / (low[1] - high[1])))
             at = low[0] + share * (high[0] - low[0])
