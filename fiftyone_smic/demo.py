@@ -172,7 +172,7 @@ def _closing(directory: Path, atoms: int, total: float) -> str:
     atoms.png           samples and atoms on one map
     postcards.smic      the archive
 
-To look at it in the FiftyOne App, with the plugin (panel "SMIC" and five operators):
+To look at it in the FiftyOne App, with the plugin (panel "SMIC", and its operators in the menu):
     {_command("fiftyone-smic")} install-plugin
     {_command("fiftyone")} app launch {DATASET}
 
