@@ -49,27 +49,29 @@ def check_codes(codes: Any, n_atoms: int) -> csr_matrix:
     return c
 
 
+def check_limits(codes: csr_matrix, of: Any) -> None:
+    """Raises ValueError for codes beyond the max_level or max_nonzero of a dictionary or head."""
+    if codes.nnz and (
+        np.abs(codes.data.astype(np.int64)).max() > of.max_level
+        or np.diff(codes.indptr).max() > of.max_nonzero
+    ):
+        raise ValueError(
+            f"codes exceed the dictionary's max_level={of.max_level} or "
+            f"max_nonzero={of.max_nonzero}"
+        )
+
+
 def check_archivable(codes: Any, head: Head) -> csr_matrix:
     """Codes (N, K) in canonical form, if an archive with this head can hold them; else
     ValueError."""
     c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
-    if c.shape[1] != head.atoms:
-        raise ValueError(
-            f"codes have {c.shape[1]} columns but the dictionary has {head.atoms} atoms"
-        )
+    check_codes(c, head.atoms)
     c.sum_duplicates()
     c.eliminate_zeros()
     c.sort_indices()
     if c.nnz and not np.array_equal(c.data, np.rint(c.data)):
         raise ValueError("codes must be whole numbers")
-    sizes = np.diff(c.indptr)
-    if c.nnz and (
-        np.abs(c.data.astype(np.int64)).max() > head.max_level or sizes.max() > head.max_nonzero
-    ):
-        raise ValueError(
-            f"codes exceed the dictionary's max_level={head.max_level} or "
-            f"max_nonzero={head.max_nonzero}"
-        )
+    check_limits(c, head)
     if head.nonnegative and c.nnz and c.data.min() < 0:
         raise ValueError("codes are negative but the dictionary is non-negative")
     return c

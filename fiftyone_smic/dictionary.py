@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from . import basis, storing
-from .checking import check_codes, check_latents, check_parameters
+from .checking import check_codes, check_latents, check_limits, check_parameters
 from .initial import auto_atoms, residual_stages
 from .priors import Prior, as_prior
 from .pursuit import Costs, Pursuit
@@ -338,14 +338,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "atoms_")
         c = check_codes(codes, self.n_atoms_)
+        check_limits(c, self)
         sizes = np.diff(c.indptr)
-        if c.nnz and (
-            np.abs(c.data.astype(np.int64)).max() > self.max_level or sizes.max() > self.max_nonzero
-        ):
-            raise ValueError(
-                f"codes exceed this dictionary's max_level={self.max_level} or "
-                f"max_nonzero={self.max_nonzero}"
-            )
         costs = self._costs()
         each = costs.index[c.indices] + costs.level[c.data.astype(np.int64) + self.max_level]
         rows = np.repeat(np.arange(len(sizes)), sizes)
