@@ -270,10 +270,10 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         Raises:
             ValueError: the other does not continue from the same atoms.
         """
-        self._continue()
-        other._continue()
-        mine, theirs = getattr(self, "statistics_", None), getattr(other, "statistics_", None)
-        if mine is None or theirs is None or not mine.same(theirs):
+        for dictionary in (self, other):
+            check_is_fitted(dictionary, "atoms_")
+            dictionary._continue()
+        if not self.statistics_.same(other.statistics_):
             raise ValueError("only dictionaries that continue from the same atoms can be merged")
         self.window_.add(other.window_)
         return self._relearn()
@@ -394,7 +394,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
     def _continue(self) -> None:
         """What learning on from a stored dictionary needs: K x K numbers, too much for whoever only
         reads it."""
-        if hasattr(self, "atoms_") and not hasattr(self, "statistics_"):
+        if not hasattr(self, "statistics_"):
             self.statistics_ = Statistics.implied(
                 self.mean_, self.atoms_, self.counts_, self.level_counts_, self.size_counts_
             )

@@ -12,7 +12,8 @@ end are zeros. For a symbol: ``scale = range >> 24``, and ``point // scale``, wh
 ``2**24``, lies in the symbol's interval; then ``point -= scale * left``, ``range = scale * width``,
 and if ``range < 2**32``, ``range <<= 32`` and ``point = point << 32 |`` the next 4 bytes. (That is
 also the stream of `constriction`'s range coder, Bamler 2022, arXiv 2201.01741, up to how it ends:
-here with the fewest bytes that identify it.)
+here with the fewest bytes that identify it. It is not called for this because it takes tables,
+made one by one in Python, where intervals are computed and tables adapt symbol by symbol.)
 
 The stack of the unordered mode is constriction's ANS coder. Its ``Categorical`` takes
 floating-point probabilities ``p`` and gives symbol ``j`` the frequency ``1 + floor(scale *

@@ -1,9 +1,7 @@
 """Names for atoms: the text of a vocabulary, or the label, whose direction is nearest.
 
 Texts lie apart from images in CLIP's space (Liang et al. 2022, "Mind the gap", arXiv 2203.02053),
-so texts are compared by what tells them apart from each other: their mean is removed. On 1,200
-postcards 92 % of the uses of atoms get a name that correlates with the atom about as well as the
-best of 36 attributes does.
+so texts are compared by what tells them apart from each other: their mean is removed.
 """
 
 from __future__ import annotations

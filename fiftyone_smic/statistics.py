@@ -105,15 +105,6 @@ class Statistics:
         )
 
     @classmethod
-    def of(
-        cls, codes: csr_matrix, latents: NDArray[np.float32], max_level: int, max_nonzero: int
-    ) -> Statistics:
-        """Of these items: codes (N, K), latents (N, d)."""
-        out = cls.empty(codes.shape[1], latents.shape[1], max_level, max_nonzero)
-        out.add_items(codes, latents)
-        return out
-
-    @classmethod
     def of_pursuit(
         cls, pursuit: Pursuit, latents: NDArray[np.float32], max_level: int, max_nonzero: int
     ) -> Statistics:

@@ -29,7 +29,7 @@ class ExportArchive(DictionaryOperator):
     parameters = ("key", "path", "names")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import load_config
+        from fiftyone_smic.fiftyone.runs import load_config, stored_rate
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:
@@ -59,14 +59,8 @@ class ExportArchive(DictionaryOperator):
                 "By them the codes can be given back to samples of another dataset",
                 default=True,
             )
-        config = load_config(ctx.dataset, key)
-        storage = config.storage
-        each = (
-            sum(storage[f"{p}_bits"] for p in ("payload", "dictionary", "header"))
-            / max(1, storage["items"])
-            if storage
-            else None
-        )
+        storage = load_config(ctx.dataset, key).storage
+        each = stored_rate(storage).bits_per_item if storage else None
         size = f"; the codes take {forms.amount(each * count / 8)}" if each else ""
         without = len(samples) - count
         forms.cost(

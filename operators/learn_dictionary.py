@@ -20,6 +20,8 @@ CONTROLS = {
     "explained_variance": "Target fidelity",
     "lam": "λ",
 }
+#: What each control is unless it is set.
+DEFAULTS = {"preset": 0.002, "bits_per_item": 100, "explained_variance": 0.5, "lam": 0.002}
 #: Fits that a target usually takes.
 FITS = 4
 
@@ -98,7 +100,7 @@ class LearnDictionary(SMICOperator):
                 inputs,
                 ctx.params,
                 "bits_per_item",
-                default=100,
+                default=DEFAULTS["bits_per_item"],
                 least=1,
                 most=10_000,
                 whole=False,
@@ -110,7 +112,7 @@ class LearnDictionary(SMICOperator):
                 inputs,
                 ctx.params,
                 "explained_variance",
-                default=0.5,
+                default=DEFAULTS["explained_variance"],
                 least=0.01,
                 most=0.99,
                 whole=False,
@@ -122,7 +124,7 @@ class LearnDictionary(SMICOperator):
                 inputs,
                 ctx.params,
                 "lam",
-                default=0.002,
+                default=DEFAULTS["lam"],
                 least=1e-6,
                 most=1,
                 whole=False,
@@ -146,11 +148,9 @@ class LearnDictionary(SMICOperator):
             if name != control:
                 given.pop(name, None)
         if control == "preset":
-            given["lam"] = ctx.params.get("preset", 0.002)
+            given["lam"] = ctx.params.get("preset", DEFAULTS["preset"])
         elif control not in given:
-            given[control] = {"bits_per_item": 100, "explained_variance": 0.5, "lam": 0.002}[
-                control
-            ]
+            given[control] = DEFAULTS[control]
         return given
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:

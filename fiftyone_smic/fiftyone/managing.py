@@ -69,8 +69,7 @@ def describe_dictionary(samples: SampleCollection, key: str) -> Description:
     learned = config.learned or {}
     bits, variance = learned.get("bits_per_item"), learned.get("explained_variance")
     if config.storage:
-        parts = ("payload_bits", "dictionary_bits", "header_bits")
-        bits = sum(config.storage[part] for part in parts) / config.storage["items"]
+        bits = runs.stored_rate(config.storage).bits_per_item
         if config.storage["fidelity"]:
             variance = config.storage["fidelity"]["explained_variance"]
     return Description(

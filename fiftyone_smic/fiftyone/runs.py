@@ -12,6 +12,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.metrics import Rate
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary import SemanticDictionary
@@ -174,6 +175,11 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
     config = load_config(samples, key)
     names = config.names or [None] * config.n_atoms
     return [name or fields.atom_name(i) for i, name in enumerate(names)]
+
+
+def stored_rate(storage: dict[str, Any]) -> Rate:
+    """The rate in what a run's config keeps as ``storage``."""
+    return Rate(*(storage[f] for f in ("items", "payload_bits", "dictionary_bits", "header_bits")))
 
 
 def measured(samples: SampleCollection, what: str) -> float | None:

@@ -106,9 +106,11 @@ def lam_of(ctx: Any, key: str | None) -> float | None:
 
 def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
     """Plotly data: bits per sample of collections coded with this dictionary, by their size."""
-    items = storage["items"]
-    once = storage["dictionary_bits"] + storage["header_bits"]
-    each = storage["payload_bits"] / items
+    from fiftyone_smic.fiftyone.runs import stored_rate
+
+    rate = stored_rate(storage)
+    items, each = rate.items, rate.payload_bits_per_item
+    once = rate.dictionary_bits + rate.header_bits
     sizes = sorted({items, *(10**power for power in range(1, 7))})
     return [
         {
@@ -125,8 +127,9 @@ def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
 
 def curve_data(storage: dict[str, Any], curve: list[dict[str, float]]) -> list[dict[str, Any]]:
     """Plotly data: the variance that is kept, by bits per sample."""
-    bits = sum(storage[f"{part}_bits"] for part in ("payload", "dictionary", "header"))
-    return [
+    from fiftyone_smic.fiftyone.runs import stored_rate
+
+    points = [
         {
             "type": "scatter",
             "mode": "lines+markers",
@@ -137,12 +140,16 @@ def curve_data(storage: dict[str, Any], curve: list[dict[str, float]]) -> list[d
             "marker": {"size": 9},
             "hovertemplate": "%{x:.1f} bits keep %{y:.0%}<extra></extra>",
         },
-        _marker(
-            bits / storage["items"],
-            storage["fidelity"]["explained_variance"],
-            "this dictionary: %{x:.1f} bits keep %{y:.0%}",
-        ),
     ]
+    if storage["fidelity"]:  # else the codes are out of an archive: what was coded is not known
+        points.append(
+            _marker(
+                stored_rate(storage).bits_per_item,
+                storage["fidelity"]["explained_variance"],
+                "this dictionary: %{x:.1f} bits keep %{y:.0%}",
+            )
+        )
+    return points
 
 
 def _marker(x: float, y: float, text: str) -> dict[str, Any]:
@@ -164,8 +171,10 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
         dicts of ``what``, ``bytes`` and ``size``, ``each`` (text) and ``kind``, one of "files",
         "codec", "latents", "smic", "part"
     """
-    items = storage["items"]
-    smic = sum(storage[f"{part}_bits"] for part in ("payload", "dictionary", "header")) / 8
+    from fiftyone_smic.fiftyone.runs import stored_rate
+
+    rate = stored_rate(storage)
+    items = rate.items
     about = "about " if storage.get("pictures", items) < items else ""
     sizes = [
         ("Original files", storage["original_bytes"], "files"),
@@ -175,10 +184,10 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
         ),
         ("float32 latents", storage["float32_bytes"], "latents"),
         ("float16 latents", storage["float32_bytes"] / 2, "latents"),
-        ("SMIC, all of it", smic, "smic"),
-        ("of it: codes", storage["payload_bits"] / 8, "part"),
-        ("of it: dictionary", storage["dictionary_bits"] / 8, "part"),
-        ("of it: header, checksums", storage["header_bits"] / 8, "part"),
+        ("SMIC, all of it", rate.total_bytes, "smic"),
+        ("of it: codes", rate.payload_bits / 8, "part"),
+        ("of it: dictionary", rate.dictionary_bits / 8, "part"),
+        ("of it: header, checksums", rate.header_bits / 8, "part"),
     ]
     return [
         {
@@ -217,13 +226,16 @@ def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def summary(storage: dict[str, Any]) -> str:
     """The headline, as Markdown."""
-    items = storage["items"]
-    bits = sum(storage[f"{part}_bits"] for part in ("payload", "dictionary", "header"))
-    text = f"**{items:,} samples** in **{forms.amount(bits / 8)}**: {bits / items:.1f} bits each"
+    from fiftyone_smic.fiftyone.runs import stored_rate
+
+    rate = stored_rate(storage)
+    size = forms.amount(rate.total_bytes)
+    text = f"**{rate.items:,} samples** in **{size}**: {rate.bits_per_item:.1f} bits each"
     if storage["pixels_per_item"]:
-        text += f", {bits / items / storage['pixels_per_item']:.1e} bits per pixel"
+        text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.1e} bits per pixel"
     if storage["original_bytes"]:
-        text += f", **{8 * storage['original_bytes'] / bits:,.0f} times** smaller than the files"
+        times = storage["original_bytes"] / rate.total_bytes
+        text += f", **{times:,.0f} times** smaller than the files"
     quality = storage["fidelity"]
     if quality is None:
         return f"{text}.\n\nAs the archive said that these codes were imported from."

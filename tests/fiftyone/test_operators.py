@@ -28,7 +28,7 @@ OPERATORS = [
     "import_archive",
     "manage_dictionaries",
 ]
-#: What the panel's buttons run; the menu does not list them.
+#: What the panel is made of, and what its buttons run.
 OF_THE_PANEL = ["measure_storage", "mix_samples", "smic_panel"]
 #: Those that work on samples, and those of them that need a dictionary.
 ON_SAMPLES = OPERATORS[:7]
