@@ -236,10 +236,11 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
     def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
         """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
 
-        The first call is :meth:`fit`, so its batch should hold a few hundred items. Whenever twice
-        as many items came as were known before, everything is learned anew from a sample of the
-        stream (of :data:`ITEMS_PER_ATOM` items for each atom), so that the number of atoms grows
-        with it and what codes of long ago said is forgotten. Until then atoms keep their place.
+        The first call is :meth:`fit`, so its batch should hold a few hundred items. When two calls
+        or more have brought twice as many items as were known before, everything is learned anew
+        from a sample of the stream (of :data:`ITEMS_PER_ATOM` items for each atom), so that the
+        number of atoms grows with it and what codes of long ago said is forgotten. Until then atoms
+        keep their place.
 
         Args:
             Z: (N, d) latents; the first batch at least 2.
@@ -255,7 +256,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         known, came = self.statistics_.items, self.window_.items
         wanted = auto_atoms(known + came) if self.n_atoms == "auto" else int(self.n_atoms)
         self.sample_ = reservoir(self.sample_, z, known + came, ITEMS_PER_ATOM * max(wanted, 50))
-        if came + len(z) >= 2 * known and len(self.sample_) > self.n_atoms_:
+        # Not in the first call: a shard of any size, given at once, can then be merged.
+        grown = came > 0 and came + len(z) >= 2 * known
+        if grown and len(self.sample_) > self.n_atoms_:
             return self._learn(self.sample_, came + len(z))
         pursuit = self._pursuit(self.atoms_, self._costs())
         self.window_.add(Statistics.of_pursuit(pursuit, z, self.max_level, self.max_nonzero))

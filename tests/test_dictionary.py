@@ -211,7 +211,7 @@ def test_feature_names(fitted):
 
 def test_shards_merge_to_what_one_pass_gives_bit_for_bit(fitted):
     dictionary, _ = fitted
-    parts = np.array_split(make_latents(600, seed=3), 3)
+    parts = np.array_split(make_latents(3000, seed=3), 3)  # more than were known before
 
     def shard(z):
         """A worker that learns from its shard, starting from the common dictionary."""

@@ -59,6 +59,15 @@ def test_storage_is_measured_and_kept_with_the_run(encoded):
     assert quality[0] < quality[-1]
 
 
+def test_codes_out_of_an_archive_have_a_curve_without_a_point_of_their_own(encoded):
+    from operators.panel.storage import curve_data
+
+    curve = [{"lam": 0.002, "bits_per_item": 20.0, "explained_variance": 0.5}]
+    storage = load_config(encoded, "smic").storage
+    assert [len(trace["x"]) for trace in curve_data(storage, curve)] == [1, 1]
+    assert len(curve_data({**storage, "fidelity": None}, curve)) == 1
+
+
 def test_a_mix_starts_at_its_sample_and_moves_away(encoded, tmp_path, monkeypatch):
     monkeypatch.setattr(fo.config, "default_dataset_dir", str(tmp_path))
     one, two = encoded.limit(2).values("id")
