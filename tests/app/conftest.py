@@ -125,8 +125,10 @@ def shots(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(plugin):
+    """Chromium. Not for longer than these tests: while Playwright runs, so does an event loop, in
+    which other tests' operators would be tasks."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # of machines with more to do
