@@ -34,7 +34,7 @@ from scipy.sparse import csr_matrix, vstack
 T = TypeVar("T")
 
 CHUNK = 1024
-BLOCK = 64  # atoms whose best bound is looked at first
+BLOCK = 64  # atoms whose largest bound decides whether each of them is looked at
 
 
 @dataclass(frozen=True)
@@ -87,31 +87,48 @@ def _step(source, row, q, target):
 
 
 @nb.njit(cache=True, nogil=True, fastmath=True)
-def _bound(c, energy, offset, rest, slope, bound):
-    """What adding each atom gains at most: exact where the best coefficient is +1 or -1.
+def _bound(c, near, far, slope, rest):
+    """What adding an atom of correlation c gains at most: exact where its best coefficient is +1 or
+    -1.
 
     The gain of coefficient p is 2 p |c| - p^2 energy, less its costs: the line of p = 1 until
     1.5 energy, then no steeper than the line of the largest coefficient.
     """
-    for j in range(c.shape[0]):
-        v = abs(c[j])
-        over = v - np.float32(1.5) * energy[j]
-        bound[j] = v + v - offset[j] - rest + slope * (over + abs(over))
+    v = abs(c)
+    first, steepest = v + v - near, slope * v - far
+    return (first if first > steepest else steepest) - rest
 
 
 @nb.njit(cache=True, nogil=True)
-def _tops(bits, tops, first, last):
-    """The largest bound of blocks first to last, 0 where none is positive.
+def _as_integer(x):
+    return np.float32(x).view(np.int32)
 
-    Positive floats are ordered as the integers of the same bits, and the compiler has a fast
-    maximum for integers only.
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _step_and_bound(source, row, q, target, limits, rest, tops):
+    """target = source - q row, and of each block the largest bound, 0 where none is positive.
+
+    One pass, because this is where the time goes; the target must be another array than the source,
+    or it is not vectorised. Positive floats are ordered as the integers of the same bits, and the
+    compiler has a fast maximum for integers only.
     """
-    for b in range(first, last):
-        block = bits[b]
+    near, far, slope = limits
+    for b in range(tops.shape[0]):
+        i = b * BLOCK
+        s, r, t = source[i : i + BLOCK], row[i : i + BLOCK], target[i : i + BLOCK]
+        n, f = near[i : i + BLOCK], far[i : i + BLOCK]
         top = np.int32(0)
-        for i in range(block.shape[0]):
-            top = max(top, block[i])
+        for j in range(BLOCK):
+            c = s[j] - q * r[j]
+            t[j] = c
+            top = max(top, _as_integer(_bound(c, n[j], f[j], slope, rest)))
         tops[b] = top
+
+
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def _bounds(c, near, far, slope, rest, target):
+    for j in range(BLOCK):
+        target[j] = _bound(c[j], near[j], far[j], slope, rest)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -132,90 +149,93 @@ def _gain(v, energy, cost, level_cost, nonnegative):
 
 
 @nb.njit(cache=True, nogil=True)
-def _best(c, work, index_cost, level_cost, base, nonnegative, chosen, n, kept):
+def _best(c, tops, block, limits, costs, rest, taken):
     """The atom and coefficient that gain most when added, or atom -1 if none gains.
 
-    Of the atoms ``chosen[:n]`` only ``kept`` is considered (-1: none).
+    ``tops`` and ``block`` are overwritten. The atoms ``taken`` are not considered.
     """
-    energy, offset, bound, bits, tops, highest = work
-    qmax = level_cost.shape[0] // 2
-    _bound(c, energy, offset, base, np.float32(qmax - 1), bound)
-    for a in range(n):
-        bound[chosen[a]] = -1
+    near, far, slope = limits
+    energy, index_cost, level_cost, nonnegative = costs
     gain = np.float32(0.0)
     atom = -1
     level = 0
-    if kept >= 0:
-        value, q = _gain(c[kept], energy[kept], index_cost[kept] + base, level_cost, nonnegative)
-        if value > gain:
-            gain, atom, level = value, kept, q
-    _tops(bits, tops, 0, len(tops))
     while True:
         b = 0
         for i in range(1, len(tops)):
             if tops[i] > tops[b]:
                 b = i
-        if not highest[b] > gain:
+        if not tops[b] > _as_integer(gain):
             return atom, level
-        j = 0
-        for i in range(BLOCK):
-            if bits[b, i] == tops[b]:
-                j = b * BLOCK + i
-        value, q = _gain(c[j], energy[j], index_cost[j] + base, level_cost, nonnegative)
-        if value > gain:
-            gain, atom, level = value, j, q
-        bound[j] = -1
-        _tops(bits, tops, b, b + 1)
+        tops[b] = 0
+        i = b * BLOCK
+        _bounds(c[i : i + BLOCK], near[i : i + BLOCK], far[i : i + BLOCK], slope, rest, block)
+        for o in range(BLOCK):
+            if block[o] > gain:
+                j = i + o
+                if j not in taken:
+                    value, q = _gain(c[j], energy[j], index_cost[j] + rest, level_cost, nonnegative)
+                    if value > gain:
+                        gain, atom, level = value, j, q
 
 
 @nb.njit(cache=True, nogil=True)
 def _pursue(corr, gram, index_cost, level_cost, size_cost, nonnegative, sweeps, idx, levels, sizes):
-    """Codes of the rows of ``corr`` (m, K), which is overwritten; costs are in distortion units
-    (lam * bits); K is a multiple of BLOCK."""
+    """Codes of the rows of ``corr`` (m, K); costs are in distortion units (lam * bits); K is a
+    multiple of BLOCK."""
     m, k = corr.shape
     limit = size_cost.shape[0] - 1
-    qmax = level_cost.shape[0] // 2
-    energy = np.empty(k, np.float32)
+    slope = np.float32(2 * (level_cost.shape[0] // 2))
     least = np.float32(np.inf)
-    for p in range(2 * qmax + 1):
-        if p != qmax and level_cost[p] < least:
+    for p in range(len(level_cost)):
+        if p != len(level_cost) // 2 and level_cost[p] < least:
             least = level_cost[p]
+    energy = np.empty(k, np.float32)
     for j in range(k):
         energy[j] = gram[j, j]
-    offset = energy + index_cost + least
-    bound = np.empty(k, np.float32)
+    near = energy + index_cost + least
+    limits = (near, near + (slope - np.float32(2)) * np.float32(1.5) * energy, slope)
+    costs = (energy, index_cost, level_cost, nonnegative)
     tops = np.empty(k // BLOCK, np.int32)
-    bits = bound.view(np.int32).reshape((k // BLOCK, BLOCK))
-    work = (energy, offset, bound, bits, tops, tops.view(np.float32))
-    trial = np.empty(k, np.float32)
+    block = np.empty(BLOCK, np.float32)
+    c, trial = np.empty(k, np.float32), np.empty(k, np.float32)
     for i in range(m):
-        c, chosen, q = corr[i], idx[i], levels[i]
+        chosen, q = idx[i], levels[i]
         n = 0
-        while n < limit:
-            base = size_cost[n + 1] - size_cost[n]
-            atom, level = _best(c, work, index_cost, level_cost, base, nonnegative, chosen, n, -1)
+        rest = size_cost[1] - size_cost[0]
+        _step_and_bound(corr[i], gram[0], np.float32(0), c, limits, rest, tops)
+        while True:
+            atom, level = _best(c, tops, block, limits, costs, rest, chosen[:n])
             if atom < 0:
                 break
             chosen[n], q[n] = atom, level
             n += 1
-            _step(c, gram[atom], np.float32(level), c)
+            c, trial = trial, c
+            if n == limit:
+                _step(trial, gram[atom], np.float32(level), c)
+                break
+            rest = size_cost[n + 1] - size_cost[n]
+            _step_and_bound(trial, gram[atom], np.float32(level), c, limits, rest, tops)
+        # The last atom was the best beside the others: only a change of these can change it.
+        changed = False
         for _ in range(sweeps):
+            last = n if changed else n - 1
             changed = False
             a = 0
-            while a < n:
-                _step(c, gram[chosen[a]], np.float32(-q[a]), trial)
-                base = size_cost[n] - size_cost[n - 1]
-                atom, level = _best(
-                    trial, work, index_cost, level_cost, base, nonnegative, chosen, n, chosen[a]
-                )
+            while a < (n if changed else last):
+                old = chosen[a]
+                chosen[a] = -1
+                rest = size_cost[n] - size_cost[n - 1]
+                _step_and_bound(c, gram[old], np.float32(-q[a]), trial, limits, rest, tops)
+                atom, level = _best(trial, tops, block, limits, costs, rest, chosen[:n])
                 if atom < 0:
                     n -= 1
                     chosen[a], q[a] = chosen[n], q[n]
-                    c[:] = trial
+                    c, trial = trial, c
                     changed = True
                     continue
-                if atom != chosen[a] or level != q[a]:
-                    chosen[a], q[a] = atom, level
+                chosen[a] = atom
+                if atom != old or level != q[a]:
+                    q[a] = level
                     _step(trial, gram[atom], np.float32(level), c)
                     changed = True
                 a += 1

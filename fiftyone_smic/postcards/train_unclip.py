@@ -7,6 +7,9 @@ al. 2022), assembled with the autoencoder into a ``StableUnCLIPImg2ImgPipeline``
 The network predicts the clean tokens, not the noise or the velocity: a network narrower than its
 96-channel tokens cannot pass noise through (Li and He 2025, "Back to basics: let denoising
 generative models denoise"), and pictures of one that had to stayed grainy.
+
+A second run with ``--guided`` teaches the trained network to predict what classifier-free guidance
+would make of it, so that drawing takes one pass through it for a step instead of two.
 """
 
 from __future__ import annotations
@@ -116,8 +119,14 @@ def train(
     images: int = 30_000,
     batch_size: int = 128,
     lr: float = 1e-3,
+    guided: bool = False,
 ) -> None:
     """Train and export to ``directory``; continues from ``work/unclip.pt``.
+
+    With ``guided`` it starts from that file's network, which stays as the teacher, and continues
+    from ``work/guided.pt``. What is to be predicted then is the clean tokens plus the teacher's
+    guidance: the difference that the condition makes to its prediction, times ``GUIDANCE - 1``
+    (Tang et al. 2025, "Diffusion models without classifier-free guidance").
 
     The condition is the unnormalised CLIP image embedding's direction at the encoder's median
     norm, which is what an archive gives back. A tenth of the conditions is dropped, for
@@ -160,6 +169,11 @@ def train(
         random = torch.randn(len(first.weight), DIMENSION) / DIMENSION**0.5
         first.weight[:, :DIMENSION] = random @ whitening
         first.bias.copy_(-(first.weight[:, :DIMENSION] @ mean))
+    teacher = build_unet().requires_grad_(False)
+    if guided:
+        trained = torch.load(work / "unclip.pt", weights_only=True)["ema"]
+        unet.load_state_dict(trained)
+        teacher.load_state_dict(trained)
     parameters = dict(unet.named_parameters())
     ema = {k: p.detach().clone() for k, p in parameters.items()}
     alphas = noise_schedule().alphas_cumprod
@@ -188,6 +202,17 @@ def train(
         a = alphas[t][:, None, None, None]
         noise = normal(z)
         noisy = a.sqrt() * z + (1 - a).sqrt() * noise
+        if guided:
+            with torch.no_grad():
+                both = torch.cat([condition, torch.zeros_like(condition)])
+                twice = teacher(
+                    torch.cat([noisy, noisy]),
+                    torch.cat([t, t]),
+                    torch.cat([prompt, prompt]),
+                    class_labels=both,
+                ).sample
+                # Nothing is added where the condition was dropped: both halves are the same.
+                z = z + (GUIDANCE - 1) * (twice[:batch_size] - twice[batch_size:])
         predicted = unet(noisy, t, prompt, class_labels=condition).sample
         # The error of the velocity that this prediction implies, bounded at the lowest noise.
         loss = ((predicted - z).square() / (1 - a).clamp(min=0.05)).mean()
@@ -211,7 +236,7 @@ def train(
         declared = {
             "encoder": "postcards",
             "latent_norm": round(norm, 4),
-            "guidance": GUIDANCE,
+            "guidance": 1.0 if guided else GUIDANCE,
             "steps": STEPS,
             "notice": NOTICE,
         }
@@ -223,7 +248,7 @@ def train(
         optimizer,
         steps=steps,
         peak_lr=lr,
-        checkpoint=work / "unclip.pt",
+        checkpoint=work / ("guided.pt" if guided else "unclip.pt"),
         export=export,
         every=100,
     )
@@ -231,6 +256,12 @@ def train(
 
 if __name__ == "__main__":
     options = command_line(
-        str(__doc__).splitlines()[0], UNCLIP_DIR, steps=3000, images=30_000, batch_size=128, lr=1e-3
+        str(__doc__).splitlines()[0],
+        UNCLIP_DIR,
+        steps=3000,
+        images=30_000,
+        batch_size=128,
+        lr=1e-3,
+        guided=False,
     )
     train(**vars(options))

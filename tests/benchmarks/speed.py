@@ -73,7 +73,7 @@ def pursuit(n: int) -> None:
         for lam in (0.001, 0.0003):
             seconds, codes = timed(lambda lam=lam: Pursuit(atoms, costs, lam).code(y), 3)
             used = max(1, round(codes.nnz / n))
-            some = y[: max(50, n // 100)]
+            some = y[:200]
             slow, _ = timed(
                 partial(sparse_encode, some, atoms, algorithm="omp", n_nonzero_coefs=used)
             )
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the items")
     scale = 10 if parser.parse_args().quick else 1
-    pursuit(20_000 // scale)
+    pursuit(50_000 // scale)
     learning(100_000 // scale)
     archive(1_000_000 // scale)
 
