@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix, vstack
 
 from .checking import check_archivable
 from .container import (
+    END_SIZE,
     ArchiveError,
     Block,
     Head,
@@ -26,6 +27,7 @@ from .container import (
     lacking,
     least_block,
     pack_block,
+    pack_end,
     read_blocks,
 )
 from .dictionary import SemanticDictionary
@@ -197,7 +199,7 @@ def encode_archive(
     data = bytearray(head.pack(shared))
     for block in packed:
         data += pack_block(*block, bytes(data[-4:]))
-    data.append(0)
+    data += pack_end(bytes(data[-4:]))
     payload = sum(len(stream) for _, stream, _ in packed)
     return bytes(data), _rate(n, len(data), payload, len(shared))
 
@@ -240,7 +242,7 @@ def append_archive(
     if names is not None:
         check_names(names, c.shape[0])
     known = CodeTables.read(Coder(shared), *_lengths(head))
-    data.pop()
+    del data[-END_SIZE:]
     payload = sum(block.codes_size for block in blocks)
     for first in range(0, c.shape[0], BLOCK):
         part = c[first : first + BLOCK]
@@ -256,7 +258,7 @@ def append_archive(
         stream += bytes(max(0, least - len(stream) - len(packed or b"")))
         payload += len(stream)
         data += pack_block(part.shape[0], stream, packed, bytes(data[-4:]))
-    data.append(0)
+    data += pack_end(bytes(data[-4:]))
     replace_file(path, bytes(data))
     items = sum(block.items for block in blocks) + c.shape[0]
     return _rate(items, len(data), payload, len(shared))

@@ -1,24 +1,24 @@
-"""The .smic format, version 2, and its low parts: numbers, checksums, head and blocks.
+"""The .smic format, version 3, and its low parts: numbers, checksums, head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
 of at most 64 bits.
 
 File
-    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (2); varints d (dimensions), K (atoms), L
+    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (3); varints d (dimensions), K (atoms), L
     (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
     mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; varint length and
     UTF-8 of the encoder's identity; varint length and bytes of the *shared stream*; checksum. Then
-    blocks of items, and a zero byte that ends the file. Flags: 1 items have names, 2 coefficients
-    are positive, 4 and 8 as said, 16 unordered.
+    blocks of items; then a zero byte and a checksum end the file. Flags: 1 items have names, 2
+    coefficients are positive, 4 and 8 as said, 16 unordered.
 Block
     varint number of items, at least 1; varint length and bytes of their codes; with flag 1 varint
-    length and bytes of their names; checksum. Appending puts blocks in place of the last zero byte,
-    and a zero byte behind them.
+    length and bytes of their names; checksum. Appending puts blocks in place of the end, and an end
+    behind them.
 Checksum
     4 bytes little-endian, zlib's CRC-32 of everything since the checksum before it, that one
-    included (of everything from the first byte on, for the first). So blocks cannot change places,
-    and a block can be checked by itself.
+    included (of everything from the first byte on, for the first). So blocks cannot change places
+    or be left out, and a block can be checked by itself.
 
 Range-coded streams (the shared stream, codes of ordered archives) are read as
 :mod:`fiftyone_smic.entropy` says, symbol by symbol, under tables of whole numbers that sum to
@@ -120,7 +120,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MAGIC = b"SMIC"
-VERSION = 2
+VERSION = 3
+END_SIZE = 5
 MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20
 MAX_ENCODER = 1 << 12
@@ -346,6 +347,11 @@ def pack_block(items: int, codes: bytes, names: bytes | None, before: bytes) -> 
     return out + struct.pack("<I", zlib.crc32(before[-4:] + out))
 
 
+def pack_end(before: bytes) -> bytes:
+    """The end of a file behind the bytes ``before``, which end with a checksum."""
+    return b"\0" + struct.pack("<I", zlib.crc32(before[-4:] + b"\0"))
+
+
 def read_blocks(
     reader: Reader, named: bool, start: int = 0, stop: int | None = None
 ) -> Iterator[Block]:
@@ -367,6 +373,7 @@ def read_blocks(
         first += items
         if first > believable(reader.size):
             raise ArchiveError("the header promises more than the file can hold: it is damaged")
+    reader.checksum("the end of the file")
     if reader.left:
         raise ArchiveError("there is more in the file than an archive: it is damaged")
 

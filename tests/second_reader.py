@@ -221,7 +221,7 @@ class Content:
 def read(data: bytes, profile: list[int] | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
-    assert file.take(5) == b"SMIC\2"
+    assert file.take(5) == b"SMIC\3"
     d, k, max_level, most, flags = (file.varint() for _ in range(5))
     file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
     encoder = file.take(file.varint()).decode()
@@ -250,5 +250,6 @@ def read(data: bytes, profile: list[int] | None = None) -> Content:
             out.items.append((indices, [s + (s >= 0) for s in symbols]))
         if names is not None:
             out.names += read_names(names, n)
+    file.check(start)
     assert file.at == len(data)
     return out

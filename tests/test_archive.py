@@ -23,7 +23,7 @@ from fiftyone_smic.archive import (
     read_archive,
     write_archive,
 )
-from fiftyone_smic.container import varint
+from fiftyone_smic.container import END_SIZE, varint
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.entropy import Coder
 from fiftyone_smic.priors import Prior
@@ -190,6 +190,16 @@ def test_taking_apart_and_putting_together_is_the_identity(archive_bytes, append
         assert fuzz.put_together(fuzz.take_apart(data)) == data
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_blocks_cannot_be_left_out(appended_bytes, left):
+    start, shared, blocks = fuzz.take_apart(appended_bytes)
+    shorter = fuzz.put_together((start, shared, blocks[:left]))
+    end = appended_bytes[-END_SIZE:]
+    assert appended_bytes.startswith(shorter[:-END_SIZE])
+    with pytest.raises(ArchiveError, match="the end of the file"):
+        decode_archive(shorter[:-END_SIZE] + end)
+
+
 def test_promises_larger_than_the_file_are_refused(archive_bytes):
     start, shared, [(_, codes, names)] = fuzz.take_apart(archive_bytes)
     for items in (1 << 20, 1 << 38):
@@ -232,7 +242,7 @@ def test_bombs_in_the_names_are_refused(archive_bytes, bomb):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"S", b"\x89PNG\r\n\x1a\n" + bytes(100), b"SMIC", b"SMIC\x02", bytes(1000)]
+    "data", [b"", b"S", b"\x89PNG\r\n\x1a\n" + bytes(100), b"SMIC", b"SMIC\x03", bytes(1000)]
 )
 def test_foreign_files(tmp_path, data):
     path = tmp_path / "x.smic"
@@ -360,7 +370,7 @@ def test_a_killed_process_leaves_a_readable_archive(archive_bytes, tmp_path):
     process.wait(60)
     archive = read_archive(path)
     assert len(archive.names) >= 303 and (len(archive.names) - 300) % 3 == 0
-    assert path.read_bytes().startswith(archive_bytes[:-1])
+    assert path.read_bytes().startswith(archive_bytes[:-END_SIZE])
 
 
 def test_codes_the_dictionary_cannot_have_made(collection, tmp_path):
@@ -462,7 +472,7 @@ def test_items_are_appended_without_touching_what_is_there(
     dictionary, codes, _ = collection
     path = tmp_path / "x.smic"
     path.write_bytes(appended_bytes)
-    assert appended_bytes.startswith(archive_bytes[:-1])  # the last byte says that nothing follows
+    assert appended_bytes.startswith(archive_bytes[:-END_SIZE])
     back = read_archive(path)
     assert (back.codes[:300] != codes).nnz == 0
     assert (back.codes[300:305] != codes[:5]).nnz == 0
@@ -529,7 +539,7 @@ def test_a_range_is_read_without_the_other_blocks(collection, tmp_path, monkeypa
             read_archive(path, start=start, stop=stop)
     # Damage in another block is not met; in one that is read it is.
     data = bytearray(path.read_bytes())
-    data[-3] ^= 1
+    data[-END_SIZE - 10] ^= 1
     path.write_bytes(data)
     assert read_archive(path, start=0, stop=64).codes.shape[0] == 64
     with pytest.raises(ArchiveError, match="items 256 to 299"):

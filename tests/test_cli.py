@@ -13,6 +13,7 @@ from PIL import Image
 
 from fiftyone_smic import cli, folders
 from fiftyone_smic.archive import read_archive, write_archive
+from fiftyone_smic.container import END_SIZE
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.encoders import embedded_identity, load_encoder
 from fiftyone_smic.priors import Prior, shipped_prior
@@ -178,7 +179,7 @@ def test_new_images_are_appended_and_drawn_alone(run, pictures, tmp_path):
     code, out, err = run("append", source, file)
     assert code == 0
     assert "1 images added" in out and "broken.jpg" in err
-    assert file.read_bytes().startswith(before[:-1])
+    assert file.read_bytes().startswith(before[:-END_SIZE])
 
     last = len(pictures) - 1
     assert read_archive(file).names[last:] == ("later.png",)

@@ -28,7 +28,7 @@ from fiftyone_smic.archive import (
     decode_archive,
     encode_archive,
 )
-from fiftyone_smic.container import Head, Reader, pack_block, read_blocks, varint
+from fiftyone_smic.container import Head, Reader, pack_block, pack_end, read_blocks, varint
 from fiftyone_smic.dictionary import SemanticDictionary
 
 Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None]]]
@@ -52,7 +52,7 @@ def put_together(parts: Parts) -> bytes:
     out += struct.pack("<I", zlib.crc32(out))
     for block in blocks:
         out += pack_block(*block, bytes(out[-4:]))
-    return bytes(out) + b"\0"
+    return bytes(out) + pack_end(bytes(out))
 
 
 def seeds(folder: str) -> list[bytes]:
