@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.fiftyone import runs
-from fiftyone_smic.fiftyone.codes import read_codes
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import read_coded, read_codes
+
+_Counted = tuple[int, np.ndarray, np.ndarray, np.ndarray, list[str | None]]
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class AtomStatistics:
 
     Attributes:
         names: K names, "atom 7" where there is none
+        items: how many samples have a code
         uses: K int64, how many samples use each atom
         weights: K float64, mean absolute coefficient where it is used, 0 where it is not
         purity: K float64 in 0..1, the share of the most frequent label among the samples that use
@@ -28,6 +33,7 @@ class AtomStatistics:
     """
 
     names: list[str]
+    items: int
     uses: np.ndarray
     weights: np.ndarray
     purity: np.ndarray
@@ -79,28 +85,37 @@ def atom_statistics(
     Raises:
         ValueError: for an unknown key or field, or if no sample has a code
     """
-    names = runs.atom_names(samples, key)
     if labels is not None and labels not in label_fields(samples):
         raise ValueError(
             f"{labels!r} is no field of single labels; choose one of {label_fields(samples)}"
         )
-    ids, _, codes = read_codes(samples, key, len(names))
+    names = runs.atom_names(samples, key)
+    return AtomStatistics(names, *_asked(_count, samples, key, len(names), labels))
+
+
+def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
+    """What :class:`AtomStatistics` holds after the names."""
+    beside, codes = read_coded(samples, key, n_atoms, [f"{labels}.label"] if labels else [])
     uses = _uses(codes)
-    purity = np.full(len(names), np.nan)
-    best: list[str | None] = [None] * len(names)
+    weights = np.asarray(abs(codes).sum(axis=0), dtype=float).ravel() / np.maximum(uses, 1)
+    purity = np.full(n_atoms, np.nan)
+    best: list[str | None] = [None] * n_atoms
     if labels is not None:
-        given = dict(zip(*samples.values(["id", f"{labels}.label"]), strict=True))
-        label = [given[i] for i in ids]
-        columns = codes.tocsc()
-        for atom in range(len(names)):
-            span = slice(columns.indptr[atom], columns.indptr[atom + 1])
-            users = columns.indices[span][columns.data[span] > 0]
-            found = Counter(label[i] for i in users if label[i] is not None)
-            if found:
-                best[atom], count = found.most_common(1)[0]
-                purity[atom] = count / found.total()
-    total = np.asarray(abs(codes).sum(axis=0), dtype=float).ravel()
-    return AtomStatistics(names, uses, total / np.maximum(uses, 1), purity, best)
+        kinds = sorted({label for label in beside[0] if label is not None})
+        place = {label: i for i, label in enumerate(kinds)}
+        kind = np.array([place.get(label, -1) for label in beside[0]])
+        entries = codes.tocoo()
+        kept = (entries.data > 0) & (kind[entries.row] >= 0)
+        pairs = entries.col[kept], kind[entries.row[kept]]
+        ones = np.ones(len(pairs[0]), np.int64)
+        together = csr_matrix((ones, pairs), shape=(n_atoms, len(kinds)))  # adds up
+        for atom in np.flatnonzero(np.diff(together.indptr)):
+            row = together[[atom]]
+            best[atom] = kinds[row.indices[row.data.argmax()]]
+            purity[atom] = row.data.max() / row.data.sum()
+    for shared in (uses, weights, purity):
+        shared.setflags(write=False)
+    return codes.shape[0], uses, weights, purity, best
 
 
 def describe_atom(
@@ -117,27 +132,73 @@ def describe_atom(
     Raises:
         ValueError: for an unknown key or atom, or if no sample has a code
     """
-    names = runs.atom_names(samples, key)
-    if not 0 <= atom < len(names):
-        raise ValueError(f"dictionary {key!r} has atoms 0 to {len(names) - 1}, not {atom}")
-    ids, paths, codes = read_codes(samples, key, len(names))
+    n_atoms = runs.load_config(samples, key).n_atoms
+    if not 0 <= atom < n_atoms:
+        raise ValueError(f"dictionary {key!r} has atoms 0 to {n_atoms - 1}, not {atom}")
+    return _asked(_describe, samples, key, atom, most)
+
+
+def _describe(samples: SampleCollection, key: str, atom: int, most: int) -> AtomDescription:
+    everywhere = atom_statistics(samples, key)
+    names = everywhere.names
+    if not everywhere.uses[atom]:
+        return AtomDescription(atom, names[atom], 0, 0.0, [], [])
+    users = samples.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atom))
+    ids, paths, codes = read_codes(users, key, len(names))
     column = codes[:, [atom]].toarray().ravel().astype(float)
-    users = np.flatnonzero(column)
     # What the atom says most about: a large coefficient beside few and small others.
-    share = column[users] / np.asarray(abs(codes[users]).sum(axis=1)).ravel()
-    best = users[np.argsort(-share, kind="stable")][:most]
-    together = _uses(codes[users])
+    share = column / np.asarray(abs(codes).sum(axis=1)).ravel()
+    best = np.argsort(-share, kind="stable")[:most]
+    together = _uses(codes)
     together[atom] = 0
-    expected = _uses(codes) * len(users) / max(1, len(ids))
+    expected = everywhere.uses * len(ids) / everywhere.items
     lift = np.where(together > 1, together / np.maximum(expected, 1e-9), 0)
     companions = [int(i) for i in np.argsort(-lift, kind="stable")[:most] if lift[i] > 1]
     return AtomDescription(
         atom=atom,
         name=names[atom],
-        uses=len(users),
-        weight=float(np.abs(column[users]).mean()) if len(users) else 0.0,
+        uses=len(ids),
+        weight=float(np.abs(column).mean()),
         exemplars=[(ids[i], paths[i]) for i in best if column[i] > 0],
         companions=[(i, names[i], int(together[i])) for i in companions],
+    )
+
+
+def _asked(
+    function: Callable[..., Any], samples: SampleCollection, key: str, *arguments: Hashable
+) -> Any:
+    """What a function says of a collection; of a whole dataset it is remembered.
+
+    The panel asks again at every click, and 100,000 samples take a second or two to read.
+    """
+    if not isinstance(samples, fo.Dataset):
+        return function(samples, key, *arguments)
+    return _remembered(function, samples.name, _state(samples, key), key, *arguments)
+
+
+@lru_cache(maxsize=32)
+def _remembered(
+    function: Callable[..., Any],
+    name: str,
+    state: tuple[Hashable, ...],
+    key: str,
+    *arguments: Hashable,
+) -> Any:
+    return function(fo.load_dataset(name), key, *arguments)
+
+
+def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
+    """What differs whenever the codes, labels or names may differ."""
+    config = runs.load_config(dataset, key)
+    latest = dataset.sort_by("last_modified_at", reverse=True).limit(1)  # an index knows it
+    return (
+        config.digest,
+        tuple(config.names or ()),
+        tuple(dataset.get_field_schema()),
+        dataset.group_slice,
+        dataset.last_modified_at,
+        len(dataset),
+        *latest.values("last_modified_at"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,31 +98,66 @@ def read_codes(
     Raises:
         ValueError: if none has a code
     """
+    (ids, paths), codes = read_coded(samples, key, n_atoms, ["_id", "filepath"])
+    return [str(i) for i in ids], paths, codes
+
+
+def read_coded(
+    samples: SampleCollection, key: str, n_atoms: int, beside: Sequence[str] = ()
+) -> tuple[list[list[Any]], csr_matrix]:
+    """Codes, and what else the database holds of the samples that have one.
+
+    ``samples.values`` looks at every atom of every sample, which takes four times as long.
+
+    Args:
+        samples: a dataset or view
+        key: a dictionary of the dataset
+        n_atoms: K
+        beside: paths of values as the database names them
+
+    Returns:
+        one list of N values for each of ``beside``, and the N x K int16 codes
+
+    Raises:
+        ValueError: if no sample has a code
+    """
     names = fields.dictionary_fields(key)
     if names[fields.ATOMS] not in samples.get_field_schema():
         raise ValueError(
             f"no sample has a code of dictionary {key!r} yet; run "
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
-    columns = ["id", "filepath", names[fields.ATOMS], names[fields.COEFFICIENTS]]
-    rows = [row for row in zip(*samples.values(columns), strict=True) if row[2] is not None]
-    if not rows:
+    wanted = {"atoms": names[fields.ATOMS], "levels": names[fields.COEFFICIENTS]}
+    wanted.update({f"beside{i}": path for i, path in enumerate(beside)})
+    found = samples._dataset._sample_collection.aggregate(
+        samples._pipeline(
+            pipeline=[
+                {"$match": {names[fields.ATOMS]: {"$ne": None}}},
+                {"$project": {"_id": False, **{name: f"${path}" for name, path in wanted.items()}}},
+            ]
+        ),
+        allowDiskUse=True,
+        batchSize=1000,  # few enough lists at a time not to busy Python's garbage collector
+    )
+    columns: list[list[Any]] = [[] for _ in beside]
+    atoms, levels, ends = array("i"), array("h"), array("q", [0])
+    for row in found:
+        atoms.extend(row["atoms"])
+        levels.extend(row["levels"])
+        ends.append(len(atoms))
+        for i, column in enumerate(columns):
+            column.append(row.get(f"beside{i}"))
+    if len(ends) == 1:
         raise ValueError(
             f"none of the {len(samples)} samples has a code of dictionary {key!r}; run "
             f"fiftyone_smic.encode(view, key={key!r}) on them first"
         )
-    ids, paths, atoms, levels = (list(column) for column in zip(*rows, strict=True))
-    indptr = np.concatenate([[0], np.cumsum([len(a) for a in atoms])])
     codes = csr_matrix(
-        (
-            np.array([q for row in levels for q in row], dtype=np.int16),
-            np.array([a for row in atoms for a in row], dtype=np.int32),
-            indptr,
-        ),
-        shape=(len(ids), n_atoms),
+        (np.array(levels, np.int16), np.array(atoms, np.int32), np.array(ends)),
+        shape=(len(ends) - 1, n_atoms),
     )
     codes.sort_indices()
-    return ids, paths, codes
+    return columns, codes
 
 
 def rebuilt_latents(samples: SampleCollection, key: str = "smic") -> tuple[list[str], np.ndarray]:
