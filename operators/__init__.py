@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .compute_latents import ComputeLatents
+from .draw_atom import DrawAtom
 from .encode_samples import EncodeSamples
 from .export_archive import ExportArchive
 from .import_archive import ImportArchive
@@ -35,6 +36,7 @@ def register(plugin: Any) -> None:
         ManageDictionaries,
         MeasureStorage,
         MixSamples,
+        DrawAtom,
         SMICPanel,
     ):
         plugin.register(operator)

@@ -15,6 +15,7 @@ _HOMES = {
     "StorageReport": "measuring",
     "atom_statistics": "atoms",
     "describe_atom": "atoms",
+    "draw_atom": "mixing",
     "keep_picture": "mixing",
     "measure_storage": "measuring",
     "mix": "mixing",

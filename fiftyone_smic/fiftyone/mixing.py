@@ -13,6 +13,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.arithmetic import add, text_direction
+from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.naming import default_vocabulary, encode_texts
@@ -118,11 +119,7 @@ def mix(
     if recipe.text:
         parts.append(_said(samples, key, config, recipe.text, device))
     if recipe.atom is not None:
-        if not 0 <= recipe.atom < len(dictionary.atoms_):
-            raise ValueError(
-                f"dictionary {key!r} has atoms 0 to {len(dictionary.atoms_) - 1}, not {recipe.atom}"
-            )
-        parts.append(-dictionary.atoms_[recipe.atom])
+        parts.append(-_atom(dictionary, key, recipe.atom))
     if not parts:
         raise ValueError("there is nothing to mix: give a sample, a text or an atom")
     length = float(np.linalg.norm(found[recipe.start] - dictionary.mean_))
@@ -130,19 +127,82 @@ def mix(
     start = found[recipe.start][None]
     mixed = np.concatenate([add(start, step, alpha) for alpha in recipe.alphas])
     paths = mix_paths(samples, key, recipe)
+    _draw(config, mixed, paths, recipe.seed, device, progress)
+    return paths
+
+
+def atom_path(samples: SampleCollection, key: str, atom: int) -> Path:
+    """Where the picture of an atom is, or will be."""
+    folder = f"atoms-{runs.load_config(samples, key).digest[:12]}"
+    return default_folder(samples._root_dataset) / folder / f"{atom}.png"
+
+
+def draw_atom(
+    samples: SampleCollection,
+    key: str = "smic",
+    *,
+    atom: int,
+    device: str | None = None,
+    progress: Progress = None,
+) -> Path:
+    """Draw what an atom stands for: the mean of the collection and this one direction.
+
+    As in :func:`mix`, the direction is made as long as samples are far from the mean: latents of
+    unit norm and mean m lie sqrt(1 - |m|^2) from it, as a root mean square.
+
+    Args:
+        samples: a dataset or view
+        key: a dictionary of the dataset
+        atom: its number, from 0
+        device: a torch device, by default the best there is
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Returns:
+        the picture's file, see :func:`atom_path`
+
+    Raises:
+        ValueError: for an unknown key or atom, or if nothing can draw latents of this encoder
+        OSError: if the folder cannot be written
+    """
+    config = runs.load_config(samples, key)
+    dictionary = runs.load_dictionary(samples, key)
+    mean, direction = dictionary.mean_, _atom(dictionary, key, atom)
+    length = np.sqrt(max(0.0, 1 - float(mean @ mean)))
+    latent = add(mean[None], length * direction / max(float(np.linalg.norm(direction)), 1e-12))
+    path = atom_path(samples, key, atom)
+    _draw(config, latent, [path], 0, device, progress)
+    return path
+
+
+def _atom(dictionary: SemanticDictionary, key: str, atom: int) -> np.ndarray:
+    if not 0 <= atom < len(dictionary.atoms_):
+        raise ValueError(
+            f"dictionary {key!r} has atoms 0 to {len(dictionary.atoms_) - 1}, not {atom}"
+        )
+    return dictionary.atoms_[atom]
+
+
+def _draw(
+    config: runs.SMICRunConfig,
+    latents: np.ndarray,
+    paths: list[Path],
+    seed: int,
+    device: str | None,
+    progress: Progress,
+) -> None:
+    """Draw latents to files of one folder, all from the same noise."""
     writable(paths[0].parent)
     model = load_generator(encoder=config.encoder, device=device)
     with reporting(progress, len(paths)) as report:
         images = model.generate(
-            mixed,
+            latents,
             norm=config.latent_norm,
-            seeds=[recipe.seed] * len(mixed),
+            seeds=[seed] * len(latents),
             batch_size=1,  # the progress of a few pictures is worth more than their speed
             progress=report,
         )
         for image, path in zip(images, paths, strict=True):
             save_picture(image, path)
-    return paths
 
 
 def keep_picture(dataset: fo.Dataset, path: str | Path) -> fo.Sample:

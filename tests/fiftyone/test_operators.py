@@ -29,7 +29,7 @@ OPERATORS = [
     "manage_dictionaries",
 ]
 #: What the panel is made of, and what its buttons run.
-OF_THE_PANEL = ["measure_storage", "mix_samples", "smic_panel"]
+OF_THE_PANEL = ["measure_storage", "mix_samples", "draw_atom", "smic_panel"]
 #: Those that work on samples, and those of them that need a dictionary.
 ON_SAMPLES = OPERATORS[:7]
 ON_DICTIONARIES = OPERATORS[2:7]
