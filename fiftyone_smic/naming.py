@@ -7,6 +7,7 @@ so texts are compared by what tells them apart from each other: their mean is re
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def nearest(
     cosines = a @ b.T
     best = cosines.argmax(axis=1)
     return best, cosines[np.arange(len(a)), best]
+
+
+_NUMBER = re.compile(r" \(\d+\)$")
+
+
+def stem(name: str) -> str:
+    """A name without the number that :func:`distinct` gave it."""
+    return _NUMBER.sub("", name)
 
 
 def distinct(names: Sequence[str | None], taken: Sequence[str] = ()) -> list[str | None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
@@ -16,6 +18,8 @@ from fiftyone_smic.fiftyone.learning import check_fit
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, read_latents, reporting
 
 FEWEST = 5
+#: Cells along the longer side of the map that share a dot where there are many samples.
+CELLS = 60
 #: UMAP is fitted on at most this many samples; the others are placed on the map it made.
 MOST_FITTED = 20_000
 
@@ -104,6 +108,72 @@ def atom_sizes(uses: np.ndarray) -> np.ndarray:
     return 4 + 12 * np.sqrt(uses / max(1, uses.max(initial=0)))
 
 
+@dataclass(frozen=True)
+class AtomsMap:
+    """The map that :func:`visualize_atoms` stored, thinned so that a browser can show it.
+
+    Attributes:
+        atoms: K x 2 float64, where each atom is
+        dots: M x 2 float32, where a sample is that stands for those around it
+        dot_of: N int64, the dot that stands for each sample
+        ids: N sample ids, as of when the map was made
+    """
+
+    atoms: np.ndarray
+    dots: np.ndarray
+    dot_of: np.ndarray
+    ids: np.ndarray
+
+
+def load_map(samples: SampleCollection, key: str = "smic") -> AtomsMap | None:
+    """The map of a dictionary, or None if there is none.
+
+    Of more samples than there are cells on the map (:data:`CELLS`), one in each cell is a dot.
+
+    Raises:
+        ValueError: for an unknown key
+    """
+    config = runs.load_config(samples, key)
+    dataset = samples._root_dataset
+    if not config.atom_points or config.brain_key not in dataset.list_brain_runs():
+        return None
+    results = dataset.load_brain_results(config.brain_key, load_view=False)
+    points = np.asarray(results.points)
+    first = dot_of = np.arange(len(points))
+    if len(points) > CELLS**2 // 2:
+        low = points.min(axis=0)
+        side = max(float((points.max(axis=0) - low).max()), 1e-9) / CELLS
+        column, row = ((points - low) / side).astype(np.int64).T
+        _, first, dot_of = np.unique(
+            column * (CELLS + 1) + row, return_index=True, return_inverse=True
+        )
+    return AtomsMap(np.array(config.atom_points), points[first], dot_of, results.sample_ids)
+
+
+def samples_on_map(
+    dataset: fo.Dataset, key: str, dots: Sequence[int], atoms: Sequence[int]
+) -> fo.DatasetView | None:
+    """The samples that were chosen on the map of a dictionary.
+
+    Args:
+        dataset: the dataset
+        key: a dictionary with a map
+        dots: positions in :attr:`AtomsMap.dots`; their samples are chosen
+        atoms: without dots, the samples that use any of these atoms are chosen
+
+    Returns:
+        a view, or None if nothing was chosen
+    """
+    there = load_map(dataset, key)
+    if there is None:
+        return None
+    if len(dots):
+        return dataset.select(there.ids[np.isin(there.dot_of, dots)].tolist())
+    if len(atoms):
+        return dataset.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atoms))
+    return None
+
+
 def visualize_atoms(
     samples: SampleCollection,
     key: str = "smic",
@@ -161,7 +231,7 @@ def visualize_atoms(
         started = time.perf_counter()
         atom_points, points = _place(atoms, directions, seed)
         report(0.95)
-        _store(samples, key, brain_key, ids, points, atom_points)
+        store_map(samples, key, brain_key, ids, points, atom_points)
         runs.note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
         report(1.0)
     return AtomsVisualization(
@@ -210,7 +280,7 @@ def _place(atoms: np.ndarray, directions: np.ndarray, seed: int) -> tuple[np.nda
     return placed[: len(atoms)], points
 
 
-def _store(
+def store_map(
     samples: SampleCollection,
     key: str,
     brain_key: str,
@@ -218,6 +288,7 @@ def _store(
     points: np.ndarray,
     atom_points: np.ndarray,
 ) -> None:
+    """Keep a map with the dataset: samples as a brain run, atoms with their dictionary."""
     import fiftyone.brain as fob
 
     dataset = samples._root_dataset
