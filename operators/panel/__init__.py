@@ -21,6 +21,9 @@ TABS: dict[str, tuple[str, Any]] = {
     "mix": ("Mix", mix),
 }
 
+#: Without it, things end at the very edge.
+ROOM = types.ObjectView(componentsProps={"gridContainer": {"sx": {"pl": 1, "pr": 2, "pb": 2}}})
+
 # The App sends the panel's events concurrently, each with the panel's state of its moment. Served
 # in turn, the last one to come, which knows the latest state, is also the last one to draw.
 _IN_TURN = threading.Lock()
@@ -135,12 +138,12 @@ class SMICPanel(foo.Panel):
         if step is not None:
             panel.md(step.why, name="message")
             self.offer(panel, "next", step.label, step.operator, {"key": key} if key else {})
-            return types.Property(panel)
+            return types.Property(panel, view=ROOM)
         try:
             TABS.get(state.tab, TABS["compare"])[1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
             panel.md(str(error), name="message")
-        return types.Property(panel)
+        return types.Property(panel, view=ROOM)
 
     def _choose_key(self, ctx: Any, panel: types.Object, key: str | None) -> None:
         from fiftyone_smic.fiftyone.runs import list_dictionaries

@@ -7,13 +7,13 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from .parts import NARROW, picture, row
+from .parts import NARROW, chip, picture, row
 
 #: Samples on one page.
 PAGE = 4
 #: Atoms listed for one of them.
 MOST_ATOMS = 6
-SIZE = "160px"
+SIZE = "144px"
 #: Holds the place of a picture that has not been drawn.
 SQUARE: dict[str, Any] = {"item": {"sx": {"width": SIZE}}}
 
@@ -33,7 +33,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         f"{what}, and what their codes draw. Click an atom to see the samples that use it.",
         name="heading",
     )
-    page = panel.v_stack("compare", gap=3)
+    page = panel.v_stack("compare", gap=2)
     for i, sample in enumerate(rows):
         line = row(page, f"row{i}", gap=2)
         picture(line, "original", sample["filepath"], "Original", SIZE, componentsProps=NARROW)
@@ -104,7 +104,7 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
     if sample["atoms"] is None:
         about.md(f"`{name}`\n\nno code yet", name="text")
         return
-    text = f"`{name}`\n\n**{sample['bits']:.0f} bits**"
+    text = f"`{name}`  \n**{sample['bits']:.0f} bits**"
     if sample["fidelity"] is not None:  # codes out of an archive: what was coded is not known
         text += f" · fidelity **{sample['fidelity']:.2f}**"
     if not sample["atoms"]:
@@ -115,14 +115,8 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
         sample["atoms"][:MOST_ATOMS], sample["coefficients"], sample["shares"], strict=False
     )
     for place, (atom, level, share) in enumerate(listed):
-        chips.btn(
-            f"atom{place}",
-            label=f"{level:+d} {names[atom]} · {share:.0%}",
-            variant="round" if level > 0 else "outlined",
-            on_click=host.on_atom,
-            params={"id": str(atom)},
-            title="Show the samples that use this atom",
-            componentsProps=NARROW,
+        chip(
+            host, chips, f"atom{place}", f"{level:+d} {names[atom]} · {share:.0%}", atom, level > 0
         )
     if len(sample["atoms"]) > MOST_ATOMS:
         more = len(sample["atoms"]) - MOST_ATOMS

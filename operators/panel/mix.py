@@ -10,6 +10,8 @@ from fiftyone.operators import types
 from .parts import NARROW, picture, row
 
 SIZE = "128px"
+#: Of a picture of the strip: five of them and the gaps fill a panel of 600 pixels.
+STRIP_SIZE = "100px"
 ROLES = {"start": "Start", "plus": "+ this", "minus": "- this"}
 NO_ATOM = "none"
 
@@ -35,9 +37,8 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         componentsProps=NARROW,
     )
     inputs = row(panel, "mix", gap=2)
-    wide = {"item": {"sx": {"width": "240px"}}}
-    inputs.str("text", label="Add a text", view=types.FieldView(componentsProps=wide))
-    choices = types.DropdownView(componentsProps=wide)
+    inputs.str("text", label="Add a text", view=types.FieldView(componentsProps=_wide(200)))
+    choices = types.DropdownView(componentsProps=_wide(180))
     choices.add_choice(NO_ATOM, label="no atom")
     names = atom_names(ctx.dataset, key)
     for atom, name in enumerate(names):
@@ -49,7 +50,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         label="Take away an atom",
         view=choices,
     )
-    inputs.int("seed", default=0, label="Seed", view=types.FieldView(componentsProps=wide))
+    inputs.int("seed", default=0, label="Seed", view=types.FieldView(componentsProps=_wide(90)))
     panel.float(
         "alpha",
         default=1.0,
@@ -61,6 +62,10 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     )
     panel.btn("draw", label="Draw", icon="brush", variant="contained", on_click=host.on_mix)
     _strip(host, ctx, panel, key)
+
+
+def _wide(pixels: int) -> dict[str, Any]:
+    return {"item": {"sx": {"width": f"{pixels}px"}}}
 
 
 def parts(ctx: Any) -> list[str]:
@@ -112,13 +117,13 @@ def _samples(ctx: Any, panel: types.Object) -> None:
 
 def _strip(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     alphas, paths = drawn(ctx, key)
-    line = row(panel, "strip", gap=2)
+    line = row(panel, "strip", gap=1)
     for i, (alpha, path) in enumerate(zip(alphas, paths, strict=True)):
         cell = types.Object()
         line.define_property(
             f"cell{i}", cell, view=types.GridView(orientation="vertical", componentsProps=NARROW)
         )
-        picture(cell, "picture", f"{path}", f"Mix {i}", SIZE)
+        picture(cell, "picture", f"{path}", f"Mix {i}", STRIP_SIZE)
         cell.md(f"strength {alpha:g}", name="alpha")
         cell.btn(
             "keep",

@@ -11,11 +11,11 @@ from fiftyone.operators import types
 ACCENT = "#ff6d04"
 PALE = "#ffb682"
 GREY = "#8b96a5"
-#: Plots without a ground and with grey letters read well in the App's dark and light theme.
+#: Plots without a ground; their letters and lines have the colours of the App's theme.
 CLEAR = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"color": GREY, "size": 12},
+    "font": {"size": 12},
     "showlegend": False,
 }
 
@@ -77,19 +77,36 @@ def row(panel: types.Object, name: str, gap: int = 1) -> types.Object:
 NARROW: dict[str, Any] = {"item": {"sx": {"width": "auto"}}}
 
 
+def chip(
+    host: Any, panel: types.Object, name: str, label: str, atom: int, solid: bool = True
+) -> None:
+    """An atom in a :func:`row`; a click shows the samples that use it."""
+    small = {"borderRadius": "1rem", "padding": "1px 10px", "fontSize": "0.9rem"}
+    panel.btn(
+        name,
+        label=label,
+        variant="contained" if solid else "outlined",
+        on_click=host.on_atom,
+        params={"id": str(atom)},
+        title="Show the samples that use this atom",
+        componentsProps={**NARROW, "button": {"sx": {**small, "& p": {"fontSize": "inherit"}}}},
+    )
+
+
 def plot(
     panel: types.Object,
     name: str,
     data: list[dict[str, Any]],
     layout: dict[str, Any],
+    config: dict[str, Any] | None = None,
     **events: Any,
 ) -> None:
-    """A Plotly plot that carries its data."""
+    """A Plotly plot that carries its data, without Plotly's tools unless ``config`` shows them."""
     view = types.PlotlyView(
         data=data,
         layout={**CLEAR, **layout},
         # The wheel scrolls the panel.
-        config={"displayModeBar": False, "scrollZoom": False},
+        config={"displayModeBar": False, "scrollZoom": False, **(config or {})},
         height=f"{layout['height']}px",
         **events,
     )

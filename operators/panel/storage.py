@@ -32,7 +32,8 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         {
             "height": 90 + 28 * len(rows),
             "margin": {"l": 160, "r": 70, "t": 10, "b": 40},
-            "xaxis": {"type": "log", "title": {"text": "bytes"}, "dtick": 1},
+            "xaxis": {"type": "log", "title": {"text": "bytes"}, "dtick": 1, "showgrid": False},
+            "yaxis": {"ticksuffix": "  ", "showgrid": False},
         },
     )
     table = types.TableView()
