@@ -92,6 +92,18 @@ class SMICPanel(foo.Panel):
             ctx.panel.state.atom = str(atom)
             ctx.ops.set_view(ctx.dataset.match(F(name).contains(atom)))
 
+    def on_lasso(self, ctx: Any) -> None:
+        """Show what was encircled on the map."""
+        key = current_key(ctx)
+        view = atoms.lassoed(ctx, key) if key else None
+        if view is not None:
+            ctx.ops.set_view(view)
+
+    def on_draw_atom(self, ctx: Any) -> None:
+        ids = ctx.dataset.limit(1).values("id")  # so that the form asks for no samples
+        params = {"key": current_key(ctx), "sample_ids": ids, "atom": int(ctx.params["atom"])}
+        self._run(ctx, "draw_atom", params, skip_prompt=True)
+
     def on_point(self, ctx: Any) -> None:
         """Learn the dictionary of another point of the curve."""
         lam = storage.lam_of(ctx, current_key(ctx))

@@ -7,10 +7,11 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from .parts import ACCENT, GREY, NARROW, picture, plot, row
+from .parts import ACCENT, GREY, NARROW, chip, picture, plot, row
 
-#: Dots of samples on the map: more make the App slow and show nothing more.
-MOST_DOTS = 1500
+#: Colours of the groups of names that most samples use; the other atoms have the accent's.
+COLOURS = ("#4c9aff", "#2fb47c", "#e5484d", "#a259ec", "#d9a60f", "#12b5cb", "#e874c3", "#a1887f")
+SAMPLES, OTHERS = "samples", "other atoms"
 #: Rows of the table.
 MOST_ROWS = 12
 ORDERS = {"use": "Most used first", "rarity": "Rarest first", "purity": "Purest first"}
@@ -25,21 +26,13 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         panel.md("Atoms and samples have not been put on a map yet.", name="no_map")
         host.offer(panel, "map_now", "Make the map", "visualize_atoms", {"key": key})
     else:
-        panel.md("Click an atom to see the samples that use it.", name="map_help")
-        plot(
-            panel,
-            "map",
-            data,
-            {
-                "height": 400,
-                "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-                "xaxis": {"visible": False},
-                "yaxis": {"visible": False, "scaleanchor": "x"},
-                # Otherwise a click starts a selection or a zoom.
-                "dragmode": "pan",
-            },
-            on_click=host.on_atom,
+        panel.md(
+            "Click an atom to see the samples that use it, or draw a line around dots to see the "
+            "samples there. Around atoms only, with the dots switched off in the legend, it shows "
+            "the samples that use any of them.",
+            name="map_help",
         )
+        _draw_map(host, panel, key, data)
     _describe(host, panel, samples, key, ctx.panel.state.atom, len(found.names))
     _list(host, panel, found, fields, labels, order)
     panel.md("**How many samples use how many of the atoms**", name="histogram_title")
@@ -57,49 +50,98 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     )
 
 
+def _draw_map(host: Any, panel: types.Object, key: str, data: list[dict[str, Any]]) -> None:
+    plot(
+        panel,
+        "map",
+        data,
+        {
+            "height": 460,
+            "margin": {"l": 10, "r": 10, "t": 30, "b": 10},
+            "xaxis": {"visible": False},
+            "yaxis": {"visible": False, "scaleanchor": "x"},
+            "dragmode": "lasso",
+            "showlegend": True,
+            "legend": {"orientation": "h", "y": 0, "yanchor": "top", "itemsizing": "constant"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": ACCENT},
+            # What the user has zoomed to and switched off stays when the panel is drawn again.
+            "uirevision": key,
+        },
+        {
+            # Not ``modeBarButtons``: Plotly writes into that list, and the App then hangs.
+            "displayModeBar": True,
+            "modeBarButtonsToRemove": ["toImage", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+        },
+        on_click=host.on_atom,
+        on_selected=host.on_lasso,
+    )
+
+
 def map_data(samples: fo.Dataset, key: str, found: Any) -> list[dict[str, Any]] | None:
     """Plotly data of the map of atoms and samples, or None if there is none."""
     import numpy as np
 
-    from fiftyone_smic.fiftyone.runs import load_config
-    from fiftyone_smic.fiftyone.visualization import atom_sizes
+    from fiftyone_smic.fiftyone.visualization import atom_sizes, load_map
 
-    config = load_config(samples, key)
-    if not config.atom_points or config.brain_key not in samples.list_brain_runs():
+    there = load_map(samples, key)
+    if there is None:
         return None
-    results = samples.load_brain_results(config.brain_key)
-    step = -(-len(results.points) // MOST_DOTS)
-    dots = np.round(results.points[::step].astype(float), 3)
-    points = np.array(config.atom_points)
-    return [
+    sizes = np.round(atom_sizes(found.uses), 1)
+    traces = [
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "samples",
-            "x": dots[:, 0].tolist(),
-            "y": dots[:, 1].tolist(),
+            "name": SAMPLES,
+            "x": np.round(there.dots[:, 0].astype(float), 3).tolist(),
+            "y": np.round(there.dots[:, 1].astype(float), 3).tolist(),
             "marker": {"size": 4, "color": GREY, "opacity": 0.5},
             "hoverinfo": "skip",
         },
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "atoms",
-            "x": points[:, 0].tolist(),
-            "y": points[:, 1].tolist(),
-            "ids": [str(i) for i in range(len(points))],
-            "text": [
-                f"{name}: {n} samples" for name, n in zip(found.names, found.uses, strict=True)
-            ],
-            "hoverinfo": "text",
-            "marker": {
-                "size": np.round(atom_sizes(found.uses), 1).tolist(),
-                "color": ACCENT,
-                "opacity": 0.9,
-                "symbol": "diamond",
-            },
-        },
+        *(
+            {
+                "name": name,
+                "x": there.atoms[group, 0].tolist(),
+                "y": there.atoms[group, 1].tolist(),
+                "ids": [str(i) for i in group],
+                "text": [f"{found.names[i]}: {found.uses[i]:,} samples" for i in group],
+                "hoverinfo": "text",
+                "marker": {
+                    "size": sizes[group].tolist(),
+                    "color": colour,
+                    "opacity": 0.9,
+                    "symbol": "diamond",
+                },
+            }
+            for name, colour, group in _groups(found)
+        ),
     ]
+    return [{"type": "scatter", "mode": "markers", **trace} for trace in traces]
+
+
+def _groups(found: Any) -> list[tuple[str, str, list[int]]]:
+    """Atoms whose names differ by a number only: their name, a colour, and which they are.
+
+    The largest groups come first; those beyond the colours, and atoms without a name, are one.
+    """
+    from fiftyone_smic.naming import stem
+
+    groups: dict[str, list[int]] = {}
+    for i, name in enumerate(found.names):
+        groups.setdefault(stem(name), []).append(i)
+    named = [name for name in groups if not name.startswith("atom ")]
+    named.sort(key=lambda name: -int(found.uses[groups[name]].sum()))
+    shown = [(name, colour, groups[name]) for name, colour in zip(named, COLOURS, strict=False)]
+    coloured = {i for _, _, group in shown for i in group}
+    rest = [i for i in range(len(found.names)) if i not in coloured]
+    return [*shown, *([(OTHERS if shown else "atoms", ACCENT, rest)] if rest else [])]
+
+
+def lassoed(ctx: Any, key: str) -> Any:
+    """The view of what was encircled on the map, or None."""
+    from fiftyone_smic.fiftyone.visualization import samples_on_map
+
+    points = ctx.params.get("data") or []  # drawing the plot again tells of an empty choice
+    dots = [point["idx"] for point in points if point["trace"] == SAMPLES]
+    atoms = [int(point["id"]) for point in points if point["trace"] != SAMPLES]
+    return samples_on_map(ctx.dataset, key, dots, atoms)
 
 
 def _describe(
@@ -107,31 +149,38 @@ def _describe(
 ) -> None:
     """The atom that was clicked last."""
     from fiftyone_smic.fiftyone.atoms import describe_atom
+    from fiftyone_smic.fiftyone.mixing import atom_path
 
     if not str(chosen).isdigit() or int(chosen) >= n_atoms:
         return
     atom = describe_atom(samples, key, int(chosen), most=5)
     panel.md(
         f"**{atom.name}**: atom {atom.atom}, in {atom.uses:,} samples with a mean weight of "
-        f"{atom.weight:.1f}. It says most about these:",
+        f"{atom.weight:.1f}. Drawn on its own, and the samples it says most about:",
         name="chosen",
     )
     line = row(panel, "exemplars")
+    drawn = atom_path(samples, key, atom.atom)
+    if drawn.exists():
+        picture(line, "drawn", str(drawn), "The atom, drawn", "128px", componentsProps=NARROW)
+    else:
+        line.btn(
+            "draw",
+            label="Draw this atom",
+            icon="brush",
+            variant="outlined",
+            on_click=host.on_draw_atom,
+            params={"atom": atom.atom},
+            title="Draw the mean of the collection with this atom alone",
+            componentsProps=NARROW,
+        )
     for i, (_, path) in enumerate(atom.exemplars):
-        picture(line, f"exemplar{i}", path, "Exemplar", "96px", componentsProps=NARROW)
+        picture(line, f"exemplar{i}", path, "Exemplar", "80px", componentsProps=NARROW)
     if atom.companions:
         panel.md("It goes with:", name="with")
         chips = row(panel, "companions")
         for number, name, both in atom.companions:
-            chips.btn(
-                f"atom{number}",
-                label=f"{name} · {both:,}",
-                variant="round",
-                on_click=host.on_atom,
-                params={"id": str(number)},
-                title="Show the samples that use this atom",
-                componentsProps=NARROW,
-            )
+            chip(host, chips, f"atom{number}", f"{name} · {both:,}", number)
 
 
 def _chosen(ctx: Any, key: str) -> tuple[Any, list[str], str | None, str]:
@@ -151,8 +200,10 @@ def _listed(found: Any, order: str) -> list[int]:
     """The atoms of the table."""
     import numpy as np
 
-    rank = {"use": -found.uses, "rarity": found.uses, "purity": -found.purity}[order]
-    return np.argsort(rank, kind="stable")[:MOST_ROWS].tolist()  # NaN goes last
+    # Atoms that nothing uses are not rare but useless, so they go last.
+    used = np.where(found.uses > 0, found.uses.astype(float), np.inf)
+    first = {"use": -found.uses, "rarity": used, "purity": -found.purity}[order]
+    return np.lexsort((-found.uses, first))[:MOST_ROWS].tolist()  # NaN goes last
 
 
 def atom_of_row(ctx: Any, key: str, row: int) -> int | None:

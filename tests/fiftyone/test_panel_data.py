@@ -12,11 +12,15 @@ from fiftyone_smic.fiftyone import (
     Recipe,
     atom_statistics,
     describe_atom,
+    draw_atom,
     keep_picture,
     measure_storage,
     mix,
+    set_atom_names,
+    visualization,
 )
-from fiftyone_smic.fiftyone.runs import load_config
+from fiftyone_smic.fiftyone.runs import load_config, load_dictionary
+from fiftyone_smic.fiftyone.visualization import load_map, samples_on_map, store_map
 
 
 def test_statistics_of_atoms_are_those_of_the_fields(encoded):
@@ -34,6 +38,105 @@ def test_statistics_of_atoms_are_those_of_the_fields(encoded):
     assert found.purity[atom] == users.count(found.labels[atom]) / len(users)
     with pytest.raises(ValueError, match="single labels"):
         atom_statistics(encoded, labels="things")
+
+
+def test_statistics_of_a_dataset_follow_its_changes(encoded):
+    first = encoded.first()
+    atom = first.smic_atoms[0]
+    before = atom_statistics(encoded, labels="terrain")
+    described = describe_atom(encoded, "smic", atom)
+    set_atom_names(encoded, "smic", {atom: "renamed"})
+    assert atom_statistics(encoded, labels="terrain").names[atom] == "renamed"
+    assert describe_atom(encoded, "smic", atom).name == "renamed"
+    encoded.set_values("terrain.label", ["moon"] * len(encoded))
+    assert np.nanmin(atom_statistics(encoded, labels="terrain").purity) == 1
+    encoded.delete_samples(first)
+    assert atom_statistics(encoded, labels="terrain").uses[atom] == before.uses[atom] - 1
+    assert describe_atom(encoded, "smic", atom).uses == described.uses - 1
+    encoded.delete_sample_fields(["smic_atoms"])
+    with pytest.raises(ValueError, match="no sample has a code"):
+        atom_statistics(encoded, labels="terrain")
+
+
+def test_an_atom_that_nothing_uses_is_described_and_listed_last(encoded):
+    from operators.panel.atoms import ORDERS, _listed
+
+    unused = 1
+    rows = encoded.values(["smic_atoms", "smic_coefficients"])
+    kept = [[a != unused for a in atoms] for atoms in rows[0]]
+    for name, column in zip(["smic_atoms", "smic_coefficients"], rows, strict=True):
+        encoded.set_values(
+            name,
+            [
+                [v for v, keep in zip(*pair, strict=True) if keep]
+                for pair in zip(column, kept, strict=True)
+            ],
+        )
+    found = describe_atom(encoded, "smic", unused)
+    assert (found.uses, found.exemplars, found.companions) == (0, [], [])
+    statistics = atom_statistics(encoded, labels="terrain")
+    assert all(unused not in _listed(statistics, order) for order in ORDERS)
+    rarest = _listed(statistics, "rarity")[0]
+    assert statistics.uses[rarest] == statistics.uses[statistics.uses > 0].min()
+
+
+def test_dots_of_a_thinned_map_stand_for_the_samples_around_them(encoded, monkeypatch):
+    points = np.random.default_rng(0).normal(size=(len(encoded), 2))
+    n_atoms = load_config(encoded, "smic").n_atoms
+    store_map(encoded, "smic", "places", encoded.values("id"), points, np.zeros((n_atoms, 2)))
+    whole = load_map(encoded)
+    assert np.allclose(whole.dots, points)
+    monkeypatch.setattr(visualization, "CELLS", 8)
+    thinned = load_map(encoded)
+    assert len(thinned.dots) < len(points)
+    apart = np.abs(points - thinned.dots[thinned.dot_of])
+    assert apart.max() <= np.ptp(points, axis=0).max() / 8
+    chosen = [0, 3]
+    view = samples_on_map(encoded, "smic", chosen, [])
+    inside = np.isin(thinned.dot_of, chosen)
+    assert set(view.values("id")) == {
+        i for i, there in zip(encoded.values("id"), inside, strict=True) if there
+    }
+
+
+def test_atoms_chosen_on_the_map_stand_for_the_samples_that_use_any_of_them(encoded):
+    ids, n_atoms = encoded.values("id"), load_config(encoded, "smic").n_atoms
+    assert samples_on_map(encoded, "smic", [0], []) is None  # there is no map yet
+    store_map(encoded, "smic", "places", ids, np.eye(len(ids), 2), np.zeros((n_atoms, 2)))
+    using = [
+        i
+        for i, atoms in zip(*encoded.values(["id", "smic_atoms"]), strict=True)
+        if {0, 2} & {*atoms}
+    ]
+    assert samples_on_map(encoded, "smic", [], [0, 2]).values("id") == using
+    assert samples_on_map(encoded, "smic", [], []) is None
+
+
+def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
+    from operators.panel.atoms import OTHERS, SAMPLES, map_data
+
+    n_atoms = load_config(encoded, "smic").n_atoms
+    store_map(
+        encoded, "smic", "places", encoded.values("id"), np.eye(len(encoded), 2), np.eye(n_atoms, 2)
+    )
+    set_atom_names(encoded, "smic", {0: "night", 2: "night (2)", 1: "snow"})
+    traces = {t["name"]: t for t in map_data(encoded, "smic", atom_statistics(encoded))}
+    assert traces.keys() == {SAMPLES, "night", "snow", OTHERS}
+    assert traces["night"]["ids"] == ["0", "2"]
+    atoms = [i for name, trace in traces.items() if name != SAMPLES for i in trace["ids"]]
+    assert sorted(map(int, atoms)) == list(range(n_atoms))
+
+
+def test_an_atom_is_drawn_from_the_mean_and_itself(encoded, tmp_path, monkeypatch):
+    monkeypatch.setattr(fo.config, "default_dataset_dir", str(tmp_path))
+    atoms = load_dictionary(encoded).atoms_
+    one, other = np.unravel_index(np.argmin(atoms @ atoms.T), (len(atoms), len(atoms)))
+    drawn = [
+        np.asarray(Image.open(draw_atom(encoded, atom=int(i))), dtype=float) for i in (one, other)
+    ]
+    assert np.abs(drawn[0] - drawn[1]).mean() > 5
+    with pytest.raises(ValueError, match="has atoms 0 to"):
+        draw_atom(encoded, atom=len(atoms))
 
 
 def test_an_atom_is_described_by_samples_that_use_it(encoded):

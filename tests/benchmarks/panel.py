@@ -1,0 +1,106 @@
+"""How long the panel takes to show a large dataset: ``python -m tests.benchmarks.panel
+[--samples 100000]``.
+
+Makes a dataset in a private database. Its samples share a few image files; a dictionary is learned
+on 2,000 of them, and the others have codes of those. Each tab is laid out in a process of its own
+that has read nothing before, as when it is opened for the first time once the App is up; "again"
+is what a click in it takes then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import conftest  # noqa: F401 (the private database)
+from .speed import made_up
+
+KEY = "smic"
+LEARNED_FROM = 2000
+ATOMS = 256
+FILES = 20
+#: What the user has chosen, by what is printed.
+SHOWN: dict[str, dict[str, Any]] = {
+    "Compare": {"tab": "compare"},
+    "Storage": {"tab": "storage"},
+    "Atoms": {"tab": "atoms"},
+    "Atoms, the most used one chosen": {"tab": "atoms", "atom": "most used"},
+    "Mix": {"tab": "mix"},
+}
+
+
+def collect(n: int, folder: Path) -> str:
+    """Make the dataset; returns its name."""
+    import fiftyone as fo
+
+    import fiftyone_smic as smic
+    from fiftyone_smic.fiftyone import fields, visualization
+
+    rng = np.random.default_rng(0)
+    for i in range(FILES):
+        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    dataset = fo.Dataset("panel-benchmark", persistent=True)
+    dataset.add_samples([fo.Sample(str(folder / f"{i % FILES}.jpg")) for i in range(n)])
+    topics = [fo.Classification(label=f"topic {i}") for i in range(30)]
+    dataset.set_values("topic", [topics[i] for i in rng.integers(0, len(topics), n)])
+
+    part = dataset[:LEARNED_FROM]
+    dataset.add_sample_field("clip_latents", fo.VectorField)
+    part.set_values("clip_latents", list(made_up(LEARNED_FROM, 128)))
+    smic.learn_dictionary(part, KEY, n_atoms=ATOMS)
+    smic.encode(part, KEY)
+    like = rng.integers(0, LEARNED_FROM, n)
+    for name in (fields.field_name(KEY, suffix) for suffix in fields.CODE_SUFFIXES):
+        values = part.values(name)
+        dataset.set_values(name, [values[i] for i in like])
+    # UMAP of 100,000 takes minutes, and where the points are does not matter.
+    places = rng.normal(size=(ATOMS, 2))
+    points = places[rng.integers(0, ATOMS, n)] + 0.1 * rng.normal(size=(n, 2))
+    visualization.store_map(dataset, KEY, f"{KEY}_umap", dataset.values("id"), points, places)
+    return dataset.name
+
+
+def paint(name: str, state: dict[str, Any]) -> tuple[list[float], int]:
+    """Lay the panel out twice: seconds, and bytes that go to the browser."""
+    import fiftyone as fo
+    from fiftyone.operators.executor import ExecutionContext
+
+    from operators.panel import SMICPanel
+
+    dataset = fo.load_dataset(name)
+    if state.get("atom"):
+        uses = dataset.count_values(f"{KEY}_atoms")
+        state = {**state, "atom": str(max(uses, key=uses.__getitem__))}
+    request = {"dataset_name": name, "params": {"panel_id": "smic", "panel_state": state}}
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        layout = json.dumps(SMICPanel().render(ExecutionContext(request)).to_json())
+        seconds.append(time.perf_counter() - start)
+    return seconds, len(layout)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=100_000)
+    samples = parser.parse_args().samples
+    with tempfile.TemporaryDirectory() as scratch:
+        start = time.perf_counter()
+        made = collect(samples, Path(scratch))
+        print(f"{samples:,} samples made in {time.perf_counter() - start:.0f} s")
+        print(f"{'tab':34}{'first s':>9}{'again s':>9}{'kB':>7}")
+        for shown, chosen in SHOWN.items():
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=context) as fresh:
+                (first, again), size = fresh.submit(paint, made, chosen).result()
+            print(f"{shown:34}{first:9.2f}{again:9.2f}{size / 1000:7.0f}", flush=True)
