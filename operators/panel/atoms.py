@@ -62,7 +62,13 @@ def _draw_map(host: Any, panel: types.Object, key: str, data: list[dict[str, Any
             "yaxis": {"visible": False, "scaleanchor": "x"},
             "dragmode": "lasso",
             "showlegend": True,
-            "legend": {"orientation": "h", "y": 0, "yanchor": "top", "itemsizing": "constant"},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "y": 0,
+                "yanchor": "top",
+                "itemsizing": "constant",
+            },
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": ACCENT},
             # What the user has zoomed to and switched off stays when the panel is drawn again.
             "uirevision": key,
