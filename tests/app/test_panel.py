@@ -1,0 +1,118 @@
+"""The panel on a curated dataset: what it shows, what a click does, what it survives."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .steps import (
+    BARS,
+    MAP,
+    click_atom,
+    close,
+    count,
+    execute,
+    filled_form,
+    open_panel,
+    open_tab,
+    see_picture,
+    select,
+)
+
+pytestmark = pytest.mark.app
+
+
+def test_a_click_on_an_atom_shows_its_samples(visit, curated):
+    page = visit(curated)
+    panel = open_panel(page)
+    seen = curated.count_values("scenes_atoms")
+    panel.get_by_role("button", name="·").first.click()
+    count(page, seen[curated.first().scenes_atoms[0]])
+
+    open_tab(panel, "Atoms", MAP)
+    name, _, uses = click_atom(page, panel).removesuffix(" samples").rpartition(": ")
+    count(page, uses)
+    about = panel.get_by_text(f", in {uses} samples").text_content()
+    assert about.startswith(name)
+    assert seen[int(re.search(r"atom (\d+), in", about)[1])] == int(uses)
+
+
+def test_a_dictionary_is_chosen_and_deleted_while_it_is_shown(visit, curated):
+    from playwright.sync_api import expect
+
+    import fiftyone_smic as smic
+
+    smic.learn_dictionary(curated, "coarse", lam=0.01, progress=False)
+    page = visit(curated)
+    panel = open_panel(page)
+    panel.get_by_role("combobox").first.click()
+    page.get_by_role("option", name="coarse").click()
+    panel.get_by_role("button", name="Encode samples").click()
+    form = filled_form(page)
+    curated.delete_run("coarse")
+    execute(page, form, "no dictionary")
+    page.keyboard.press("Escape")
+    open_tab(panel, "Storage", BARS)
+    expect(panel.get_by_role("combobox")).to_have_count(0)
+
+
+def test_a_mix_is_drawn_and_a_picture_of_it_kept(visit, curated):
+    page = visit(curated)
+    panel = open_panel(page)
+    open_tab(panel, "Mix", 'img[alt="Start"]')
+    select(page, 1, 4)
+    panel.get_by_role("button", name="Take the selected").click()
+    panel.locator('img[alt="+ this"]').wait_for()
+    panel.get_by_role("button", name="Draw").click()
+    page.get_by_text("5 pictures drawn").wait_for()
+    close(page)
+    see_picture(page, panel, "Mix 4")
+    panel.get_by_role("button", name="Keep").last.click()
+    count(page, 61)
+    curated.reload()
+    kept = curated.match_tags("smic mix")
+    assert len(kept) == 1
+    curated.delete_samples(kept)
+
+
+def test_storage_is_measured_on_demand(visit, curated):
+    page = visit(curated)
+    panel = open_panel(page)
+    open_tab(panel, "Storage", BARS)
+    panel.get_by_role("button", name="Measure image codecs").click()
+    execute(page, filled_form(page), "At their smallest")
+    close(page)
+    panel.get_by_text("AVIF at its smallest").first.wait_for()
+    panel.get_by_text("Fidelity against rate").wait_for()
+
+
+def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
+    page = visit(curated, width=1500, theme="light")
+    panel = open_panel(page)
+    for name, sign, control in (
+        ("Storage", BARS, "Measure"),
+        ("Atoms", MAP, "·"),
+        ("Mix", 'img[alt="Start"]', "Draw"),
+        ("Compare", 'img[alt="Regenerated"]', "Refresh"),
+    ):
+        open_tab(panel, name, sign)
+        assert 560 <= panel.bounding_box()["width"] <= 600
+        # Nothing lies outside, to be scrolled to or cut off.
+        outside = panel.evaluate(
+            """panel => {
+                const right = panel.getBoundingClientRect().right;
+                return [...panel.querySelectorAll("img, button, p, table, input, .js-plotly-plot")]
+                    .filter(e => e.getBoundingClientRect().right > right + 1)
+                    .map(e => e.outerHTML.slice(0, 200));
+            }"""
+        )
+        assert not outside, name
+        button = panel.get_by_role("button", name=control).first
+        button.scroll_into_view_if_needed()
+        button.click(trial=True)  # it can be reached
+    page.wait_for_load_state("networkidle")
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(20_000)
+    assert len(requests) <= 1, requests
