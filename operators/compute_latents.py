@@ -12,7 +12,7 @@ from .base import SMICOperator
 
 #: Seconds per image on two CPU cores, rough guesses from the models' sizes; a GPU is far faster.
 SECONDS = {
-    "postcards": 0.02,
+    "postcards": 0.005,
     "ViT-B-32/laion2b_s34b_b79k": 0.1,
     "ViT-L-14/openai": 0.8,
     "ViT-H-14/laion2b_s32b_b79k": 2.5,

@@ -48,7 +48,7 @@ class EncodeSamples(DictionaryOperator):
             f"{count:,} samples with {config.n_atoms:,} atoms",
             count,
             measured=measured(ctx.dataset, "encode"),
-            guess=0.001,
+            guess=0.003,
             fixed=1,
             more=(f"; {bits:.0f} bits each when it was learned" if bits else "")
             + (f"; {coded:,} have a code, which is written again" if coded else ""),

@@ -29,7 +29,7 @@ class ExportArchive(DictionaryOperator):
     parameters = ("key", "path", "names")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import load_config, stored_rate
+        from fiftyone_smic.fiftyone.runs import load_config, measured, stored_rate
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:
@@ -67,8 +67,8 @@ class ExportArchive(DictionaryOperator):
             inputs,
             f"{count:,} samples",
             count,
-            measured=None,
-            guess=0.0003 if kind == "archive" else 0.002,
+            measured=measured(ctx.dataset, "export" if kind == "archive" else "export dataset"),
+            guess=0.0002 if kind == "archive" else 0.001,
             fixed=1,
             more=size + (f"; {without:,} samples without a code are left out" if without else ""),
         )

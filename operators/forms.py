@@ -87,7 +87,8 @@ def cost(
         more: to say after it
     """
     seconds = fixed + n * (guess if measured is None else measured)
-    basis = "estimated for two CPU cores" if measured is None else "as last measured here"
+    guessed = "a guess for two CPU cores, until it has been measured here"
+    basis = guessed if measured is None else "as last measured here"
     note(inputs, "cost", f"{what}: about {duration(seconds)} ({basis}){more}")
 
 
@@ -220,7 +221,7 @@ def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str
         inputs,
         what,
         n * (steps if isinstance(steps, int) else STEPS),
-        measured=measured(ctx.dataset, "draw"),
+        measured=measured(ctx.dataset, "draw", encoder),
         guess=STEP_SECONDS["postcards" if demonstration else "other"],
         fixed=10,
     )

@@ -52,6 +52,7 @@ class ImportArchive(SMICOperator):
 
     def _archive(self, ctx: Any, inputs: types.Object, path: Path, codes: Path) -> None:
         from fiftyone_smic.archive import ArchiveError, archive_info
+        from fiftyone_smic.fiftyone.runs import measured
 
         try:
             info = archive_info(codes)
@@ -78,8 +79,8 @@ class ImportArchive(SMICOperator):
                     inputs,
                     f"{len(samples):,} samples",
                     len(samples),
-                    measured=None,
-                    guess=0.001,
+                    measured=measured(ctx.dataset, "import"),
+                    guess=0.004,
                     fixed=1,
                 )
 

@@ -84,7 +84,7 @@ class LearnDictionary(SMICOperator):
             f"{count:,} samples",
             count * (FITS if targeted else 1),
             measured=measured(ctx.dataset, "learn"),
-            guess=0.002,
+            guess=0.004,
             fixed=3,
             more=("; a target takes several trials" if targeted else "")
             + (f"; {without:,} samples without a latent are left out" if without else ""),

@@ -54,7 +54,7 @@ class MeasureStorage(DictionaryOperator):
             f"{len(FACTORS)} dictionaries",
             len(FACTORS) * min(count, ctx.params.get("most_latents") or 2000),
             measured=measured(ctx.dataset, "learn"),
-            guess=0.002,
+            guess=0.004,
             fixed=5,
         )
 

@@ -32,7 +32,7 @@ class NameAtoms(DictionaryOperator):
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.naming import default_vocabulary
-        from fiftyone_smic.fiftyone.runs import load_config
+        from fiftyone_smic.fiftyone.runs import load_config, measured
 
         config = load_config(ctx.dataset, key)
         source = forms.radio(ctx, inputs, "source", SOURCES, self._source(ctx), "Name after")
@@ -61,7 +61,7 @@ class NameAtoms(DictionaryOperator):
             inputs,
             f"{config.n_atoms:,} atoms, and the labels of all coded samples",
             len(ctx.dataset),
-            measured=None,
+            measured=measured(ctx.dataset, "name"),
             guess=0.001,
             fixed=1 if source == "labels" else 10,
         )

@@ -70,11 +70,15 @@ def _label(name: str, level: int) -> str:
     return name if level > 0 else f"not {name}"
 
 
-def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> None:
-    """Write the names of a key's atoms into the labels of all samples that have a code."""
+def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> int:
+    """Write the names of a key's atoms into the labels of all samples that have a code.
+
+    Returns:
+        how many they are
+    """
     held = fields.field_name(key, fields.LABELS)
     if not dataset.has_sample_field(held):
-        return
+        return 0
     path = f"{held}.classifications.label"
     columns = fields.everything(dataset).values(
         ["id", fields.field_name(key, fields.ATOMS), fields.field_name(key, fields.COEFFICIENTS)]
@@ -85,6 +89,7 @@ def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> None:
         for _, atoms, levels in coded
     ]
     fields.write(dataset, [row[0] for row in coded], {path: labels})
+    return len(coded)
 
 
 def read_codes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def export_archive(
         ValueError: for an unknown key, or if no sample has a code
         OSError: if the file cannot be written
     """
+    started = time.perf_counter()
     samples = image_samples(samples)
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     _, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     storage = config.storage or {}
-    return write_archive(
+    rate = write_archive(
         path,
         dictionary,
         codes,
@@ -47,6 +49,8 @@ def export_archive(
         names=_names(paths) if names else None,
         pixels_per_item=storage.get("pixels_per_item"),
     )
+    runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(paths))
+    return rate
 
 
 def _names(paths: list[str]) -> list[str]:

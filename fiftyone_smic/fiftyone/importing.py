@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ def import_codes(
             that fit no sample or several
         OSError: if the file cannot be read
     """
+    started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
     samples = image_samples(samples)
     archive = read_archive(path)
@@ -132,6 +134,7 @@ def import_codes(
             field = vectors.name
     ids = [sample_id for sample_id in found if sample_id is not None]
     install(samples._root_dataset, ids, archive, key, rows, latents_field=field)
+    runs.note_seconds(samples, key, "import", time.perf_counter() - started, len(ids))
     unmatched = [n for n, sample_id in zip(archive.names, found, strict=True) if sample_id is None]
     return ImportReport(key, len(rows), unmatched)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,11 +154,13 @@ def _store(
     config = runs.load_config(samples, key)
     former = {"names": config.names, "own_names": config.own_names}
     runs.update_config(samples, key, names=names, own_names=own_names)
+    started = time.perf_counter()
     try:
-        relabel(samples._root_dataset, key, runs.atom_names(samples, key))
+        coded = relabel(samples._root_dataset, key, runs.atom_names(samples, key))
     except BaseException:
         runs.update_config(samples, key, **former)
         raise
+    runs.note_seconds(samples, key, "name", time.perf_counter() - started, coded)
 
 
 def encode_texts(

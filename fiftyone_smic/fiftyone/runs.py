@@ -38,7 +38,8 @@ class SMICRunConfig(fors.RunConfig):
         digest: SHA-256 of the arrays, which names the dictionary
         storage: what the last ``encode`` measured, see :func:`fiftyone_smic.fiftyone.encode`
         learned: ``bits_per_item`` and ``explained_variance`` on the samples it was learned from
-        seconds: what was measured per sample: "learn", "encode", "map", and "draw" per step
+        seconds: what was measured per sample: "learn", "encode", "map", "name", "export",
+            "export dataset", "import", and "draw" per step
         names: K names or None where an atom has none; or None
         own_names: the atoms whose name was given by hand
         brain_key: the brain run of ``visualize_atoms``, or None
@@ -182,10 +183,17 @@ def stored_rate(storage: dict[str, Any]) -> Rate:
     return Rate(*(storage[f] for f in ("items", "payload_bits", "dictionary_bits", "header_bits")))
 
 
-def measured(samples: SampleCollection, what: str) -> float | None:
-    """Seconds per sample that ``what`` last took on this dataset, see :class:`SMICRunConfig`."""
-    found = [load_config(samples, key).seconds.get(what) for key in list_dictionaries(samples)]
-    return next((seconds for seconds in reversed(found) if seconds is not None), None)
+def measured(samples: SampleCollection, what: str, encoder: str | None = None) -> float | None:
+    """Seconds per sample that ``what`` last took on this dataset, see :class:`SMICRunConfig`.
+
+    Args:
+        samples: a dataset or view
+        what: one of the names in ``seconds``
+        encoder: look only at dictionaries of its latents, as other latents need another generator
+    """
+    configs = [load_config(samples, key) for key in reversed(list_dictionaries(samples))]
+    fitting = [config.seconds for config in configs if encoder in (None, config.encoder)]
+    return next((seconds[what] for seconds in fitting if what in seconds), None)
 
 
 def note_seconds(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
         Raises:
             ValueError: for an unknown key, unknown fields, or samples without a code
         """
+        started = time.perf_counter()
         samples = image_samples(sample_collection)
         config = runs.load_config(samples, self.key)
         chosen = self._fields(samples)
@@ -107,6 +109,8 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
         self._add_saved_views(sample_collection, folder / LABELS / "metadata.json")
         about = {"key": self.key, **{name: getattr(config, name) for name in KEPT}}
         (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        seconds = time.perf_counter() - started
+        runs.note_seconds(samples, self.key, "export dataset", seconds, len(paths))
 
     def _fields(self, samples: SampleCollection) -> list[str]:
         schema = samples.get_field_schema()

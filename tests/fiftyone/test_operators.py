@@ -256,15 +256,20 @@ def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered, t
         return operator(name).resolve_input(context).type.properties["cost"].view.label
 
     assert "as last measured here" in cost(encoded, "compute_latents", field="clip_latents")
-    assert "estimated" in cost(encoded, "regenerate_samples")
+    assert "a guess" in cost(encoded, "regenerate_samples")
     smic.regenerate(encoded[:8], output_dir=tmp_path, steps=1)
     assert "as last measured here" in cost(encoded, "regenerate_samples")
-    assert "estimated" in cost(encoded, "compute_latents", field="new")
+    assert "a guess" in cost(encoded, "compute_latents", field="new")
     fresh = make_dataset(np.repeat(clustered, 10, axis=0))
     assert "600 samples" in cost(fresh, "learn_dictionary")
-    assert "estimated" in cost(fresh, "learn_dictionary")
+    assert "a guess" in cost(fresh, "learn_dictionary")
     smic.learn_dictionary(fresh, max_iter=2)
     assert "as last measured here" in cost(fresh, "learn_dictionary")
+    smic.encode(fresh)
+    assert "a guess" in cost(fresh, "export_archive")
+    smic.export_archive(fresh, "smic", tmp_path / "fresh.smic")
+    assert "as last measured here" in cost(fresh, "export_archive")
+    assert "a guess" in cost(fresh, "export_archive", kind="dataset")
 
 
 def test_an_operator_that_fails_says_why(make_dataset, clustered, state):
