@@ -185,6 +185,9 @@ class SMICOperator(foo.Operator):
                     yield ctx.ops.set_progress(label=self.doing, progress=value)
                     continue
                 if kind == "failed":
+                    # Once there is a bar, the App no longer shows what is raised.
+                    shown = failure(self.label, value).to_json()
+                    yield ctx.ops.show_output(outputs=shown, results={})
                     raise value
                 break
         finally:
@@ -230,6 +233,14 @@ def in_percent(report: Report) -> Report:
 def icons(name: str) -> dict[str, str]:
     """Where the plugin's icons lie: one for the App's light theme, one for the dark one."""
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
+
+
+def failure(label: str, error: BaseException) -> types.Property:
+    """An error as the App shows it."""
+    outputs = types.Object()
+    why = str(error) or type(error).__name__
+    outputs.view("error", types.Error(label="This did not work", description=why))
+    return types.Property(outputs, view=types.View(label=label))
 
 
 def output(label: str, results: dict[str, Any]) -> types.Property:

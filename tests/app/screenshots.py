@@ -59,7 +59,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
         if name == "Mix":
             steps.select(page, 2)
             panel.get_by_role("button", name="Take the selected").click()
-            panel.get_by_label("Add a text").fill("a city at night")
+            panel.get_by_role("textbox").first.fill("a city at night")
             panel.get_by_role("button", name="Draw").click()
             steps.close(page)
             steps.see_picture(page, panel, "Mix 4")
@@ -68,7 +68,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
             page.wait_for_timeout(2500)  # what moves has come to rest
             image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             path = DOCS / f"panel-{name.lower()}-{theme}.png"
-            image.quantize(128).save(path, optimize=True)
+            image.quantize(64).save(path, optimize=True)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             page.get_by_title(other).click()
         page.locator('[data-cy="btn-clear-view-bar"]').click()

@@ -58,14 +58,14 @@ def visit(context, app, dataset, width=1500, height=950, theme="dark"):
     return page
 
 
-def open_form(page, label):
-    """Open an operator's form from the operator browser."""
+def open_form(page, label, ready=True):
+    """Open an operator's form from the operator browser; ``ready``: wait until it can be run."""
     page.keyboard.press("`")
     search = page.locator('[data-cy="operators-browser-search"]')
     search.fill(label)
     page.get_by_text(label, exact=True).first.wait_for()
     page.keyboard.press("Enter")
-    return filled_form(page)
+    return filled_form(page) if ready else page.locator(FORM)
 
 
 def filled_form(page):
@@ -78,7 +78,7 @@ def filled_form(page):
 
 
 def execute(page, form, result):
-    """Execute a filled form, wait for its result or error."""
+    """Execute a filled form, wait for its result, or for an error that is expected."""
     form.get_by_role("button", name="Execute").click()
     page.get_by_text(result).first.wait_for(timeout=300_000)
 

@@ -65,7 +65,7 @@ def test_a_mix_is_drawn_and_a_picture_of_it_kept(visit, curated):
     panel.get_by_role("button", name="Take the selected").click()
     panel.locator('img[alt="+ this"]').wait_for()
     panel.get_by_role("button", name="Draw").click()
-    page.get_by_text("5 pictures drawn").wait_for()
+    page.get_by_text("5 pictures drawn").wait_for(timeout=300_000)
     close(page)
     see_picture(page, panel, "Mix 4")
     panel.get_by_role("button", name="Keep").last.click()
