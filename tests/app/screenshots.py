@@ -68,7 +68,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
             page.wait_for_timeout(2500)  # what moves has come to rest
             image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
             path = DOCS / f"panel-{name.lower()}-{theme}.png"
-            image.quantize(64).save(path, optimize=True)
+            image.quantize(48).save(path, optimize=True)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             page.get_by_title(other).click()
         page.locator('[data-cy="btn-clear-view-bar"]').click()
