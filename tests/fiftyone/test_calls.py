@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import fiftyone as fo
 import fiftyone.operators as foo
 import numpy as np
 import pytest
@@ -87,3 +90,32 @@ def test_latents_that_cannot_be_used(encoded, make_dataset, tmp_path, state):
     for name in ("encode_samples", "regenerate_samples", "name_atoms", "export_archive"):
         with pytest.raises(ValueError, match="no dictionary 'smic'"):
             call(name, bare, tmp_path)
+
+
+def test_a_notebook_gets_what_a_script_gets(encoded, tmp_path):
+    async def notebook():
+        drawn = call("regenerate_samples", encoded[:1], tmp_path, output_dir=tmp_path)
+        named = call("name_atoms", encoded, tmp_path, labels="terrain")
+        return drawn, named, call("export_archive", encoded, tmp_path)
+
+    drawn, named, rate = asyncio.run(notebook())
+    assert (drawn.drawn, named.candidates > 1, rate.items) == (1, True, 80)
+
+
+def test_the_active_slice_is_encoded_and_no_other(original, delete, tmp_path):
+    delete("grouped")
+    dataset = fo.Dataset("grouped")
+    dataset.add_group_field("group", default="left")
+    for path in original[:12].values("filepath"):
+        group = fo.Group()
+        dataset.add_samples(
+            [fo.Sample(path, group=group.element(side)) for side in ("left", "right")],
+            progress=False,
+        )
+    assert call("compute_latents", dataset, tmp_path, field="clip_latents").computed == 12
+    call("learn_dictionary", dataset, tmp_path, key="smic")
+    assert call("encode_samples", dataset, tmp_path).encoded == 12
+    dataset.group_slice = "right"
+    assert dataset.count("smic_bits") == 0
+    with pytest.raises(ValueError, match="none of the 12 samples has a code"):
+        call("export_archive", dataset, tmp_path)
