@@ -230,6 +230,11 @@ def in_percent(report: Report) -> Report:
     return passing
 
 
+def from_bar(report: Report) -> Any:
+    """What FiftyOne's own exports and imports call, with their progress bar."""
+    return lambda bar: report(bar.progress or 0.0)
+
+
 def icons(name: str) -> dict[str, str]:
     """Where the plugin's icons lie: one for the App's light theme, one for the dark one."""
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}

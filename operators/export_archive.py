@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import forms
-from .base import DictionaryOperator
+from .base import DictionaryOperator, from_bar
 
 KINDS = {
     "archive": "The codes only, as one .smic file",
@@ -92,7 +92,7 @@ class ExportArchive(DictionaryOperator):
             done = export_archive(samples, key, path, names=names is None or names)
             return self.result(done, {"key": key, "path": path})
         samples.exists(f"{key}_atoms").export(
-            str(path), dataset_type=smic_types.SMICDataset, key=key, progress=progress
+            str(path), dataset_type=smic_types.SMICDataset, key=key, progress=from_bar(progress)
         )
         return {
             "summary": (

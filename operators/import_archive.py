@@ -9,7 +9,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 from . import forms
-from .base import Button, SMICOperator
+from .base import Button, SMICOperator, from_bar
 
 INTO = {
     "new": "A new dataset, its pictures drawn from the codes",
@@ -121,13 +121,17 @@ class ImportArchive(SMICOperator):
         if path.is_file() and path.suffix != ".zip":
             dataset = import_archive(path, name, persistent=True, progress=progress, **settings)
         else:
-            given = {"dataset_type": smic_types.SMICDataset, "name": name, "persistent": True}
+            given = {
+                "dataset_type": smic_types.SMICDataset,
+                "name": name,
+                "persistent": True,
+                "progress": from_bar(progress),
+                **settings,
+            }
             if path.is_dir():
-                dataset = fo.Dataset.from_dir(str(path), progress=progress, **given, **settings)
+                dataset = fo.Dataset.from_dir(str(path), **given)
             else:
-                dataset = fo.Dataset.from_archive(
-                    str(path), cleanup=False, progress=progress, **given, **settings
-                )
+                dataset = fo.Dataset.from_archive(str(path), cleanup=False, **given)
         return {
             "summary": f"Dataset **{dataset.name}** has **{len(dataset):,} samples**.",
             "buttons": [["Open it", "@voxel51/operators/open_dataset", {"dataset": dataset.name}]],

@@ -213,7 +213,8 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
             max_samples=self.max_samples,
         )
         with importer:
-            ids = [str(i) for i in importer.import_samples(dataset, tags=tags, progress=progress)]
+            reading = False if self.draw else progress
+            ids = [str(i) for i in importer.import_samples(dataset, tags=tags, progress=reading)]
         view = dataset.select(ids, ordered=True)
         names = safe_names([path.lstrip("/") for path in view.values("filepath")])
         view.set_values("filepath", place(dataset, names, self.output_dir))
@@ -221,11 +222,12 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
         install(dataset, ids, archive, key, [order[i] for i in ids], **kept)
         if self.draw:
             settings = {"seed": self.seed or 0, **self.settings}
-            regenerate(
-                dataset.select(ids),
-                key,
-                output_dir=self.output_dir,
-                progress=progress,
-                **settings,
-            )
+            with fo.ProgressBar(total=len(ids), progress=progress) as bar:
+                regenerate(
+                    dataset.select(ids),
+                    key,
+                    output_dir=self.output_dir,
+                    progress=lambda part: bar.set_iteration(round(part * len(ids))),
+                    **settings,
+                )
         return ids

@@ -91,8 +91,8 @@ def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
     page = visit(curated, width=1500, theme="light")
     panel = open_panel(page)
     for name, sign, control in (
-        ("Storage", BARS, "Measure"),
         ("Atoms", MAP, "·"),
+        ("Storage", BARS, "Measure"),
         ("Mix", 'img[alt="Start"]', "Draw"),
         ("Compare", 'img[alt="Regenerated"]', "Refresh"),
     ):

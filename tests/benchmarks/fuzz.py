@@ -179,7 +179,7 @@ def main() -> None:
             raise
         if not watched:
             slowest = max(slowest, time.process_time() - start)
-        if (i + 1) % 10_000 == 0:
+        if (i + 1) % 10_000 == 0 or i + 1 == arguments.count:
             seconds = time.perf_counter() - begin
             print(
                 f"{i + 1} mutated archives in {seconds:.0f} s: no crash, {accepted} accepted (all"
