@@ -230,9 +230,15 @@ def in_percent(report: Report) -> Report:
     return passing
 
 
-def from_bar(report: Report) -> Any:
+def from_bar(report: Report | None) -> Any:
     """What FiftyOne's own exports and imports call, with their progress bar."""
-    return lambda bar: report(bar.progress or 0.0)
+    if report is None:
+        return None
+
+    def passing(bar: Any) -> None:
+        report(bar.progress or 0.0)
+
+    return passing
 
 
 def icons(name: str) -> dict[str, str]:

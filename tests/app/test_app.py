@@ -116,5 +116,5 @@ def test_an_export_comes_back_as_a_dataset_of_drawn_pictures(visit, curated, tmp
         assert made.values(field) == curated.values(field)
     pictures = made.values("filepath")
     assert not set(pictures) & set(curated.values("filepath"))
-    assert Image.open(pictures[-1]).size == (128, 128)
+    assert Image.open(pictures[-1]).size == (64, 64)
     made.delete()
