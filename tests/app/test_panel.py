@@ -85,34 +85,3 @@ def test_storage_is_measured_on_demand(visit, curated):
     close(page)
     panel.get_by_text("AVIF at its smallest").first.wait_for()
     panel.get_by_text("Fidelity against rate").wait_for()
-
-
-def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
-    page = visit(curated, width=1500, theme="light")
-    panel = open_panel(page)
-    for name, sign, control in (
-        ("Atoms", MAP, "·"),
-        ("Storage", BARS, "Measure"),
-        ("Mix", 'img[alt="Start"]', "Draw"),
-        ("Compare", 'img[alt="Regenerated"]', "Refresh"),
-    ):
-        open_tab(panel, name, sign)
-        assert 560 <= panel.bounding_box()["width"] <= 600
-        # Nothing lies outside, to be scrolled to or cut off.
-        outside = panel.evaluate(
-            """panel => {
-                const right = panel.getBoundingClientRect().right;
-                return [...panel.querySelectorAll("img, button, p, table, input, .js-plotly-plot")]
-                    .filter(e => e.getBoundingClientRect().right > right + 1)
-                    .map(e => e.outerHTML.slice(0, 200));
-            }"""
-        )
-        assert not outside, name
-        button = panel.get_by_role("button", name=control).first
-        button.scroll_into_view_if_needed()
-        button.click(trial=True)  # it can be reached
-    page.wait_for_load_state("networkidle")
-    requests = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.wait_for_timeout(20_000)
-    assert len(requests) <= 1, requests
