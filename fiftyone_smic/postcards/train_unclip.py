@@ -169,8 +169,8 @@ def train(
         random = torch.randn(len(first.weight), DIMENSION) / DIMENSION**0.5
         first.weight[:, :DIMENSION] = random @ whitening
         first.bias.copy_(-(first.weight[:, :DIMENSION] @ mean))
-    teacher = build_unet().requires_grad_(False)
     if guided:
+        teacher = build_unet().requires_grad_(False)
         trained = torch.load(work / "unclip.pt", weights_only=True)["ema"]
         unet.load_state_dict(trained)
         teacher.load_state_dict(trained)

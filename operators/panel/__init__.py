@@ -140,8 +140,6 @@ class SMICPanel(foo.Panel):
     def render(self, ctx: Any) -> types.Property:
         panel = types.Object()
         state = ctx.panel.state
-        if state.tab is None:  # the App may still mark the tab of a panel that was open before
-            state.tab = "compare"
         tabs = types.TabsView()
         for name, (label, _) in TABS.items():
             tabs.add_choice(name, label=label)

@@ -64,6 +64,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
             panel.get_by_role("button", name="Take the selected").click()
             panel.get_by_role("textbox").first.fill("a city at night")
             panel.get_by_role("button", name="Draw").click()
+            page.get_by_text("5 pictures drawn").wait_for()
             steps.close(page)
             steps.see_picture(page, panel, "Mix 4")
         for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
