@@ -97,11 +97,13 @@ def run(page, label, result):
 
 
 def open_panel(page):
-    """Open the SMIC panel beside the grid. The App's server remembers it for the next page."""
+    """Open the SMIC panel beside the grid, anew if the App's server remembers one."""
     panel = page.locator('[data-cy="panel-content-smic_panel"]')
-    if not panel.count():
-        page.locator('[data-cy="new-panel-btn"]').first.click()
-        page.locator('[data-cy="new-panel-option-smic_panel"]').click()
+    if panel.count():
+        page.locator('[data-cy="panel-tab-smic_panel"]').click(button="middle")  # closes it
+        panel.wait_for(state="detached")
+    page.locator('[data-cy="new-panel-btn"]').first.click()
+    page.locator('[data-cy="new-panel-option-smic_panel"]').click()
     return panel
 
 
