@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from .attributes import Attributes, compose_caption, sample_attributes
 from .palette import (
+    APPLE,
     CLOUD,
     FOG,
     GREY_SKY,
@@ -326,6 +327,10 @@ class _Postcard:
         self.c.box(x - 0.9, y - 6, x + 0.9, y, self.shade((104, 70, 46)))
         for dx, dy, r in ((-2.4, -7, 3.4), (2.4, -7, 3.4), (0, -10, 3.8)):
             self.c.ellipse(x + dx, y + dy, r, r, self.shade(LEAF[self.a.season]))
+        if self.a.season == "summer":
+            apple = mix(self.shade(APPLE), APPLE, 0.6)
+            for dx, dy in ((-3.2, -6.6), (0.2, -8.6), (3, -7.2), (-1.2, -11.4), (1.6, -11)):
+                self.c.ellipse(x + dx, y + dy, 0.95, 0.95, apple)
 
     def draw_tent(self, x: float, y: float) -> None:
         orange = self.shade((255, 138, 40))

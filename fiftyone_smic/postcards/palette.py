@@ -34,10 +34,12 @@ GROUND: dict[str, Color] = {
 }
 LEAF: dict[str, Color] = {
     "spring": (246, 164, 192),
-    "summer": (36, 122, 60),
+    "summer": (20, 90, 48),
     "autumn": (220, 92, 36),
     "winter": (196, 212, 224),
 }
+# In summer a tree would be green on green: apples, their colour little changed by the hour.
+APPLE: Color = (226, 50, 44)
 # What lies on the ground, so that the season shows in every terrain: colour and radius.
 MARKS: dict[str, tuple[Color, float]] = {
     "spring": ((250, 120, 190), 1.1),

@@ -9,11 +9,13 @@ The network predicts the clean tokens, not the noise or the velocity: a network 
 generative models denoise"), and pictures of one that had to stayed grainy.
 
 A second run with ``--guided`` teaches the trained network to predict what classifier-free guidance
-would make of it, so that drawing takes one pass through it for a step instead of two.
+would make of it, so that drawing takes one pass through it for a step instead of two. Run where
+only its weights are left, it goes on from those.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,9 @@ from .training import MODEL_SIZE, command_line, load_training_set, run_training,
 TEXT_WIDTH = 16  # of the dummy text encoder: the prompt is always empty
 GUIDANCE = 3.0  # 1.5 leaves out objects that the latent has; above 4 nothing more is gained
 STEPS = 20
-NOISE_LEVELS = 300  # latents that were compressed are off by up to about this much noise
+NOISE_LEVELS = 300
+# Dictionaries whose rebuilt latents are conditions too: about 30, 40 and 70 bits for a postcard.
+CODED = ({"n_atoms": 30, "nonnegative": True, "lam": 0.001}, {"lam": 0.002}, {"lam": 0.0005})
 
 
 def build_unet() -> Any:
@@ -111,6 +115,17 @@ def noise_schedule() -> Any:
     return DDPMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2")
 
 
+def rebuilt(latents: np.ndarray) -> list[np.ndarray]:
+    """Latents (N, d) of unit norm, as archives of the dictionaries ``CODED`` would give them back."""
+    from ..dictionary import SemanticDictionary
+
+    found = []
+    for parameters in CODED:
+        dictionary = SemanticDictionary(**parameters).fit(latents[:6000])  # type: ignore[arg-type]
+        found.append(dictionary.inverse_transform(dictionary.transform(latents)))
+    return found
+
+
 def train(
     work: Path,
     directory: Path = UNCLIP_DIR,
@@ -123,18 +138,20 @@ def train(
 ) -> None:
     """Train and export to ``directory``; continues from ``work/unclip.pt``.
 
-    With ``guided`` it starts from that file's network, which stays as the teacher, and continues
-    from ``work/guided.pt``. What is to be predicted then is the clean tokens plus the teacher's
-    guidance: the difference that the condition makes to its prediction, times ``GUIDANCE - 1``
-    (Tang et al. 2025, "Diffusion models without classifier-free guidance").
+    With ``guided`` it starts from that file's network, or if there is none from the one in
+    ``directory``, and continues from ``work/guided.pt``. What is to be predicted then is the clean
+    tokens plus ``1 - 1 / GUIDANCE`` times the difference that the condition makes to the averaged
+    network's own prediction, which settles where guidance would take it (Tang et al. 2025,
+    "Diffusion models without classifier-free guidance").
 
     The condition is the unnormalised CLIP image embedding's direction at the encoder's median
     norm, which is what an archive gives back. A tenth of the conditions is dropped, for
-    classifier-free guidance; half have noise added, so that compressed latents decode well.
+    classifier-free guidance; a third has noise added, and another third is what dictionaries make
+    of the latent, so that compressed latents decode well.
     """
     import torch
     import torch.nn.functional as F
-    from diffusers import AutoencoderDC
+    from diffusers import AutoencoderDC, UNet2DConditionModel
     from diffusers.models.embeddings import get_timestep_embedding
     from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
         StableUnCLIPImageNormalizer,
@@ -153,7 +170,10 @@ def train(
             raw.append(encoder.model.encode_image(to_batch(block)).float())
             tokens.append(torch.from_numpy(basis.encode(block.astype(np.float32) / 127.5 - 1)))
     norm = float(torch.cat(raw).norm(dim=-1).median())
-    conditions = F.normalize(torch.cat(raw), dim=-1) * norm
+    latents = F.normalize(torch.cat(raw), dim=-1)
+    conditions = latents * norm
+    coded = torch.from_numpy(np.stack(rebuilt(latents.numpy())))
+    coded = F.normalize(coded, dim=-1) * norm
     tokens = torch.cat(tokens)
     mean, deviation = conditions.mean(0), conditions.std(0)
 
@@ -170,18 +190,21 @@ def train(
         first.weight[:, :DIMENSION] = random @ whitening
         first.bias.copy_(-(first.weight[:, :DIMENSION] @ mean))
     if guided:
-        teacher = build_unet().requires_grad_(False)
-        trained = torch.load(work / "unclip.pt", weights_only=True)["ema"]
-        unet.load_state_dict(trained)
-        teacher.load_state_dict(trained)
-    parameters = dict(unet.named_parameters())
-    ema = {k: p.detach().clone() for k, p in parameters.items()}
+        start = work / "unclip.pt"
+        unet.load_state_dict(
+            torch.load(start, weights_only=True)["ema"]
+            if start.exists()
+            else UNet2DConditionModel.from_pretrained(directory / "unet").float().state_dict()
+        )
+    parameters = list(unet.parameters())
+    averaged = build_unet().requires_grad_(False)
+    averaged.load_state_dict(unet.state_dict())
     alphas = noise_schedule().alphas_cumprod
     levels = get_timestep_embedding(
         torch.arange(1000), DIMENSION, flip_sin_to_cos=True, downscale_freq_shift=0
     )
     prompt = torch.zeros(batch_size, 1, TEXT_WIDTH)
-    optimizer = torch.optim.AdamW(parameters.values(), weight_decay=1e-3, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(parameters, weight_decay=1e-3, betas=(0.9, 0.99))
 
     def step(i: int, rng: np.random.Generator) -> dict[str, float]:
         seeded = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -191,8 +214,10 @@ def train(
 
         index = torch.from_numpy(rng.integers(images, size=batch_size))
         z, condition = tokens[index], conditions[index]
-        level = torch.from_numpy(rng.integers(NOISE_LEVELS, size=batch_size))
-        level *= torch.from_numpy(rng.random(batch_size) < 0.5)
+        kind = torch.from_numpy(rng.integers(3, size=batch_size))  # exact, noisy or coded
+        level = torch.from_numpy(rng.integers(NOISE_LEVELS, size=batch_size)) * (kind == 1)
+        which = torch.from_numpy(rng.integers(len(coded), size=batch_size))
+        condition = torch.where((kind == 2)[:, None], coded[which, index], condition)
         a = alphas[level][:, None]
         scaled = (condition - mean) / deviation
         scaled = a.sqrt() * scaled + (level > 0)[:, None] * (1 - a).sqrt() * normal(scaled)
@@ -205,33 +230,31 @@ def train(
         if guided:
             with torch.no_grad():
                 both = torch.cat([condition, torch.zeros_like(condition)])
-                twice = teacher(
+                twice = averaged(
                     torch.cat([noisy, noisy]),
                     torch.cat([t, t]),
                     torch.cat([prompt, prompt]),
                     class_labels=both,
                 ).sample
                 # Nothing is added where the condition was dropped: both halves are the same.
-                z = z + (GUIDANCE - 1) * (twice[:batch_size] - twice[batch_size:])
+                z = z + (1 - 1 / GUIDANCE) * (twice[:batch_size] - twice[batch_size:])
         predicted = unet(noisy, t, prompt, class_labels=condition).sample
         # The error of the velocity that this prediction implies, bounded at the lowest noise.
         loss = ((predicted - z).square() / (1 - a).clamp(min=0.05)).mean()
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         with torch.no_grad():
             decay = min(0.998, (i + 1) / (i + 30))
-            torch._foreach_lerp_(list(ema.values()), list(parameters.values()), 1 - decay)
+            torch._foreach_lerp_(list(averaged.parameters()), parameters, 1 - decay)
         return {"loss": loss.item()}
 
     def export() -> None:
         normalizer = StableUnCLIPImageNormalizer(embedding_dim=DIMENSION)
         normalizer.load_state_dict({"mean": mean[None], "std": deviation[None]})
-        averaged = build_unet()
-        averaged.load_state_dict(ema)
         autoencoder = AutoencoderDC.from_pretrained(directory / "vae")
-        pipeline = assemble(averaged, autoencoder, normalizer, CLIP_DIR)
+        pipeline = assemble(copy.deepcopy(averaged), autoencoder, normalizer, CLIP_DIR)
         pipeline.to(torch.float16).save_pretrained(directory)
         declared = {
             "encoder": "postcards",
@@ -244,7 +267,7 @@ def train(
 
     run_training(
         step,
-        {"unet": unet, "ema": ema},
+        {"unet": unet, "ema": averaged},
         optimizer,
         steps=steps,
         peak_lr=lr,
