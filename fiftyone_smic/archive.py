@@ -36,14 +36,8 @@ from .files import replace_file
 from .info import archive_info
 from .itemnames import check_names, pack_names, unpack_names
 from .metrics import Rate
-from .models import (
-    CodeTables,
-    decode_items,
-    encode_items,
-    pop_codes,
-    push_codes,
-    sort_key,
-)
+from .models import CodeTables, decode_items, encode_items
+from .multiset import pop_codes, push_codes, sort_key
 from .priors import Prior, require_prior
 from .rows import code_rows
 
@@ -63,6 +57,9 @@ BLOCK = 1 << 14
 #: Most items an unordered archive can hold: the reader sorts them in Python, and 24 bits of
 #: precision choose one.
 MAX_UNORDERED = 1 << 20
+
+#: The first item and the stream of each block.
+_Streams = list[tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
@@ -176,20 +173,16 @@ def encode_archive(
         check_names(names, n)
     if not ordered:
         c, names = _sort(c, names)
-    coder = Coder()
-    tables = CodeTables.of(c, dictionary.max_level, dictionary.max_nonzero)
-    tables.put(coder)
-    profile = None if prior is None else prior.profile
+    coder, streams = _shortest(c, dictionary) if ordered else _as_multiset(c, dictionary)
+    known = (None, 0) if prior is None else (prior.profile, len(prior.public))
     for rows in (dictionary.mean_rows_, dictionary.atom_rows_):
-        code_rows(coder, len(rows.levels), rows.levels.shape[1], profile, rows)
+        code_rows(coder, *rows.levels.shape, *known, rows)
     shared = coder.finish()
-    size = BLOCK if ordered else max(n, 1)
     packed = []
-    for first in range(0, n, size):
-        part = c[first : first + size]
-        stream = encode_items(part, tables) if ordered else push_codes(part, tables)
-        found = None if names is None else pack_names(names[first : first + size])
-        packed.append((part.shape[0], stream, found))
+    for first, stream in streams:
+        items = min(BLOCK if ordered else n, n - first)
+        found = None if names is None else pack_names(names[first : first + items])
+        packed.append((items, stream, found))
     # What a reader must see before it believes that a file holds so much.
     text = sum(len(name.encode()) for name in names or ())
     wanted = least_block(n - believable(0), c.nnz - believable(0), text - believable_text(0))
@@ -202,6 +195,30 @@ def encode_archive(
     data += pack_end(bytes(data[-4:]))
     payload = sum(len(stream) for _, stream, _ in packed)
     return bytes(data), _rate(n, len(data), payload, len(shared))
+
+
+def _shortest(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
+    """A coder that has written the tables, and the first item and stream of each block: every item
+    by itself or by how it differs from the one before, whichever takes less."""
+    found = []
+    for inter in (False, True):
+        coder = Coder()
+        tables = CodeTables.of(codes, dictionary.max_level, dictionary.max_nonzero, inter)
+        tables.put(coder)
+        streams = [
+            (first, encode_items(codes[first : first + BLOCK], tables, inter=inter))
+            for first in range(0, codes.shape[0], BLOCK)
+        ]
+        found.append((coder.bits / 8 + sum(len(stream) for _, stream in streams), coder, streams))
+    _, coder, streams = min(found, key=lambda each: each[0])
+    return coder, streams
+
+
+def _as_multiset(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
+    coder = Coder()
+    tables = CodeTables.of(codes, dictionary.max_level, dictionary.max_nonzero)
+    tables.put(coder)
+    return coder, [(0, push_codes(codes, tables))] if codes.shape[0] else []
 
 
 def append_archive(
@@ -246,10 +263,12 @@ def append_archive(
     payload = sum(block.codes_size for block in blocks)
     for first in range(0, c.shape[0], BLOCK):
         part = c[first : first + BLOCK]
-        own = CodeTables.of(part, head.max_level, head.max_nonzero)
-        streams = [encode_items(part, own, own=True)]
-        if own.largest <= known.largest:
-            streams.append(encode_items(part, known))
+        streams = []
+        for inter in (False, True):
+            own = CodeTables.of(part, head.max_level, head.max_nonzero, inter)
+            streams.append(encode_items(part, own, own=True, inter=inter))
+            if own.largest <= known.largest:
+                streams.append(encode_items(part, known, inter=inter))
         stream = min(streams, key=len)
         chosen = None if names is None else names[first : first + BLOCK]
         packed = None if chosen is None else pack_names(chosen)
@@ -325,12 +344,12 @@ def _read(
         raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
     wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
     public = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
-    profile = None if public is None else public.profile
+    known = (None, 0) if public is None else (public.profile, len(public.public))
     coder = Coder(shared)
     try:
         tables = CodeTables.read(coder, *_lengths(head))
-        mean = code_rows(coder, 1, head.dimensions, profile)
-        atoms = code_rows(coder, head.atoms, head.dimensions, profile)
+        mean = code_rows(coder, 1, head.dimensions, *known)
+        atoms = code_rows(coder, head.atoms, head.dimensions, *known)
         codes = _decode_blocks(wanted, tables, head, reader.size)
     except ArchiveError:
         raise

@@ -21,13 +21,14 @@ def quantise_atoms(
     """Quantises atoms (K, d); see :func:`fiftyone_smic.rows.quantise_rows`."""
     if prior is None:
         return quantise_rows(atoms, gram, lam, predict=predict)
-    return quantise_rows(atoms @ prior.axes, gram, lam, profile=prior.profile, predict=predict)
+    public = {"profile": prior.profile, "public": prior.public}
+    return quantise_rows(atoms @ prior.axes, gram, lam, predict=predict, **public)
 
 
 def atom_values(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
     """The atoms (K, d) that rows stand for."""
-    values = rows.values()
-    return (values if prior is None else values @ prior.axes.T).astype(np.float32)
+    values = rows.values() if prior is None else rows.values(prior.public) @ prior.axes.T
+    return values.astype(np.float32)
 
 
 def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Prior | None) -> Rows:
@@ -37,13 +38,15 @@ def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Pr
     if prior is None:
         return quantise_rows(mean[None], gram, lam, sweeps=1)
     moved = (mean - prior.mean) @ prior.axes
-    return quantise_rows(moved[None], gram, lam, profile=prior.profile, sweeps=1)
+    public = {"profile": prior.profile, "public": prior.public}
+    return quantise_rows(moved[None], gram, lam, sweeps=1, **public)
 
 
 def mean_value(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
     """The mean (d,) that one row stands for."""
-    mean = rows.values()[0]
-    return (mean if prior is None else mean @ prior.axes.T + prior.mean).astype(np.float32)
+    if prior is None:
+        return rows.values()[0].astype(np.float32)
+    return (rows.values(prior.public)[0] @ prior.axes.T + prior.mean).astype(np.float32)
 
 
 def rows_to_arrays(name: str, rows: Rows) -> dict[str, NDArray]:

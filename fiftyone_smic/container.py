@@ -1,14 +1,15 @@
-"""The .smic format, version 3, and its low parts: numbers, checksums, head and blocks.
+"""The .smic format, version 4, and its low parts: numbers, checksums, head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
 of at most 64 bits.
 
 File
-    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (3); varints d (dimensions), K (atoms), L
+    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (4); varints d (dimensions), K (atoms), L
     (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
-    mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; varint length and
-    UTF-8 of the encoder's identity; varint length and bytes of the *shared stream*; checksum. Then
+    mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; varint e and
+    the encoder's identity, ``ENCODERS[e]`` below if e < 32, else e - 32 bytes of UTF-8; varint
+    length and bytes of the *shared stream*; checksum. Then
     blocks of items; then a zero byte and a checksum end the file. Flags: 1 items have names, 2
     coefficients are positive, 4 and 8 as said, 16 unordered.
 Block
@@ -43,8 +44,9 @@ Level table
     // 2``.
 Row j
     its step's exponent: of row 0 exponent + 80, uniform over 128; else its difference from the row
-    before, plus 128, of 257 symbols. For j > 0: the number of rows that predict it (0..6), and for
-    each the row (uniform over j) and its coefficient in quarters (-8..-1, 1..8). These three kinds
+    before, plus 128, of 257 symbols. If P + j > 0: the number of rows that predict it (0..6), and
+    for each the row (uniform over P + j: the prior's P atoms, then the rows before this one) and
+    its coefficient in quarters (-8..-1, 1..8). P is 0 without a prior. These three kinds
     (differences, numbers, quarters) have adaptive tables: weights ``1 + (64 >> min(|s - 128|, 6))``
     for symbol s, ``64 >> t``, ``32 >> min(|q|, 5)`` at the start, plus 32 for a symbol that was
     coded. Exponents stay in -80..47. Then, for each column: min(magnitude, 15) under the table of
@@ -67,13 +69,23 @@ Table of context c (0..17)
     its columns, in its context. The counts are the weights.
 Values
     step = 2**(exponent / 4); row = levels * step + sum of (quarters / 4) * the row named, rows in
-    order. With a prior, atom = axes @ row and mean = prior's mean + axes @ row. Nothing that is
-    decoded depends on these floating-point numbers.
+    order. With a prior, atom = axes @ row and mean = prior's mean + axes @ row; the prior's own
+    atoms are rows along its axes already. Nothing that is decoded depends on these floating-point
+    numbers.
 
 Codes, ordered
-    a bit, 1 if the block has level tables of its own (they follow, and hold for this block);
-    the sizes of all items under the table of sizes; then for each item its indices, ascending,
-    then its coefficients under the table of coefficients.
+    a bit, 1 if the block has level tables of its own (they follow, and hold for this block); a bit,
+    1 if the block is *inter*. If it is not: the sizes of all items under the table of sizes; then
+    for each item its indices, ascending, then its coefficients under the table of coefficients.
+Codes, inter
+    for each item: of each index of the item before it, ascending, a flag, 1 if this item has it
+    too; then how many other indices it has. Then for each item: these others, as Indices,
+    ascending; and all of its coefficients, in the order of the indices. (The first item has none
+    before it.) A flag has counts (a, b) in the context ``3 * min(kept, 2) + min(before, 2)``, kept
+    of this item's flags being 1 so far, before of the last item's: 0 has the width ``1 + a * (2**24
+    - 2) // (a + b)``. The number of others has counts as weights in the context min(kept, 3), of
+    symbols 0..m, m the smaller of K and the largest size whose level is not 0. All counts
+    start at 8, and 16 is added for a symbol that was coded.
 Index
     after ``first`` - 1 (0 for an item's first index), with r indices still to come including this
     one, an index is in first..K - r. If that is one index, it is not coded. Else index i has the
@@ -120,11 +132,32 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MAGIC = b"SMIC"
-VERSION = 3
+VERSION = 4
 END_SIZE = 5
 MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20
 MAX_ENCODER = 1 << 12
+
+#: Encoders that an archive names by their place in this list, which may grow to 32.
+ENCODERS = (
+    "ViT-B-32/openai",
+    "ViT-B-16/openai",
+    "ViT-L-14/openai",
+    "ViT-L-14-336/openai",
+    "ViT-B-32/laion2b_s34b_b79k",
+    "ViT-B-16/laion2b_s34b_b88k",
+    "ViT-L-14/laion2b_s32b_b82k",
+    "ViT-H-14/laion2b_s32b_b79k",
+    "ViT-g-14/laion2b_s34b_b88k",
+    "ViT-bigG-14/laion2b_s39b_b160k",
+    "ViT-B-32/datacomp_xl_s13b_b90k",
+    "ViT-B-16/datacomp_xl_s13b_b90k",
+    "ViT-L-14/datacomp_xl_s13b_b90k",
+    "ViT-B-16-SigLIP/webli",
+    "ViT-SO400M-14-SigLIP-384/webli",
+    "ViT-SO400M-16-SigLIP2-384/webli",
+)
+_NUMBERED = 32
 
 _NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
 
@@ -248,7 +281,11 @@ class Head:
         if self.pixels_per_item is not None:
             out += struct.pack("<f", self.pixels_per_item)
         out += bytes.fromhex(self.prior or "")
-        out += varint(len(encoder)) + encoder + varint(len(shared)) + shared
+        if self.encoder in ENCODERS:
+            out += varint(ENCODERS.index(self.encoder))
+        else:
+            out += varint(_NUMBERED + len(encoder)) + encoder
+        out += varint(len(shared)) + shared
         return out + struct.pack("<I", zlib.crc32(out))
 
     @classmethod
@@ -269,10 +306,13 @@ class Head:
         lam, norm = reader.float(), reader.float()
         pixels = reader.float() if flags & _PIXELS else None
         prior = reader.take(8).hex() if flags & _PRIOR else None
-        length = reader.varint()
-        if length > MAX_ENCODER or flags > 31:
+        number = reader.varint()
+        if number > _NUMBERED + MAX_ENCODER or len(ENCODERS) <= number < _NUMBERED or flags > 31:
             raise ArchiveError("the header holds impossible numbers: the file is damaged")
-        encoder = reader.take(length)
+        if number < _NUMBERED:
+            encoder = ENCODERS[number].encode()
+        else:
+            encoder = reader.take(number - _NUMBERED)
         shared = reader.take(reader.varint())
         reader.checksum("the header and the dictionary")
         try:

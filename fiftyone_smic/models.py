@@ -6,10 +6,6 @@ One function writes and reads. How each stream is laid out is part of the format
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from itertools import pairwise
-from typing import Any
-
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +16,6 @@ from .entropy import (
     TOTAL,
     Coder,
     CorruptStream,
-    Stack,
     advance,
     code_symbol,
     ends_of,
@@ -32,8 +27,8 @@ from .entropy import (
 )
 
 _LEVEL_SYMBOLS = 45
-#: Numbers of all tables that the unordered mode keeps at a time.
-_KEPT = 1 << 22
+#: Adaptive counts of the inter mode: what each starts from, and what a coded symbol adds.
+_START, _LEARN = 8, 16
 
 
 def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -77,11 +72,16 @@ class CodeTables:
         self.mantissas, self.shifts = _polynomials(weights, self.largest)
 
     @classmethod
-    def of(cls, codes: csr_matrix, max_level: int, max_nonzero: int) -> CodeTables:
-        """The tables that suit codes (N, K)."""
+    def of(
+        cls, codes: csr_matrix, max_level: int, max_nonzero: int, inter: bool = False
+    ) -> CodeTables:
+        """The tables that suit codes (N, K) with sorted indices, to be coded so."""
         symbols = codes.data.astype(np.int64) + max_level - (codes.data > 0)
+        told = codes.indices
+        if inter:
+            told = told[_in_common(codes.indptr, codes.indices)[0] == 0]
         return cls(
-            weight_levels(np.bincount(codes.indices, minlength=codes.shape[1])),
+            weight_levels(np.bincount(told, minlength=codes.shape[1])),
             weight_levels(np.bincount(symbols, minlength=2 * max_level)),
             weight_levels(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
         )
@@ -170,13 +170,124 @@ def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
             levels[i] = symbol - max_level + (symbol >= max_level)
 
 
-def encode_items(codes: csr_matrix, tables: CodeTables, own: bool = False) -> bytes:
-    """Writes the items of a CSR matrix with sorted indices, the tables too if they are its own."""
+@nb.njit(cache=True)
+def _in_common(indptr, indices):
+    """Of each coefficient, 1 if the item before has its atom too, and 1 if the next one has."""
+    repeated, remaining = np.zeros(len(indices), np.uint8), np.zeros(len(indices), np.uint8)
+    for i in range(1, len(indptr) - 1):
+        a, b = indptr[i], indptr[i - 1]
+        while a < indptr[i + 1] and b < indptr[i]:
+            if indices[a] == indices[b]:
+                repeated[a] = remaining[b] = 1
+            a, b = a + (indices[a] <= indices[b]), b + (indices[b] <= indices[a])
+    return repeated, remaining
+
+
+@nb.njit(cache=True)
+def _code_flag(coder, counts, flag):
+    """Writes or reads 0 or 1 under adaptive counts."""
+    zero = 1 + counts[0] * (TOTAL - 2) // (counts[0] + counts[1])
+    if is_reading(coder):
+        flag = np.int64(target_of(coder) >= zero)
+    if flag:
+        advance(coder, zero, TOTAL - zero)
+    else:
+        advance(coder, 0, zero)
+    counts[flag] += _LEARN
+    return flag
+
+
+@nb.njit(cache=True)
+def _code_structure(coder, sizes, remaining, largest):
+    """Writes or reads which atoms each item has in common with the item before it, and how many
+    others: ``remaining`` for each coefficient, and the sizes.
+
+    Returns the number of coefficients, or -1 if they have no room or an item is too large.
+    """
+    flags = np.full((9, 2), _START, np.int64)
+    others = np.full((4, largest + 1), _START, np.int64)
+    total, before, kept_before = 0, 0, 0
+    for i in range(len(sizes)):
+        kept = 0
+        for at in range(total - before, total):
+            counts = flags[3 * min(kept, 2) + min(kept_before, 2)]
+            remaining[at] = _code_flag(coder, counts, np.int64(remaining[at]))
+            kept += remaining[at]
+        counts = others[min(kept, 3)]
+        new = code_symbol(coder, ends_of(frequencies(counts)), sizes[i] - kept)
+        counts[new] += _LEARN
+        sizes[i] = kept + new
+        if sizes[i] > largest or total + sizes[i] > len(remaining):
+            return -1
+        total += sizes[i]
+        before, kept_before = sizes[i], kept
+    return total
+
+
+@nb.njit(cache=True)
+def _code_inter(coder, mantissas, shifts, level_ends, sizes, remaining, indices, levels):
+    """Writes or reads the atoms that the item before does not have, and all coefficients.
+
+    Returns whether they make sense: no atom comes twice.
+    """
+    k, max_level = mantissas.shape[1] - 1, len(level_ends) // 2
+    old, new = np.empty(256, np.int64), np.empty(256, np.int64)
+    at, before = 0, 0
+    for size in sizes:
+        kept = 0
+        for b in range(at - before, at):
+            if remaining[b]:
+                old[kept] = indices[b]
+                kept += 1
+        others = size - kept
+        if not is_reading(coder):
+            o, n = 0, 0
+            for index in indices[at : at + size]:
+                if o < kept and index == old[o]:
+                    o += 1
+                else:
+                    new[n] = index
+                    n += 1
+        first = 0
+        for n in range(others):
+            left = others - n
+            new[n] = _code_index(coder, mantissas[left], shifts[left], first, k - left, new[n])
+            first = new[n] + 1
+        o, n = 0, 0
+        for i in range(at, at + size):
+            if o < kept and n < others and old[o] == new[n]:
+                return False
+            if n == others or (o < kept and old[o] < new[n]):
+                indices[i] = old[o]
+                o += 1
+            else:
+                indices[i] = new[n]
+                n += 1
+            symbol = code_symbol(coder, level_ends, levels[i] + max_level - (levels[i] > 0))
+            levels[i] = symbol - max_level + (symbol >= max_level)
+        at += size
+        before = size
+    return True
+
+
+def encode_items(
+    codes: csr_matrix, tables: CodeTables, *, own: bool = False, inter: bool = False
+) -> bytes:
+    """Writes the items of a CSR matrix with sorted indices.
+
+    Args:
+        codes: (N, K).
+        tables: what to code them under.
+        own: write the tables too.
+        inter: say of each item how it differs from the one before, which is shorter where
+            neighbours are alike, as frames and bursts are.
+    """
     coder = Coder()
     coder.uniform(own, 2)
     if own:
         tables.put(coder)
-    _code_block(coder, tables, codes)
+    coder.uniform(inter, 2)
+    (_code_inter_block if inter else _code_block)(coder, tables, codes, codes.nnz)
     stream = coder.finish()
     return stream + bytes(max(0, tables.least - len(stream)) if own else 0)
 
@@ -193,124 +304,61 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
         if len(data) < tables.least:
             raise CorruptStream("larger tables than a block of this size can have")
         tables = CodeTables.read(coder, *map(len, tables.raw))
-    return _code_block(coder, tables, csr_matrix((n_items, tables.n_atoms)), most)
+    code = _code_inter_block if coder.uniform(0, 2) else _code_block
+    return code(coder, tables, csr_matrix((n_items, tables.n_atoms)), most)
 
 
-def _code_block(
-    coder: Coder, tables: CodeTables, codes: csr_matrix, most: int = 1 << 62
-) -> csr_matrix:
+def _code_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
     """Writes codes, or reads as many: all sizes, then each item's indices and coefficients."""
     sizes = coder.code(np.diff(codes.indptr), tables.sizes)
     total = int(sizes.sum())
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
         raise CorruptStream("more coefficients than there can be")
-    reading = coder.reading
-    indices = np.zeros(total, np.int64) if reading else codes.indices.astype(np.int64)
-    levels = np.zeros(total, np.int64) if reading else codes.data.astype(np.int64)
+    indices, levels = _room(coder, codes, total)
     ends = ends_of(tables.levels)
     room = coder.compiled(2 * total)
     _code_items(room, tables.mantissas, tables.shifts, ends, sizes, indices, levels)
     coder.check()
-    return _csr(sizes, indices, levels, tables)
+    return csr_of(sizes, indices, levels, tables)
 
 
-def _csr(sizes: NDArray, indices: NDArray, levels: NDArray, tables: CodeTables) -> csr_matrix:
+def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
+    """The same, but of each item what it has in common with the one before, then the rest."""
+    sizes = np.diff(codes.indptr).astype(np.int64)
+    largest = min(tables.n_atoms, tables.largest)
+    remaining = (
+        np.zeros(min(most, len(sizes) * largest), np.uint8)
+        if coder.reading
+        else _in_common(codes.indptr, codes.indices)[1]
+    )
+    room = coder.compiled(len(remaining) + len(sizes))
+    total = _code_structure(room, sizes, remaining, largest)
+    coder.check()
+    if total < 0:
+        raise CorruptStream("more coefficients than there can be")
+    indices, levels = _room(coder, codes, total)
+    ends = ends_of(tables.levels)
+    room = coder.compiled(2 * total)
+    tables_of = tables.mantissas, tables.shifts, ends
+    sound = _code_inter(room, *tables_of, sizes, remaining, indices, levels)
+    coder.check()
+    if not sound:
+        raise CorruptStream("an item has an atom twice")
+    return csr_of(sizes, indices, levels, tables)
+
+
+def _room(coder: Coder, codes: csr_matrix, total: int) -> tuple[NDArray, NDArray]:
+    """Indices and coefficients to write, or room for so many."""
+    if coder.reading:
+        return np.zeros(total, np.int64), np.zeros(total, np.int64)
+    return codes.indices.astype(np.int64), codes.data.astype(np.int64)
+
+
+def csr_of(sizes: NDArray, indices: NDArray, levels: NDArray, tables: CodeTables) -> csr_matrix:
+    """The items of these sizes as a CSR matrix."""
     parts = (
         levels.astype(np.int8),
         indices.astype(np.int32),
         np.concatenate([[0], np.cumsum(sizes)]),
     )
     return csr_matrix(parts, shape=(len(sizes), tables.n_atoms))
-
-
-# --- unordered --------------------
-
-
-def sort_key(indices: NDArray, levels: NDArray) -> tuple[int, ...]:
-    """What items of an unordered collection are sorted by: size, indices, levels."""
-    return (len(indices), *indices.tolist(), *levels.tolist())
-
-
-def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
-    """Writes items as a multiset, in sorted order (:func:`sort_key`), which saves log2 N! bits.
-
-    Which of the remaining items to write next is free. The choice is popped off the stack as if it
-    had been written there, so it carries bits of what the reader recovers by pushing it back
-    (Severo et al. 2021, arXiv 2107.09202). Equal items cannot be told apart, so the place among
-    them is written again.
-    """
-    models = _StackModels(tables)
-    stack = models.stack
-    bounds = codes.indptr
-    left = [sort_key(codes.indices[a:b], codes.data[a:b]) for a, b in pairwise(bounds)]
-    for remaining in range(len(left), 0, -1):
-        at = stack.pop_uniform(remaining)
-        first = bisect_left(left, left[at])
-        stack.push_uniform(at - first, bisect_right(left, left[at]) - first)
-        models.push(left.pop(at))
-    return stack.finish()
-
-
-def pop_codes(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Reads what :func:`push_codes` wrote, sorted."""
-    models = _StackModels(tables, data)
-    stack = models.stack
-    items: list[tuple[int, ...]] = []
-    total = 0
-    for count in range(1, n_items + 1):
-        item = models.pop()
-        total += item[0]
-        if total > most:
-            raise CorruptStream("more coefficients than the file can hold")
-        first, last = bisect_left(items, item), bisect_right(items, item)
-        items.insert(last, item)
-        stack.push_uniform(first + stack.pop_uniform(last + 1 - first), count)
-    if not stack.empty:
-        raise CorruptStream("something is left after the last item")
-    sizes = np.array([item[0] for item in items], np.int64)
-    indices = np.array([j for item in items for j in item[1 : item[0] + 1]], np.int32)
-    levels = np.array([q for item in items for q in item[item[0] + 1 :]], np.int64)
-    return _csr(sizes, indices, levels, tables)
-
-
-class _StackModels:
-    """Pushes and pops single items; keeps the coder's tables."""
-
-    def __init__(self, tables: CodeTables, data: bytes = b"") -> None:
-        self.stack = Stack(data)
-        self.tables = tables
-        self.sizes, self.levels = (self.stack.model(t) for t in (tables.sizes, tables.levels))
-        self.sets: dict[tuple[int, int], Any] = {}
-        self.kept = 0
-
-    def _set(self, previous: int, remaining: int) -> Any:
-        key = (previous, remaining)
-        if key not in self.sets:
-            freqs = self.tables.frequencies(previous, remaining)
-            self.kept += len(freqs)
-            if self.kept > _KEPT:
-                self.sets, self.kept = {}, len(freqs)
-            self.sets[key] = self.stack.model(freqs)
-        return self.sets[key]
-
-    def push(self, item: tuple[int, ...]) -> None:
-        size = item[0]
-        for level in reversed(item[size + 1 :]):
-            self.stack.push(level + self.tables.max_level - (level > 0), self.levels)
-        for position in range(size, 0, -1):
-            previous = item[position - 1] if position > 1 else -1
-            self.stack.push(item[position] - previous - 1, self._set(previous, size + 1 - position))
-        self.stack.push(size, self.sizes)
-
-    def pop(self) -> tuple[int, ...]:
-        size = self.stack.pop(self.sizes)
-        if size > min(self.tables.n_atoms, self.tables.largest):
-            raise CorruptStream("more coefficients than atoms")
-        item, previous = [size], -1
-        for remaining in range(size, 0, -1):
-            previous += 1 + self.stack.pop(self._set(previous, remaining))
-            item.append(previous)
-        for _ in range(size):
-            level = self.stack.pop(self.levels) - self.tables.max_level
-            item.append(level + (level >= 0))
-        return tuple(item)

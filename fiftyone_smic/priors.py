@@ -1,15 +1,17 @@
 """Priors: what is public about an encoder's latents, so that no archive has to say it.
 
-A prior is the mean, the principal axes and the typical size of atoms along them, learned on any
-public latents of the encoder. An archive names its prior by a hash of the content; reading needs
-the same prior again.
+A prior is the mean, the principal axes, the typical size of atoms along them, and the atoms of a
+dictionary, all learned on any public latents of the encoder. An archive's mean and atoms are
+predicted from the prior's atoms where that saves bits: with a few hundred items, for which a
+dictionary is most of the archive, 4 to 14 % of it. An archive names its prior by a hash of the
+content; reading needs the same prior again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +24,10 @@ from .container import ArchiveError
 FOLDER = Path(__file__).parent / "data"
 
 
+#: The prior's own dictionary: at most so many atoms, and its lam.
+MAX_ATOMS, LAM = 1024, 5e-4
+
+
 @dataclass(frozen=True, eq=False)
 class Prior:
     """A public basis for the rows of a dictionary.
@@ -31,19 +37,28 @@ class Prior:
         basis: (d, d) float16, columns are principal axes, the largest first.
         profile: (d,) int64, typical magnitude of an atom's entry along each axis, in units of
             2**-24.
+        atoms: (P, d) float16, rows along these axes that may predict those of an archive.
     """
 
     mean: NDArray[np.float32]
     basis: NDArray[np.float16]
     profile: NDArray[np.int64]
+    atoms: NDArray[np.float16]
 
     @cached_property
     def hash(self) -> str:
         """16 hex digits that name the content."""
         digest = hashlib.sha256()
-        for array, kind in ((self.mean, "<f4"), (self.basis, "<f2"), (self.profile, "<i8")):
+        kinds = {"mean": "<f4", "basis": "<f2", "profile": "<i8", "atoms": "<f2"}
+        for name, kind in kinds.items():
+            array = getattr(self, name)
             digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def public(self) -> NDArray[np.float64]:
+        """The atoms as float64."""
+        return self.atoms.astype(np.float64)
 
     @cached_property
     def axes(self) -> NDArray[np.float64]:
@@ -52,11 +67,15 @@ class Prior:
 
     @classmethod
     def build(cls, latents: ArrayLike) -> Prior:
-        """Learns a prior from latents (N, d), N >= 2, of unit norm or not (they are normalised).
+        """Learns a prior from latents (N, d), N >= 2, of unit norm or not (they are normalised);
+        some thousand are enough.
 
         Raises:
             ValueError: fewer than two latents, or NaN among them.
         """
+        from .dictionary import SemanticDictionary
+        from .initial import auto_atoms
+
         z = np.asarray(latents, np.float64)
         if z.ndim != 2 or len(z) < 2 or not np.isfinite(z).all():
             raise ValueError("a prior needs at least two finite latents, as an (N, d) array")
@@ -69,16 +88,20 @@ class Prior:
         spread = 0.5 * np.sqrt(variances + 0.1 * variances.mean() + 1e-12)
         # The sign of an eigenvector is arbitrary: fix it, so that the hash is not.
         axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))] < 0, -1, 1)
-        return cls(
+        bare = cls(
             mean.astype(np.float32),
             axes.astype(np.float16),
             np.maximum(np.rint(spread * (1 << 24)), 1).astype(np.int64),
+            np.zeros((0, len(mean)), np.float16),
         )
+        n_atoms = min(auto_atoms(len(z)), MAX_ATOMS)
+        learned = SemanticDictionary(n_atoms, lam=LAM, prior=bare).fit(z).atoms_
+        return replace(bare, atoms=(learned @ bare.axes).astype(np.float16))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the prior as an .npz file, about 2 d^2 bytes."""
+        """Writes the prior as an .npz file, about 2 d (d + P) bytes."""
         with open(path, "wb") as f:
-            np.savez(f, mean=self.mean, basis=self.basis, profile=self.profile)
+            np.savez(f, mean=self.mean, basis=self.basis, profile=self.profile, atoms=self.atoms)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Prior:
@@ -92,7 +115,7 @@ class Prior:
 
         try:
             with np.load(path, allow_pickle=False) as f:
-                prior = cls(f["mean"], f["basis"], f["profile"])
+                prior = cls(f["mean"], f["basis"], f["profile"], f["atoms"])
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
             raise ValueError(f"{path} is not a prior: {e}") from e
         d = len(prior.mean)
@@ -107,6 +130,11 @@ class Prior:
             or not np.isfinite(prior.basis).all()
             or prior.profile.min() < 1
             or prior.profile.max() > 1 << 28
+            or prior.atoms.ndim != 2
+            or prior.atoms.shape[1] != d
+            or len(prior.atoms) > MAX_ATOMS
+            or prior.atoms.dtype != np.float16
+            or not np.isfinite(prior.atoms).all()
         ):
             raise ValueError(f"{path} is not a prior: its arrays do not fit together")
         return prior

@@ -1,11 +1,11 @@
 """Rows of real numbers as few bits: how the atoms and the mean are predicted, quantised and coded.
 
-A row is ``sum_t c_t / 4 * row[s_t] + levels * 2**(exponent / 4)``: a few earlier rows predict it,
-and whole numbers of a step of its own say the rest. The magnitudes of the levels are coded
-adaptively. An entry's context is the magnitude its column has had so far in units of the row's
-step, times how much larger this row's entries have been than that in the columns already coded.
-Contexts and counts are integers, so both sides of the coder agree on every machine; the values
-themselves decide nothing.
+A row is ``sum_t c_t / 4 * row[s_t] + levels * 2**(exponent / 4)``: a few rows that the reader has,
+earlier ones or public ones, predict it, and whole numbers of a step of its own say the rest. The
+magnitudes of the levels are coded adaptively. An entry's context is the magnitude its column has
+had so far in units of the row's step, times how much larger this row's entries have been than that
+in the columns already coded. Contexts and counts are integers, so both sides of the coder agree on
+every machine; the values themselves decide nothing.
 
 The encoder quantises with the very costs the coder will have (:func:`quantise_rows`).
 """
@@ -26,7 +26,7 @@ from .entropy import Coder, CorruptStream, code_symbol, code_uniform, ends_of, f
 MIN_EXPONENT, MAX_EXPONENT = -80, 47
 #: Largest level an archive can hold.
 MAX_LEVEL = (1 << 20) - 1
-#: At most so many earlier rows predict a row, with coefficients in quarters up to MAX_QUARTERS.
+#: At most so many other rows predict a row, with coefficients in quarters up to MAX_QUARTERS.
 MAX_TERMS, MAX_QUARTERS = 6, 8
 
 #: 2**(i/4) as literals: libm's exp2 may differ between machines in the last place, these do not.
@@ -69,8 +69,8 @@ class Rows:
     Attributes:
         levels: (K, d) int32.
         exponents: (K,) int32, of each row's step in quarter octaves.
-        terms: (T, 3) int32: row, an earlier row that predicts it, quarters of its coefficient;
-            sorted by row.
+        terms: (T, 3) int32: row, one that predicts it (an earlier row, or -1 - p for public row
+            p), quarters of its coefficient; sorted by row.
         bits: ideal length of their stream, where the writer computed it.
     """
 
@@ -79,12 +79,13 @@ class Rows:
     terms: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
     bits: float = 0.0
 
-    def values(self) -> NDArray[np.float64]:
-        """The rows as numbers (K, d), float64."""
+    def values(self, public: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The rows as numbers (K, d), float64, given the public rows (P, d)."""
         steps = np.array([step_size(int(e)) for e in self.exponents], np.float64)
         out = self.levels * steps[:, None]
         for row, source, quarters in self.terms.tolist():
-            out[row] += (quarters / 4) * out[source]
+            known = out[source] if source >= 0 or public is None else public[-1 - source]
+            out[row] += (quarters / 4) * known
         return out
 
     def take(self, rows: NDArray[np.intp]) -> Rows:
@@ -92,7 +93,9 @@ class Rows:
         place = np.full(len(self.levels), -1, np.int32)
         place[rows] = np.arange(len(rows))
         terms = self.terms[place[self.terms[:, 0]] >= 0].copy()
-        terms[:, :2] = place[terms[:, :2]]
+        terms[:, 0] = place[terms[:, 0]]
+        own = terms[:, 1] >= 0
+        terms[own, 1] = place[terms[own, 1]]
         return Rows(self.levels[rows], self.exponents[rows], terms, self.bits)
 
 
@@ -201,6 +204,7 @@ def quantise_rows(
     lam: float,
     *,
     profile: NDArray[np.int64] | None = None,
+    public: NDArray[np.float64] | None = None,
     sweeps: int = 2,
     predict: bool = True,
 ) -> Rows:
@@ -208,16 +212,18 @@ def quantise_rows(
 
     The distortion is ``trace((D - D')' gram (D - D'))``, gram (K, K) = C'C: what the items coded
     with the rows suffer. Each row is quantised against what the other rows' errors leave to it, in
-    order, in a few sweeps; its prediction is searched greedily among the rows before it, by the
-    same objective.
+    order, in a few sweeps; its prediction is searched greedily among the public rows (P, d) and
+    the rows before it, by the same objective.
     """
     k, d = rows.shape
+    given = np.zeros((0, d)) if public is None else public
+    p = len(given)
     weights = np.diag(gram)
     exponents = _steps(weights, lam, np.abs(rows).max(axis=1, initial=0.0))
     levels = np.zeros((k, d), np.int32)
     error = np.zeros((k, d))
-    values = np.zeros((k, d))
-    norms = np.zeros(k)
+    values = np.concatenate([given, np.zeros((k, d))])
+    norms = np.square(values).sum(axis=1)
     chosen = np.zeros(d, np.int64)
     contexts = np.zeros(d, np.int64)
     terms: list[tuple[int, int, int]] = []
@@ -237,12 +243,12 @@ def quantise_rows(
             best = (np.inf, 0.0, target, used)
             for count in range(MAX_TERMS + 1 if predict else 1):
                 if count:
-                    found = _predictor(rest, values[:j], norms[:j])
+                    found = _predictor(rest, values[: p + j], norms[: p + j])
                     if found is None or any(found[0] == u[0] for u in used):
                         break
                     rest = rest - found[1] / 4 * values[found[0]]
                     used = [*used, found]
-                    side += math.log2(j) + 3.5
+                    side += math.log2(p + j) + 3.5
                 bits, distortion = _choose(
                     rest / step, weight, lam, costs, expected, _THRESHOLDS, chosen, contexts
                 )
@@ -253,14 +259,15 @@ def quantise_rows(
                 rest / step, weight, lam, costs, expected, _THRESHOLDS, chosen, contexts
             )
             total += bits + side
-            terms += [(j, source, quarters) for source, quarters in used]
+            terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in used]
             model.learn(int(exponents[j]), contexts, np.abs(chosen))
             levels[j] = chosen
-            values[j] = chosen * step
+            value = values[p + j]
+            value[:] = chosen * step
             for source, quarters in used:
-                values[j] += (quarters / 4) * values[source]
-            norms[j] = values[j] @ values[j]
-            error[j] = values[j] - rows[j]
+                value += (quarters / 4) * values[source]
+            norms[p + j] = value @ value
+            error[j] = value - rows[j]
     return Rows(levels, exponents, np.array(terms, np.int32).reshape(-1, 3), total)
 
 
@@ -294,9 +301,11 @@ def code_rows(
     k: int,
     d: int,
     profile: NDArray[np.int64] | None = None,
+    public: int = 0,
     given: Rows | None = None,
 ) -> Rows:
-    """Writes the given K rows of d levels with their exponents and predictions, or reads K rows."""
+    """Writes the given K rows of d levels with their exponents and predictions, or reads K rows;
+    ``public`` is the number of public rows."""
     rows = given or Rows(np.zeros((k, d), np.int32), np.zeros(k, np.int32))
     levels, exponents = rows.levels.astype(np.int64), rows.exponents.astype(np.int64)
     model, terms = RowModel(d, profile), []
@@ -314,9 +323,10 @@ def code_rows(
         if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
             raise CorruptStream("a step is out of range")
         mine = rows.terms[starts[j] : starts[j + 1]].tolist()
-        for t in range(counts.code(coder, len(mine)) if j else 0):
+        for t in range(counts.code(coder, len(mine)) if public + j else 0):
             _, source, quarter = mine[t] if mine else (j, 0, 1)
-            source = coder.uniform(source, j)
+            place = coder.uniform(public + source if source >= 0 else -1 - source, public + j)
+            source = place - public if place >= public else -1 - place
             quarter = _QUARTERS_OF[quarters.code(coder, _QUARTERS_OF.index(quarter))]
             terms.append((j, source, quarter))
         contexts = np.zeros(d, np.int64)

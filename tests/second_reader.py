@@ -16,6 +16,7 @@ TOTAL = 1 << 24
 THRESHOLDS = [16, 23, 32, 45, 64, 91, 128, 181, 256]
 THRESHOLDS += [362, 512, 724, 1024, 1448, 2048, 2896, 4096]
 QUARTERS = [q for q in range(-8, 9) if q]
+ENCODERS = ["ViT-B-32/openai", "ViT-B-16/openai", "ViT-L-14/openai"]  # and more
 
 
 class Bytes:
@@ -120,15 +121,16 @@ def first_counts() -> list[list[int]]:
     return counts
 
 
-def read_rows(stream: Stream, k: int, d: int, profile: list[int] | None) -> list[list[float]]:
+def read_rows(stream: Stream, k: int, d: int, prior: Prior | None) -> list[list[float]]:
+    public, profile = ([], None) if prior is None else (prior.atoms, prior.profile)
     steps = [1 + (64 >> min(abs(s - 128), 6)) for s in range(257)]
     numbers, quarters = [64 >> t for t in range(7)], [32 >> min(abs(q), 5) for q in QUARTERS]
     counts, sums, rows, exponent = first_counts(), [0] * d, [], 0
     for j in range(k):
         exponent = exponent + stream.adaptive(steps) - 128 if j else stream.uniform(128) - 80
         terms = []
-        for _ in range(stream.adaptive(numbers) if j else 0):
-            terms.append((stream.uniform(j), QUARTERS[stream.adaptive(quarters)]))
+        for _ in range(stream.adaptive(numbers) if public or j else 0):
+            terms.append((stream.uniform(len(public) + j), QUARTERS[stream.adaptive(quarters)]))
         step = max(1, round(2 ** (exponent / 4) * 2**24))
         start = profile or [sum(sums) // (d * j) if j else step] * d
         tables, learned, levels = [table(row) for row in counts], [], []
@@ -148,7 +150,8 @@ def read_rows(stream: Stream, k: int, d: int, profile: list[int] | None) -> list
             sums[i] += min(abs(levels[i]), 2**16) * step
         row = [level * 2 ** (exponent / 4) for level in levels]
         for source, quarter in terms:
-            row = [a + quarter / 4 * b for a, b in zip(row, rows[source], strict=True)]
+            known = [*public, *rows][source]
+            row = [a + quarter / 4 * b for a, b in zip(row, known, strict=True)]
         rows.append(row)
     return rows
 
@@ -210,6 +213,12 @@ def read_names(data: bytes, n: int) -> list[str]:
 
 
 @dataclass
+class Prior:
+    profile: list[int]
+    atoms: list[list[float]]
+
+
+@dataclass
 class Content:
     encoder: str
     mean: list[float]
@@ -218,17 +227,49 @@ class Content:
     names: list[str]
 
 
-def read(data: bytes, profile: list[int] | None = None) -> Content:
+def read_inter(
+    stream: Stream, n: int, degrees: list, largest: int, k: int, coefficients: list[int]
+) -> list[tuple[list[int], list[int]]]:
+    flags = [[8, 8] for _ in range(9)]
+    others = [[8] * (largest + 1) for _ in range(4)]
+    structure: list[tuple[list[int], int]] = []
+    size = before = 0
+    for _ in range(n):
+        kept: list[int] = []
+        for _ in range(size):
+            counts = flags[3 * min(sum(kept), 2) + min(before, 2)]
+            zero = 1 + counts[0] * (TOTAL - 2) // sum(counts)
+            kept.append(stream.symbol([zero, TOTAL - zero]))
+            counts[kept[-1]] += 16
+        counts = others[min(sum(kept), 3)]
+        new = stream.symbol(table(counts))
+        counts[new] += 16
+        structure.append((kept, new))
+        size, before = sum(kept) + new, sum(kept)
+    items: list[tuple[list[int], list[int]]] = []
+    for kept, new in structure:
+        indices = [i for i, flag in zip(items[-1][0], kept, strict=True) if flag] if items else []
+        first = 0
+        for remaining in range(new, 0, -1):
+            indices.append(read_index(stream, degrees[remaining], first, k - remaining))
+            first = indices[-1] + 1
+        symbols = [stream.symbol(coefficients) - len(coefficients) // 2 for _ in indices]
+        items.append((sorted(indices), [s + (s >= 0) for s in symbols]))
+    return items
+
+
+def read(data: bytes, prior: Prior | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
-    assert file.take(5) == b"SMIC\3"
+    assert file.take(5) == b"SMIC\4"
     d, k, max_level, most, flags = (file.varint() for _ in range(5))
     file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
-    encoder = file.take(file.varint()).decode()
+    number = file.varint()
+    encoder = ENCODERS[number] if number < 32 else file.take(number - 32).decode()
     stream = Stream(file.take(file.varint()))
     file.check(0)
     shared = [stream.level_table(n) for n in (k, 2 * max_level, most + 1)]
-    mean, atoms = read_rows(stream, 1, d, profile)[0], read_rows(stream, k, d, profile)
+    mean, atoms = read_rows(stream, 1, d, prior)[0], read_rows(stream, k, d, prior)
     out = Content(encoder, mean, atoms, [], [])
     start = file.at - 4
     while n := file.varint():
@@ -241,6 +282,10 @@ def read(data: bytes, profile: list[int] | None = None) -> Content:
             tables = [stream.level_table(length) for length in map(len, shared)]
         degrees = polynomials([max(1, w) for w in tables[0]], most)
         coefficients, sizes = table(tables[1]), table(tables[2])
+        if stream.uniform(2):
+            largest = min(k, max([0, *(m for m, w in enumerate(tables[2]) if w)]))
+            out.items += read_inter(stream, n, degrees, largest, k, coefficients)
+            n = 0
         for size in [stream.symbol(sizes) for _ in range(n)]:
             indices, first = [], 0
             for remaining in range(size, 0, -1):
@@ -249,7 +294,7 @@ def read(data: bytes, profile: list[int] | None = None) -> Content:
             symbols = [stream.symbol(coefficients) - max_level for _ in indices]
             out.items.append((indices, [s + (s >= 0) for s in symbols]))
         if names is not None:
-            out.names += read_names(names, n)
+            out.names += read_names(names, len(out.items) - len(out.names))
     file.check(start)
     assert file.at == len(data)
     return out

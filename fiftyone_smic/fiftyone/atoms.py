@@ -119,7 +119,12 @@ def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None
 
 
 def describe_atom(
-    samples: SampleCollection, key: str, atom: int, *, most: int = 6
+    samples: SampleCollection,
+    key: str,
+    atom: int,
+    *,
+    most: int = 6,
+    statistics: AtomStatistics | None = None,
 ) -> AtomDescription:
     """Describe one atom by the samples and the atoms it goes with.
 
@@ -128,6 +133,7 @@ def describe_atom(
         key: a dictionary of the dataset
         atom: its number, from 0
         most: exemplars and companions at most
+        statistics: those of the samples, by :func:`atom_statistics`, if they are known already
 
     Raises:
         ValueError: for an unknown key or atom, or if no sample has a code
@@ -135,33 +141,38 @@ def describe_atom(
     n_atoms = runs.load_config(samples, key).n_atoms
     if not 0 <= atom < n_atoms:
         raise ValueError(f"dictionary {key!r} has atoms 0 to {n_atoms - 1}, not {atom}")
-    return _asked(_describe, samples, key, atom, most)
-
-
-def _describe(samples: SampleCollection, key: str, atom: int, most: int) -> AtomDescription:
-    everywhere = atom_statistics(samples, key)
+    everywhere = statistics or atom_statistics(samples, key)
     names = everywhere.names
     if not everywhere.uses[atom]:
         return AtomDescription(atom, names[atom], 0, 0.0, [], [])
+    exemplars, together = _asked(_users, samples, key, n_atoms, atom, most)
+    expected = everywhere.uses * (everywhere.uses[atom] / everywhere.items)
+    lift = np.where(together > 1, together / np.maximum(expected, 1e-9), 0)
+    companions = [int(i) for i in np.argsort(-lift, kind="stable")[:most] if lift[i] > 1]
+    return AtomDescription(
+        atom=atom,
+        name=names[atom],
+        uses=int(everywhere.uses[atom]),
+        weight=float(everywhere.weights[atom]),
+        exemplars=exemplars,
+        companions=[(i, names[i], int(together[i])) for i in companions],
+    )
+
+
+def _users(
+    samples: SampleCollection, key: str, n_atoms: int, atom: int, most: int
+) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Exemplars of an atom, and in how many samples each other atom is used with it."""
     users = samples.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atom))
-    ids, paths, codes = read_codes(users, key, len(names))
+    ids, paths, codes = read_codes(users, key, n_atoms)
     column = codes[:, [atom]].toarray().ravel().astype(float)
     # What the atom says most about: a large coefficient beside few and small others.
     share = column / np.asarray(abs(codes).sum(axis=1)).ravel()
     best = np.argsort(-share, kind="stable")[:most]
     together = _uses(codes)
     together[atom] = 0
-    expected = everywhere.uses * len(ids) / everywhere.items
-    lift = np.where(together > 1, together / np.maximum(expected, 1e-9), 0)
-    companions = [int(i) for i in np.argsort(-lift, kind="stable")[:most] if lift[i] > 1]
-    return AtomDescription(
-        atom=atom,
-        name=names[atom],
-        uses=len(ids),
-        weight=float(np.abs(column).mean()),
-        exemplars=[(ids[i], paths[i]) for i in best if column[i] > 0],
-        companions=[(i, names[i], int(together[i])) for i in companions],
-    )
+    together.setflags(write=False)
+    return [(ids[i], paths[i]) for i in best if column[i] > 0], together
 
 
 def _asked(

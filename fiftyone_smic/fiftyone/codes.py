@@ -142,7 +142,9 @@ def read_coded(
             ]
         ),
         allowDiskUse=True,
-        batchSize=1000,  # few enough lists at a time not to busy Python's garbage collector
+        # Three or four containers a row: as few at a time as Python's garbage collector, which
+        # looks at everything there is and wakes at 700, does not mind.
+        batchSize=200,
     )
     columns: list[list[Any]] = [[] for _ in beside]
     atoms, levels, ends = array("i"), array("h"), array("q", [0])

@@ -116,7 +116,7 @@ def noise_schedule() -> Any:
 
 
 def rebuilt(latents: np.ndarray) -> list[np.ndarray]:
-    """Latents (N, d) of unit norm, as archives of the dictionaries ``CODED`` would give them back."""
+    """Latents (N, d) of unit norm as archives of the dictionaries ``CODED`` give them back."""
     from ..dictionary import SemanticDictionary
 
     found = []

@@ -1,0 +1,111 @@
+"""Codes as a multiset: what an archive holds that gave up the order of its items.
+
+How the stream is laid out is part of the format and described in
+:mod:`fiftyone_smic.container`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from .entropy import CorruptStream, Stack
+from .models import CodeTables, csr_of
+
+#: Numbers of all tables that are kept at a time.
+_KEPT = 1 << 22
+
+
+def sort_key(indices: NDArray, levels: NDArray) -> tuple[int, ...]:
+    """What items of an unordered collection are sorted by: size, indices, levels."""
+    return (len(indices), *indices.tolist(), *levels.tolist())
+
+
+def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
+    """Writes items as a multiset, in sorted order (:func:`sort_key`), which saves log2 N! bits.
+
+    Which of the remaining items to write next is free. The choice is popped off the stack as if it
+    had been written there, so it carries bits of what the reader recovers by pushing it back
+    (Severo et al. 2021, arXiv 2107.09202). Equal items cannot be told apart, so the place among
+    them is written again.
+    """
+    models = _StackModels(tables)
+    stack = models.stack
+    bounds = codes.indptr
+    left = [sort_key(codes.indices[a:b], codes.data[a:b]) for a, b in pairwise(bounds)]
+    for remaining in range(len(left), 0, -1):
+        at = stack.pop_uniform(remaining)
+        first = bisect_left(left, left[at])
+        stack.push_uniform(at - first, bisect_right(left, left[at]) - first)
+        models.push(left.pop(at))
+    return stack.finish()
+
+
+def pop_codes(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
+    """Reads what :func:`push_codes` wrote, sorted."""
+    models = _StackModels(tables, data)
+    stack = models.stack
+    items: list[tuple[int, ...]] = []
+    total = 0
+    for count in range(1, n_items + 1):
+        item = models.pop()
+        total += item[0]
+        if total > most:
+            raise CorruptStream("more coefficients than the file can hold")
+        first, last = bisect_left(items, item), bisect_right(items, item)
+        items.insert(last, item)
+        stack.push_uniform(first + stack.pop_uniform(last + 1 - first), count)
+    if not stack.empty:
+        raise CorruptStream("something is left after the last item")
+    sizes = np.array([item[0] for item in items], np.int64)
+    indices = np.array([j for item in items for j in item[1 : item[0] + 1]], np.int32)
+    levels = np.array([q for item in items for q in item[item[0] + 1 :]], np.int64)
+    return csr_of(sizes, indices, levels, tables)
+
+
+class _StackModels:
+    """Pushes and pops single items; keeps the coder's tables."""
+
+    def __init__(self, tables: CodeTables, data: bytes = b"") -> None:
+        self.stack = Stack(data)
+        self.tables = tables
+        self.sizes, self.levels = (self.stack.model(t) for t in (tables.sizes, tables.levels))
+        self.sets: dict[tuple[int, int], Any] = {}
+        self.kept = 0
+
+    def _set(self, previous: int, remaining: int) -> Any:
+        key = (previous, remaining)
+        if key not in self.sets:
+            freqs = self.tables.frequencies(previous, remaining)
+            self.kept += len(freqs)
+            if self.kept > _KEPT:
+                self.sets, self.kept = {}, len(freqs)
+            self.sets[key] = self.stack.model(freqs)
+        return self.sets[key]
+
+    def push(self, item: tuple[int, ...]) -> None:
+        size = item[0]
+        for level in reversed(item[size + 1 :]):
+            self.stack.push(level + self.tables.max_level - (level > 0), self.levels)
+        for position in range(size, 0, -1):
+            previous = item[position - 1] if position > 1 else -1
+            self.stack.push(item[position] - previous - 1, self._set(previous, size + 1 - position))
+        self.stack.push(size, self.sizes)
+
+    def pop(self) -> tuple[int, ...]:
+        size = self.stack.pop(self.sizes)
+        if size > min(self.tables.n_atoms, self.tables.largest):
+            raise CorruptStream("more coefficients than atoms")
+        item, previous = [size], -1
+        for remaining in range(size, 0, -1):
+            previous += 1 + self.stack.pop(self._set(previous, remaining))
+            item.append(previous)
+        for _ in range(size):
+            level = self.stack.pop(self.levels) - self.tables.max_level
+            item.append(level + (level >= 0))
+        return tuple(item)
