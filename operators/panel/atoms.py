@@ -33,7 +33,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             name="map_help",
         )
         _draw_map(host, panel, key, data)
-    _describe(host, panel, samples, key, ctx.panel.state.atom, len(found.names))
+    _describe(host, panel, samples, key, ctx.panel.state.atom, found)
     _list(host, panel, found, fields, labels, order)
     panel.md("**How many samples use how many of the atoms**", name="histogram_title")
     plot(
@@ -151,15 +151,15 @@ def lassoed(ctx: Any, key: str) -> Any:
 
 
 def _describe(
-    host: Any, panel: types.Object, samples: fo.Dataset, key: str, chosen: Any, n_atoms: int
+    host: Any, panel: types.Object, samples: fo.Dataset, key: str, chosen: Any, found: Any
 ) -> None:
     """The atom that was clicked last."""
     from fiftyone_smic.fiftyone.atoms import describe_atom
     from fiftyone_smic.fiftyone.mixing import atom_path
 
-    if not str(chosen).isdigit() or int(chosen) >= n_atoms:
+    if not str(chosen).isdigit() or int(chosen) >= len(found.names):
         return
-    atom = describe_atom(samples, key, int(chosen), most=5)
+    atom = describe_atom(samples, key, int(chosen), most=5, statistics=found)
     panel.md(
         f"**{atom.name}**: atom {atom.atom}, in {atom.uses:,} samples with a mean weight of "
         f"{atom.weight:.1f}. Drawn on its own, and the samples it says most about:",

@@ -145,6 +145,7 @@ def test_an_atom_is_described_by_samples_that_use_it(encoded):
     users = encoded.match(F("smic_atoms").contains(atom))
     assert found.uses == len(users)
     assert found.exemplars and {i for i, _ in found.exemplars} <= set(users.values("id"))
+    assert describe_atom(encoded, "smic", atom, statistics=atom_statistics(encoded)) == found
     for other, _, both in found.companions:
         assert both == len(users.match(F("smic_atoms").contains(other)))
     with pytest.raises(ValueError, match="has atoms 0 to"):
