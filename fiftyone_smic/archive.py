@@ -174,9 +174,9 @@ def encode_archive(
     if not ordered:
         c, names = _sort(c, names)
     coder, streams = _shortest(c, dictionary) if ordered else _as_multiset(c, dictionary)
-    known = (None, 0) if prior is None else (prior.profile, len(prior.public))
+    public = None if prior is None else prior.public
     for rows in (dictionary.mean_rows_, dictionary.atom_rows_):
-        code_rows(coder, *rows.levels.shape, *known, rows)
+        code_rows(coder, len(rows.levels), head.dimensions, public, rows)
     shared = coder.finish()
     packed = []
     for first, stream in streams:
@@ -343,13 +343,13 @@ def _read(
     if not 0 <= start <= end <= n:
         raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
     wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
-    public = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
-    known = (None, 0) if public is None else (public.profile, len(public.public))
+    prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
+    public = None if prior is None else prior.public
     coder = Coder(shared)
     try:
         tables = CodeTables.read(coder, *_lengths(head))
-        mean = code_rows(coder, 1, head.dimensions, *known)
-        atoms = code_rows(coder, head.atoms, head.dimensions, *known)
+        mean = code_rows(coder, 1, head.dimensions, public)
+        atoms = code_rows(coder, head.atoms, head.dimensions, public)
         codes = _decode_blocks(wanted, tables, head, reader.size)
     except ArchiveError:
         raise
@@ -373,7 +373,7 @@ def _read(
         max_nonzero=head.max_nonzero,
         max_level=head.max_level,
         nonnegative=head.nonnegative,
-        prior=public,
+        prior=prior,
     )._restore(mean, atoms, index, np.insert(level, head.max_level, 0), size)
     return Archive(
         dictionary,

@@ -21,8 +21,7 @@ def quantise_atoms(
     """Quantises atoms (K, d); see :func:`fiftyone_smic.rows.quantise_rows`."""
     if prior is None:
         return quantise_rows(atoms, gram, lam, predict=predict)
-    public = {"profile": prior.profile, "public": prior.public}
-    return quantise_rows(atoms @ prior.axes, gram, lam, predict=predict, **public)
+    return quantise_rows(atoms @ prior.axes, gram, lam, public=prior.public, predict=predict)
 
 
 def atom_values(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
@@ -38,8 +37,7 @@ def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Pr
     if prior is None:
         return quantise_rows(mean[None], gram, lam, sweeps=1)
     moved = (mean - prior.mean) @ prior.axes
-    public = {"profile": prior.profile, "public": prior.public}
-    return quantise_rows(moved[None], gram, lam, sweeps=1, **public)
+    return quantise_rows(moved[None], gram, lam, public=prior.public, sweeps=1)
 
 
 def mean_value(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .container import ArchiveError
+from .rows import Public
 
 #: Shipped priors.
 FOLDER = Path(__file__).parent / "data"
@@ -56,9 +57,9 @@ class Prior:
         return digest.hexdigest()[:16]
 
     @cached_property
-    def public(self) -> NDArray[np.float64]:
-        """The atoms as float64."""
-        return self.atoms.astype(np.float64)
+    def public(self) -> Public:
+        """What it says of the rows of a dictionary."""
+        return Public(self.profile, self.atoms.astype(np.float64))
 
     @cached_property
     def axes(self) -> NDArray[np.float64]:

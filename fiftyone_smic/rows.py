@@ -63,6 +63,19 @@ def _fixed_step(exponent: int) -> int:
 
 
 @dataclass(frozen=True)
+class Public:
+    """What writer and reader know of rows before the first.
+
+    Attributes:
+        profile: (d,) int64, typical magnitude of each column in units of 2**-24.
+        rows: (P, d) float64, that may predict others.
+    """
+
+    profile: NDArray[np.int64]
+    rows: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Rows:
     """Quantised rows.
 
@@ -79,12 +92,12 @@ class Rows:
     terms: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 3), np.int32))
     bits: float = 0.0
 
-    def values(self, public: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """The rows as numbers (K, d), float64, given the public rows (P, d)."""
+    def values(self, public: Public | None = None) -> NDArray[np.float64]:
+        """The rows as numbers (K, d), float64."""
         steps = np.array([step_size(int(e)) for e in self.exponents], np.float64)
         out = self.levels * steps[:, None]
         for row, source, quarters in self.terms.tolist():
-            known = out[source] if source >= 0 or public is None else public[-1 - source]
+            known = out[source] if source >= 0 or public is None else public.rows[-1 - source]
             out[row] += (quarters / 4) * known
         return out
 
@@ -116,10 +129,10 @@ def _first_counts() -> NDArray[np.int64]:
 class RowModel:
     """What coder and decoder both know before the next row."""
 
-    def __init__(self, d: int, profile: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, d: int, public: Public | None = None) -> None:
         self.sums = np.zeros(d, np.int64)
         self.rows = 0
-        self.profile = profile
+        self.profile = None if public is None else public.profile
         self.counts = _first_counts().copy()
 
     def expected(self, exponent: int) -> NDArray[np.int64]:
@@ -203,8 +216,7 @@ def quantise_rows(
     gram: NDArray[np.float64],
     lam: float,
     *,
-    profile: NDArray[np.int64] | None = None,
-    public: NDArray[np.float64] | None = None,
+    public: Public | None = None,
     sweeps: int = 2,
     predict: bool = True,
 ) -> Rows:
@@ -212,11 +224,11 @@ def quantise_rows(
 
     The distortion is ``trace((D - D')' gram (D - D'))``, gram (K, K) = C'C: what the items coded
     with the rows suffer. Each row is quantised against what the other rows' errors leave to it, in
-    order, in a few sweeps; its prediction is searched greedily among the public rows (P, d) and
-    the rows before it, by the same objective.
+    order, in a few sweeps; its prediction is searched greedily among the public rows and the rows
+    before it, by the same objective.
     """
     k, d = rows.shape
-    given = np.zeros((0, d)) if public is None else public
+    given = np.zeros((0, d)) if public is None else public.rows
     p = len(given)
     weights = np.diag(gram)
     exponents = _steps(weights, lam, np.abs(rows).max(axis=1, initial=0.0))
@@ -229,7 +241,7 @@ def quantise_rows(
     terms: list[tuple[int, int, int]] = []
     total = 0.0
     for _ in range(sweeps):
-        model = RowModel(d, profile)
+        model = RowModel(d, public)
         terms, total = [], 7.0 + 3.0 * k
         for j in range(k):
             others = gram[j].copy()
@@ -300,15 +312,14 @@ def code_rows(
     coder: Coder,
     k: int,
     d: int,
-    profile: NDArray[np.int64] | None = None,
-    public: int = 0,
+    public: Public | None = None,
     given: Rows | None = None,
 ) -> Rows:
-    """Writes the given K rows of d levels with their exponents and predictions, or reads K rows;
-    ``public`` is the number of public rows."""
+    """Writes the given K rows of d levels with their exponents and predictions, or reads K rows."""
     rows = given or Rows(np.zeros((k, d), np.int32), np.zeros(k, np.int32))
     levels, exponents = rows.levels.astype(np.int64), rows.exponents.astype(np.int64)
-    model, terms = RowModel(d, profile), []
+    model, terms = RowModel(d, public), []
+    known = 0 if public is None else len(public.rows)
     counts, quarters, steps = (
         _Adaptive(w) for w in (_COUNT_WEIGHTS, _QUARTER_WEIGHTS, _STEP_WEIGHTS)
     )
@@ -323,10 +334,10 @@ def code_rows(
         if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
             raise CorruptStream("a step is out of range")
         mine = rows.terms[starts[j] : starts[j + 1]].tolist()
-        for t in range(counts.code(coder, len(mine)) if public + j else 0):
+        for t in range(counts.code(coder, len(mine)) if known + j else 0):
             _, source, quarter = mine[t] if mine else (j, 0, 1)
-            place = coder.uniform(public + source if source >= 0 else -1 - source, public + j)
-            source = place - public if place >= public else -1 - place
+            place = coder.uniform(known + source if source >= 0 else -1 - source, known + j)
+            source = place - known if place >= known else -1 - place
             quarter = _QUARTERS_OF[quarters.code(coder, _QUARTERS_OF.index(quarter))]
             terms.append((j, source, quarter))
         contexts = np.zeros(d, np.int64)

@@ -616,7 +616,7 @@ def test_a_second_reader_reads_the_same(collection, tmp_path, with_prior):
     append_archive(path, codes[:9], names=[f"été {i}" for i in range(9)])
     append_archive(path, _full(20, codes.shape[1]), names=["full"] * 20)  # neighbours alike
     archive = read_archive(path, prior)
-    public = prior and second_reader.Prior(prior.profile.tolist(), prior.public.tolist())
+    public = prior and second_reader.Prior(prior.profile.tolist(), prior.public.rows.tolist())
     found = second_reader.read(path.read_bytes(), public)
     assert found.encoder == archive.encoder and tuple(found.names) == archive.names
     for i, (indices, levels) in enumerate(found.items):

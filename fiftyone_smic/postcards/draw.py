@@ -329,8 +329,8 @@ class _Postcard:
             self.c.ellipse(x + dx, y + dy, r, r, self.shade(LEAF[self.a.season]))
         if self.a.season == "summer":
             apple = mix(self.shade(APPLE), APPLE, 0.6)
-            for dx, dy in ((-3.2, -6.6), (0.2, -8.6), (3, -7.2), (-1.2, -11.4), (1.6, -11)):
-                self.c.ellipse(x + dx, y + dy, 0.95, 0.95, apple)
+            for right, down in ((-3.2, -6.6), (0.2, -8.6), (3, -7.2), (-1.2, -11.4), (1.6, -11)):
+                self.c.ellipse(x + right, y + down, 0.95, 0.95, apple)
 
     def draw_tent(self, x: float, y: float) -> None:
         orange = self.shade((255, 138, 40))

@@ -139,11 +139,13 @@ class SMICPanel(foo.Panel):
 
     def render(self, ctx: Any) -> types.Property:
         panel = types.Object()
-        state = ctx.panel.state
+        tab = ctx.panel.state.tab if ctx.panel.state.tab in TABS else "compare"
         tabs = types.TabsView()
         for name, (label, _) in TABS.items():
             tabs.add_choice(name, label=label)
-        panel.str("tab", default="compare", view=tabs, on_change=self.on_choice)
+        # The default is what was chosen: in a page that was loaded again, the App takes the default
+        # of whatever nobody has touched there, and forgets the choice that it had kept.
+        panel.str("tab", default=tab, view=tabs, on_change=self.on_choice)
         key = current_key(ctx)
         self._choose_key(ctx, panel, key)
         step = next_step(ctx.dataset, key)
@@ -152,7 +154,7 @@ class SMICPanel(foo.Panel):
             self.offer(panel, "next", step.label, step.operator, {"key": key} if key else {})
             return types.Property(panel, view=ROOM)
         try:
-            TABS.get(state.tab, TABS["compare"])[1].lay_out(self, ctx, panel, key)
+            TABS[tab][1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
             panel.md(str(error), name="message")
         return types.Property(panel, view=ROOM)

@@ -36,8 +36,15 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         on_click=host.on_take,
         componentsProps=NARROW,
     )
+    # The defaults are what was chosen, see the panel's tabs.
+    said = recipe(ctx)
     inputs = row(panel, "mix", gap=2)
-    inputs.str("text", label="Add a text", view=types.FieldView(componentsProps=_wide(200)))
+    inputs.str(
+        "text",
+        default=said.get("text", ""),
+        label="Add a text",
+        view=types.FieldView(componentsProps=_wide(200)),
+    )
     choices = types.DropdownView(componentsProps=_wide(180))
     choices.add_choice(NO_ATOM, label="no atom")
     names = atom_names(ctx.dataset, key)
@@ -46,14 +53,19 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     inputs.enum(
         "atom",
         [NO_ATOM, *map(str, range(len(names)))],
-        default=NO_ATOM,
+        default=str(said.get("atom", NO_ATOM)),
         label="Take away an atom",
         view=choices,
     )
-    inputs.int("seed", default=0, label="Seed", view=types.FieldView(componentsProps=_wide(90)))
+    inputs.int(
+        "seed",
+        default=said["seed"],
+        label="Seed",
+        view=types.FieldView(componentsProps=_wide(90)),
+    )
     panel.float(
         "alpha",
-        default=1.0,
+        default=said["alpha"],
         min=0.0,
         max=2.0,
         view=types.SliderView(

@@ -85,3 +85,52 @@ def test_storage_is_measured_on_demand(visit, curated):
     close(page)
     panel.get_by_text("AVIF at its smallest").first.wait_for()
     panel.get_by_text("Fidelity against rate").wait_for()
+
+
+def test_a_page_that_is_loaded_again_shows_the_tab_and_the_choices_it_had(visit, curated):
+    from playwright.sync_api import expect
+
+    page = visit(curated)
+    panel = open_panel(page)
+    for name, sign in (("Storage", BARS), ("Mix", 'img[alt="Start"]')):
+        open_tab(panel, name, sign)
+        if name == "Mix":
+            panel.get_by_role("textbox").first.fill("a city at night")
+        page.wait_for_timeout(2000)  # the App's server has got to know of it
+        page.reload(wait_until="domcontentloaded")
+        panel.locator(sign).first.wait_for(state="attached")
+        page.wait_for_timeout(3000)  # what follows on the first layout has been drawn
+        expect(panel.get_by_role("tab", selected=True)).to_have_text(name)
+        expect(panel.locator(sign).first).to_be_attached()
+    expect(panel.get_by_role("textbox").first).to_have_value("a city at night")
+
+
+def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
+    page = visit(curated, width=1500, theme="light")
+    panel = open_panel(page)
+    for name, sign, role, control in (
+        ("Storage", BARS, "button", "Measure"),
+        ("Atoms", MAP, "combobox", ""),
+        ("Mix", 'img[alt="Start"]', "button", "Draw"),
+        ("Compare", 'img[alt="Regenerated"]', "button", "Refresh"),
+    ):
+        open_tab(panel, name, sign)
+        found = panel.get_by_role(role, name=control).first
+        found.scroll_into_view_if_needed()
+        found.click(trial=True)  # nothing covers it
+        assert 560 <= panel.bounding_box()["width"] <= 600
+        # Nothing lies outside, to be scrolled to or cut off.
+        outside = panel.evaluate(
+            """panel => {
+                const right = panel.getBoundingClientRect().right;
+                return [...panel.querySelectorAll("img, button, p, td, th, input, .main-svg")]
+                    .filter(e => e.getBoundingClientRect().right > right + 1)
+                    .map(e => e.outerHTML.slice(0, 200));
+            }"""
+        )
+        assert not outside, name
+    page.wait_for_load_state("networkidle")
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(20_000)
+    assert len(requests) <= 1, requests
