@@ -342,7 +342,7 @@ def duration(seconds: float) -> str:
 def amount(size: float) -> str:
     """Bytes as one reads them."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
+        if size < 999.5 or unit == "GB":
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     raise AssertionError

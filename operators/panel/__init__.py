@@ -73,6 +73,9 @@ class SMICPanel(foo.Panel):
         if ctx.panel.state.get(path) != value:
             ctx.panel.state.set(path, value)
 
+    def on_page(self, ctx: Any) -> None:
+        ctx.panel.state.page = ctx.params["page"]
+
     def on_atom(self, ctx: Any) -> None:
         """Filter the view by the atom that was clicked."""
         atom = str(ctx.params.get("id") or "")  # dots of samples on the map have none

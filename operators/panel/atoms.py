@@ -7,13 +7,16 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from .parts import ACCENT, GREY, NARROW, chip, picture, plot, row
+from .parts import ACCENT, GREY, NARROW, OUTLINED, chip, picture, plot, row, table
 
 #: Colours of the groups of names that most samples use; the other atoms have the accent's.
 COLOURS = ("#4c9aff", "#2fb47c", "#e5484d", "#a259ec", "#d9a60f", "#12b5cb", "#e874c3", "#a1887f")
 SAMPLES, OTHERS = "samples", "other atoms"
 #: Rows of the table.
 MOST_ROWS = 12
+#: Size of an exemplar: five of them and the atom's own picture, or the button that draws it, fill a
+#: panel of 600 pixels.
+EXEMPLAR = "72px"
 ORDERS = {"use": "Most used first", "rarity": "Rarest first", "purity": "Purest first"}
 
 
@@ -35,7 +38,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         _draw_map(host, panel, key, data)
     _describe(host, panel, samples, key, ctx.panel.state.atom, found)
     _list(host, panel, found, fields, labels, order)
-    panel.md("**How many samples use how many of the atoms**", name="histogram_title")
+    panel.md("**How often atoms are used**", name="histogram_title")
     plot(
         panel,
         "histogram",
@@ -178,10 +181,10 @@ def _describe(
             on_click=host.on_draw_atom,
             params={"atom": atom.atom},
             title="Draw the mean of the collection with this atom alone",
-            componentsProps=NARROW,
+            componentsProps=OUTLINED,
         )
     for i, (_, path) in enumerate(atom.exemplars):
-        picture(line, f"exemplar{i}", path, "Exemplar", "80px", componentsProps=NARROW)
+        picture(line, f"exemplar{i}", path, "Exemplar", EXEMPLAR, componentsProps=NARROW)
     if atom.companions:
         panel.md("It goes with:", name="with")
         chips = row(panel, "companions")
@@ -236,9 +239,6 @@ def _list(
     columns = {"name": "Atom", "uses": "Samples", "weight": "Mean weight"}
     if fields:
         columns["purity"] = f"Purest in {labels}"
-    table = types.TableView(on_click_row=host.on_atom_row)
-    for name, label in columns.items():
-        table.add_column(name, label=label)
     rows = [
         {
             "name": found.names[i],
@@ -248,7 +248,7 @@ def _list(
         }
         for i in _listed(found, order)
     ]
-    panel.list("table", types.Object(), default=rows, view=table)
+    table(panel, columns, rows, on_click_row=host.on_atom_row)
     if len(found.names) > MOST_ROWS:
         panel.md(f"and {len(found.names) - MOST_ROWS:,} more", name="more")
 

@@ -7,7 +7,7 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from .parts import NARROW, chip, picture, row
+from .parts import NARROW, OUTLINED, chip, picture, row
 
 #: Samples on one page.
 PAGE = 4
@@ -19,23 +19,27 @@ SQUARE: dict[str, Any] = {"item": {"sx": {"width": SIZE}}}
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
-    """The selected samples, or else the first of the view."""
+    """A page of the selected samples, or else of the view."""
     from fiftyone_smic.fiftyone.reading import image_samples
     from fiftyone_smic.fiftyone.runs import atom_names
 
-    samples = image_samples(ctx.view)
-    selected = list(ctx.selected)[:PAGE]
-    shown = samples.select(selected, ordered=True) if selected else samples.limit(PAGE)
-    rows = _read(shown, key)
+    samples, selected = image_samples(ctx.view), list(ctx.selected)
+    of = samples.select(selected, ordered=True) if selected else samples
+    if not len(of):  # what was selected is not in the view any more
+        of, selected = samples, []
+    total, what = len(of), of.limit(1).values("id")[0]
+    start = _start(ctx, what, total)
+    last = min(start + PAGE, total)
+    rows = _read(of[start:last], key)
     names = atom_names(ctx.dataset, key)
-    what = "The selected samples" if selected else "The first samples of the view"
     panel.md(
-        f"{what}, and what their codes draw. Click an atom to see the samples that use it.",
+        f"**Samples {start + 1:,} to {last:,} of {total:,}**{' selected' if selected else ''}, and "
+        "what their codes draw. Click an atom to see the samples that use it.",
         name="heading",
     )
-    page = panel.v_stack("compare", gap=2)
+    lines = panel.v_stack("compare", gap=2)
     for i, sample in enumerate(rows):
-        line = row(page, f"row{i}", gap=2)
+        line = row(lines, f"row{i}", gap=2)
         picture(line, "original", sample["filepath"], "Original", SIZE, componentsProps=NARROW)
         if sample["regenerated"]:
             picture(
@@ -65,16 +69,43 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         host.offer(
             buttons,
             "regenerate",
-            f"Draw the {undrawn} missing" if undrawn else "Draw with other settings",
+            {0: "Draw with other settings", 1: "Draw the missing one"}.get(
+                undrawn, f"Draw the {undrawn} missing"
+            ),
             "regenerate_samples",
             {"key": key, "sample_ids": [sample["id"] for sample in coded]},
             icon="brush",
             variant="contained" if undrawn else "outlined",
-            componentsProps=NARROW,
+            componentsProps=NARROW if undrawn else OUTLINED,
         )
+    _button(buttons, "refresh", "Refresh", "refresh", host.refresh)
+    for name, label, icon, first in (
+        ("back", "Previous", "chevron_left", start - PAGE),
+        ("on", "Next", "chevron_right", start + PAGE),
+    ):
+        if 0 <= first < total:
+            page = [what, total, first]
+            _button(buttons, name, label, icon, host.on_page, params={"page": page})
+
+
+def _button(
+    buttons: types.Object, name: str, label: str, icon: str, on_click: Any, **more: Any
+) -> None:
     buttons.btn(
-        "refresh", label="Refresh", icon="refresh", on_click=host.refresh, componentsProps=NARROW
+        name,
+        label=label,
+        icon=icon,
+        variant="outlined",
+        on_click=on_click,
+        componentsProps=OUTLINED,
+        **more,
     )
+
+
+def _start(ctx: Any, what: str, total: int) -> int:
+    """Where the page starts that was turned to last: of other samples, it is the first page."""
+    page = ctx.panel.state.page or [what, total, 0]
+    return int(page[2]) if page[:2] == [what, total] else 0
 
 
 def _read(samples: fo.core.collections.SampleCollection, key: str) -> list[dict[str, Any]]:
@@ -115,9 +146,8 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
         sample["atoms"][:MOST_ATOMS], sample["coefficients"], sample["shares"], strict=False
     )
     for place, (atom, level, share) in enumerate(listed):
-        chip(
-            host, chips, f"atom{place}", f"{level:+d} {names[atom]} · {share:.0%}", atom, level > 0
-        )
+        label = f"{level:+d} {names[atom]} · {share:.0%}"
+        chip(host, chips, f"atom{place}", label, atom, level > 0)
     if len(sample["atoms"]) > MOST_ATOMS:
         more = len(sample["atoms"]) - MOST_ATOMS
         about.md(f"and {more} more", name="more")

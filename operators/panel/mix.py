@@ -7,7 +7,7 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from .parts import NARROW, picture, row
+from .parts import NARROW, OUTLINED, picture, row
 
 SIZE = "128px"
 #: Of a picture of the strip: five of them and the gaps fill a panel of 600 pixels.
@@ -34,7 +34,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         variant="outlined",
         disabled=not ctx.selected,
         on_click=host.on_take,
-        componentsProps=NARROW,
+        componentsProps=OUTLINED,
     )
     # The defaults are what was chosen, see the panel's tabs.
     said = recipe(ctx)
@@ -145,6 +145,7 @@ def _strip(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             title="Add it to the dataset as a sample",
             on_click=host.on_keep,
             params={"index": i},
+            componentsProps=OUTLINED,
         )
 
 

@@ -75,6 +75,21 @@ def row(panel: types.Object, name: str, gap: int = 1) -> types.Object:
 
 #: For what stands in a :func:`row`: as wide as it needs to be.
 NARROW: dict[str, Any] = {"item": {"sx": {"width": "auto"}}}
+#: The same for an outlined button, whose icon the App sets against the line.
+OUTLINED: dict[str, Any] = {**NARROW, "button": {"sx": {"padding": "5px 15px"}}}
+
+
+def table(
+    panel: types.Object, columns: dict[str, str], rows: list[dict[str, str]], **events: Any
+) -> None:
+    """Rows under the columns' labels, as wide as the panel: the App's are 650 pixels at least."""
+    sizes: dict[str, Any] = {"table": {"sx": {"minWidth": 0}}}
+    if "on_click_row" in events:
+        sizes["tableBodyRow"] = {"sx": {"cursor": "pointer"}, "hover": True}
+    view = types.TableView(componentsProps=sizes, **events)
+    for name, label in columns.items():
+        view.add_column(name, label=label)
+    panel.list("table", types.Object(), default=rows, view=view)
 
 
 def chip(

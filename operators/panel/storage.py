@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fiftyone.operators import types
 
 from .. import forms
-from .parts import ACCENT, GREY, NARROW, PALE, plot, row
+from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, plot, row, table
 
 #: Name of the curve among the traces of its plot.
 CURVE = "curve"
+CODECS = {"jpeg": "JPEG", "webp": "WebP", "avif": "AVIF"}
 COLOURS = {"files": GREY, "codec": GREY, "latents": GREY, "smic": ACCENT, "part": PALE}
 
 
@@ -36,25 +38,27 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             "yaxis": {"ticksuffix": "  ", "showgrid": False},
         },
     )
-    table = types.TableView()
-    for name, label in (("what", "What"), ("size", "Size"), ("each", "Per sample")):
-        table.add_column(name, label=label)
-    cells = [{name: row[name] for name in ("what", "size", "each")} for row in rows]
-    panel.list("table", types.Object(), default=cells, view=table)
+    columns = {"what": "What", "size": "Size", "each": "Per sample"}
+    table(panel, columns, [{name: row[name] for name in columns} for row in rows])
     panel.md(
         "**Bits per sample, as the collection grows.** The codes take as much for each sample; the "
         "dictionary is paid for once.",
         name="growth_title",
     )
+    lines = growth(config.storage)
     plot(
         panel,
         "growth",
-        growth(config.storage),
+        lines,
         {
             "height": 240,
             "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
             "xaxis": {"type": "log", "title": {"text": "samples"}, "dtick": 1},
-            "yaxis": {"type": "log", "title": {"text": "bits per sample"}, "dtick": "D2"},
+            "yaxis": {
+                "type": "log",
+                "title": {"text": "bits per sample"},
+                "tickvals": round_numbers(min(lines[0]["y"]), max(lines[0]["y"])),
+            },
         },
     )
     _curve(host, panel, config, key)
@@ -91,7 +95,7 @@ def _curve(host: Any, panel: types.Object, config: Any, key: str) -> None:
         {"key": key},
         icon="query_stats",
         variant="outlined" if curve else "contained",
-        componentsProps=NARROW,
+        componentsProps=OUTLINED if curve else NARROW,
     )
 
 
@@ -112,7 +116,7 @@ def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
     rate = stored_rate(storage)
     items, each = rate.items, rate.payload_bits_per_item
     once = rate.dictionary_bits + rate.header_bits
-    sizes = sorted({items, *(10**power for power in range(1, 7))})
+    sizes = sorted({items, *(round(10 ** (power / 8)) for power in range(8, 49))})
     return [
         {
             "type": "scatter",
@@ -124,6 +128,13 @@ def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
         },
         _marker(items, each + once / items, f"{items:,} samples: %{{y:.1f}} bits each"),
     ]
+
+
+def round_numbers(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: 1, 2 and 5 of each power of ten; Plotly writes 50 as "5"."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [first * 10.0**power for power in powers for first in (1, 2, 5)]
+    return [tick for tick in ticks if low / 1.5 <= tick <= 1.5 * high]
 
 
 def curve_data(storage: dict[str, Any], curve: list[dict[str, float]]) -> list[dict[str, Any]]:
@@ -180,7 +191,7 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
     sizes = [
         ("Original files", storage["original_bytes"], "files"),
         *(
-            (f"{codec.upper()} at its smallest", size, "codec")
+            (f"{CODECS.get(codec, codec)} at its smallest", size, "codec")
             for codec, size in storage.get("codecs", {}).items()
         ),
         ("float32 latents", storage["float32_bytes"], "latents"),
@@ -233,7 +244,7 @@ def summary(storage: dict[str, Any]) -> str:
     size = forms.amount(rate.total_bytes)
     text = f"**{rate.items:,} samples** in **{size}**: {rate.bits_per_item:.1f} bits each"
     if storage["pixels_per_item"]:
-        text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.1e} bits per pixel"
+        text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.2g} bits per pixel"
     if storage["original_bytes"]:
         times = storage["original_bytes"] / rate.total_bytes
         text += f", **{times:,.0f} times** smaller than the files"
