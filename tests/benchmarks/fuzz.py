@@ -30,6 +30,7 @@ from fiftyone_smic.archive import (
 )
 from fiftyone_smic.container import Head, Reader, pack_block, pack_end, read_blocks, varint
 from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.priors import Prior
 
 Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None]]]
 
@@ -55,14 +56,30 @@ def put_together(parts: Parts) -> bytes:
     return bytes(out) + pack_end(bytes(out))
 
 
+def made_up(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
+    """Unit vectors (n, d)."""
+    z = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 2
+    return z / np.linalg.norm(z, axis=1, keepdims=True)
+
+
+#: Of some archives, and given to the reader of all.
+PRIOR = Prior.build(made_up(np.random.default_rng(1), 40, 6))
+
+
 def seeds(folder: str) -> list[bytes]:
     """A few small archives of every kind."""
     rng = np.random.default_rng(0)
     out = []
-    for n, d, ordered, named in ((16, 4, True, True), (12, 5, False, False), (8, 3, True, False)):
-        z = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 2
-        z /= np.linalg.norm(z, axis=1, keepdims=True)
-        dictionary = SemanticDictionary(lam=0.002, max_iter=4).fit(z)
+    for n, d, ordered, named, alike in (
+        (16, 4, True, True, 1),
+        (12, 5, False, False, 1),
+        (8, 3, True, False, 1),
+        (10, 6, True, False, 6),  # neighbours alike, and with the prior
+    ):
+        z = made_up(rng, n, d).repeat(alike, axis=0)
+        n = len(z)
+        prior = PRIOR if d == 6 else None
+        dictionary = SemanticDictionary(lam=0.002, max_iter=4, prior=prior).fit(z)
         names = [f"{i}.png" for i in range(n)] if named else None
         codes = dictionary.transform(z)
         out.append(encode_archive(dictionary, codes, encoder="e", names=names, ordered=ordered)[0])
@@ -127,7 +144,7 @@ def check(data: bytes, original: bytes, signed: bool) -> bool:
     """Whether the data was accepted; raises AssertionError where it must not have been or is
     unsound."""
     try:
-        archive = decode_archive(data)
+        archive = decode_archive(data, PRIOR)
     except ArchiveError:
         return False
     assert signed or data == original, "altered bytes with wrong checksums were accepted"
