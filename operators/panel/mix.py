@@ -41,7 +41,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     inputs = row(panel, "mix", gap=2)
     inputs.str(
         "text",
-        default=said.get("text", ""),
+        default=said.get("text"),
         label="Add a text",
         view=types.FieldView(componentsProps=_wide(200)),
     )
@@ -65,7 +65,9 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     )
     panel.float(
         "alpha",
-        default=said["alpha"],
+        # Of a slider, unlike of the others, the App never forgets the default: another one, of a
+        # layout that is late, would move it back.
+        default=1.0 if ctx.panel.state.alpha is None else None,
         min=0.0,
         max=2.0,
         view=types.SliderView(
