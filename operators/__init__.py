@@ -19,6 +19,7 @@ from .mix_samples import MixSamples
 from .name_atoms import NameAtoms
 from .panel import SMICPanel
 from .regenerate_samples import RegenerateSamples
+from .stop_run import StopRun
 from .visualize_atoms import VisualizeAtoms
 
 
@@ -37,6 +38,7 @@ def register(plugin: Any) -> None:
         MeasureStorage,
         MixSamples,
         DrawAtom,
+        StopRun,
         SMICPanel,
     ):
         plugin.register(operator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from . import forms
+from .stop_run import RUNNING
 
 PLUGIN = "fiftyone_smic"
 Report = Callable[[float], None]
@@ -20,7 +22,7 @@ Button = tuple[str, str, dict[str, Any]]
 
 
 class Stopped(Exception):
-    """The App no longer listens, so the work is given up; the library writes nothing then."""
+    """The user stopped it, or the App no longer listens; the library writes nothing then."""
 
 
 class SMICOperator(foo.Operator):
@@ -40,6 +42,8 @@ class SMICOperator(foo.Operator):
     #: The function in :mod:`fiftyone_smic.fiftyone`, and those of its parameters the form sets.
     function = ""
     parameters: tuple[str, ...] = ()
+    #: What is said when it was stopped.
+    stopped = "**Stopped.** The dataset is as it was."
     #: What to do next: an operator of this plugin and its button's label.
     then: tuple[tuple[str, str], ...] = ()
 
@@ -161,30 +165,34 @@ class SMICOperator(foo.Operator):
 
     def _visibly(self, ctx: Any) -> Iterator[Any]:
         """Work in a thread, and send the App each step of the progress bar."""
-        yield ctx.ops.set_progress(label="Getting ready", progress=0)
+        name = uuid.uuid4().hex
+        stop = RUNNING[name] = threading.Event()
         updates: queue.Queue[tuple[str, Any]] = queue.Queue()
-        stop = threading.Event()
+        show = in_percent(lambda part: updates.put(("part", part)))
 
         def report(part: float) -> None:
             if stop.is_set():
                 raise Stopped
-            updates.put(("part", part))
+            show(part)
 
         def run() -> None:
             try:
-                updates.put(("done", self.work(ctx, in_percent(report))))
+                updates.put(("done", self.work(ctx, report)))
             except BaseException as error:
                 updates.put(("failed", error))
 
         worker = threading.Thread(target=run, name=self.operator_name, daemon=True)
-        worker.start()
         try:
+            yield bar(ctx, name, "Getting ready", 0.0)
+            worker.start()
             while True:
                 kind, value = updates.get()
                 if kind == "part":
-                    yield ctx.ops.set_progress(label=self.doing, progress=value)
+                    yield bar(ctx, name, self.doing, value)
                     continue
-                if kind == "failed":
+                if isinstance(value, Stopped):
+                    value = {"summary": self.stopped}
+                elif kind == "failed":
                     # Once there is a bar, the App no longer shows what is raised.
                     shown = failure(self.label, value).to_json()
                     yield ctx.ops.show_output(outputs=shown, results={})
@@ -192,6 +200,7 @@ class SMICOperator(foo.Operator):
                 break
         finally:
             stop.set()
+            del RUNNING[name]
         yield ctx.trigger("reload_dataset")
         yield ctx.ops.show_output(outputs=output(self.label, value).to_json(), results=value)
 
@@ -244,6 +253,16 @@ def from_bar(report: Report | None) -> Any:
 def icons(name: str) -> dict[str, str]:
     """Where the plugin's icons lie: one for the App's light theme, one for the dark one."""
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
+
+
+def bar(ctx: Any, run: str, label: str, progress: float) -> Any:
+    """What FiftyOne's ``set_progress`` shows, and a button that stops the run."""
+    outputs = types.Object()
+    outputs.float("progress", view=types.ProgressView(label=label))
+    stop = {"operator": f"{PLUGIN}/stop_run", "params": {"run": run}}
+    outputs.view("stop", types.Button(label="Stop", **stop))
+    shown = types.Property(outputs).to_json()
+    return ctx.ops.show_output(outputs=shown, results={"progress": progress})
 
 
 def failure(label: str, error: BaseException) -> types.Property:

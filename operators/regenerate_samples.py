@@ -19,6 +19,7 @@ class RegenerateSamples(DictionaryOperator):
     icon = "regenerate"
     doing = "Drawing pictures"
     action = "Regenerate"
+    stopped = "**Stopped.** The samples are as they were; pictures drawn so far will be reused."
     function = "regenerate"
     parameters = ("key", "output_dir", "seed", "steps", "guidance", "batch_size")
 

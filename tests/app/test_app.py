@@ -118,3 +118,15 @@ def test_an_export_comes_back_as_a_dataset_of_drawn_pictures(visit, curated, tmp
     assert not set(pictures) & set(curated.values("filepath"))
     assert Image.open(pictures[-1]).size == (64, 64)
     made.delete()
+
+
+def test_a_run_that_is_stopped_leaves_the_dataset_as_it_was(visit, curated):
+    page = visit(curated)
+    before = curated.values("scenes_regenerated")
+    form = open_form(page, "SMIC: regenerate samples")
+    form.get_by_role("button", name="Execute").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Stopped.").wait_for()
+    close(page)
+    curated.reload()
+    assert curated.values("scenes_regenerated") == before
