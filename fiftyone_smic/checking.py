@@ -87,6 +87,7 @@ def check_parameters(of: Any) -> None:
         raise ValueError(f"max_level must be in 1..127, got {of.max_level!r}")
     if not 1 <= of.max_nonzero <= 255:
         raise ValueError(f"max_nonzero must be in 1..255, got {of.max_nonzero!r}")
-    for name in ("max_iter", "n_init"):
-        if getattr(of, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(of, name)!r}")
+    if of.max_iter < 1:
+        raise ValueError(f"max_iter must be at least 1, got {of.max_iter!r}")
+    if of.n_swaps != "auto" and (isinstance(of.n_swaps, str) or int(of.n_swaps) < 0):
+        raise ValueError(f'n_swaps must be "auto" or not negative, got {of.n_swaps!r}')

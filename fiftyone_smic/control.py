@@ -58,15 +58,16 @@ def learn_to_target(
     best: SemanticDictionary | None = None
     value, nearest, at = 0.0, math.inf, math.log(0.002)
     for fits in range(max_fits):
-        dictionary = SemanticDictionary(lam=math.exp(at), **parameters)
-        fitting = progress and _one_of(max_fits, fits, progress)
+        # Swaps take longest, and hardly change where a lam leads.
+        dictionary = SemanticDictionary(lam=math.exp(at), **{**parameters, "n_swaps": 0})
+        fitting = progress and _one_of(max_fits + 1, fits, progress)
         dictionary.fit(latents, n_items=n_items, progress=fitting)
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:
             best, nearest, value = dictionary, abs(reached / target - 1), reached
-        if best is not None and nearest <= TOLERANCE:
-            return best
+        if nearest <= TOLERANCE:
+            break
         low, high = ((at, off), high) if off > 0 else (low, (at, off))
         if low is None or high is None:
             # Bits fall about as lam grows, variance slower, and both hardly at all where atoms are
@@ -77,7 +78,13 @@ def learn_to_target(
             share = min(0.85, max(0.15, low[1] / (low[1] - high[1])))
             at = low[0] + share * (high[0] - low[0])
     if best is not None and nearest <= 0.05:
-        return best
+        final = SemanticDictionary(lam=best.lam, **parameters)
+        if not final.swaps_for(len(np.asarray(latents))):
+            return best
+        fitting = progress and _one_of(max_fits + 1, max_fits, progress)
+        final.fit(latents, n_items=n_items, progress=fitting)
+        reached = _reach(final, latents, explained_variance is None, ordered)
+        return final if abs(reached / target - 1) <= 0.05 else best
     what = "bits per item" if explained_variance is None else "explained variance"
     raise ValueError(f"{target:.4g} {what} cannot be met: the nearest is {value:.4g}")
 

@@ -26,30 +26,30 @@ def residual_stages(
     residual, atoms = items, []
     for stage in range(stages):
         k = n_atoms * (stage + 1) // stages - n_atoms * stage // stages
-        centres, labels = _kmeans(residual, k, rng)
-        atoms.append(centres)
-        residual = residual - centres[labels]
+        found, labels = centres(residual, k, rng)
+        atoms.append(found)
+        residual = residual - found[labels]
     return np.vstack(atoms)
 
 
-def _kmeans(
+def centres(
     items: NDArray[np.float32], k: int, rng: np.random.RandomState, rounds: int = 6
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Lloyd's algorithm from k random items: centres (k, d) and labels (n,); an empty cluster takes
-    a far item."""
-    centres = items[rng.permutation(len(items))[:k]].copy()
+    """k-means (Lloyd) from k random items: centres (k, d) and labels (n,); an empty cluster takes a
+    far item."""
+    found = items[rng.permutation(len(items))[:k]].copy()
     for _ in range(rounds):
-        scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
+        scores = items @ found.T - 0.5 * np.square(found).sum(axis=1)
         labels = scores.argmax(axis=1)
         counts = np.bincount(labels, minlength=k)
         members = csr_matrix(
             (np.ones(len(items), np.float32), (labels, np.arange(len(items)))), (k, len(items))
         )
         sums = np.asarray(members @ items, np.float32)
-        centres = np.divide(sums, np.maximum(counts, 1)[:, None], dtype=np.float32)
+        found = np.divide(sums, np.maximum(counts, 1)[:, None], dtype=np.float32)
         empty = np.flatnonzero(counts == 0)
         if len(empty):
             far = np.argsort(scores.max(axis=1) - 0.5 * np.square(items).sum(axis=1), kind="stable")
-            centres[empty] = items[far[: len(empty)]]
-    scores = items @ centres.T - 0.5 * np.square(centres).sum(axis=1)
-    return centres, scores.argmax(axis=1)
+            found[empty] = items[far[: len(empty)]]
+    scores = items @ found.T - 0.5 * np.square(found).sum(axis=1)
+    return found, scores.argmax(axis=1)

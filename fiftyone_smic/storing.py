@@ -14,34 +14,31 @@ if TYPE_CHECKING:
     from .dictionary import SemanticDictionary
 
 _COUNTS = ("counts", "level_counts", "size_counts")
-_PRIOR = ("mean", "basis", "profile")
+_PRIOR = ("mean", "basis", "profile", "atoms")
 
 
 def to_arrays(of: SemanticDictionary) -> dict[str, NDArray]:
     """See :meth:`SemanticDictionary.to_arrays`."""
-    auto = of.n_atoms == "auto"
     prior = {}
     if of.prior_ is not None:
-        prior = {f"prior_{n}": getattr(of.prior_, n) for n in ("mean", "basis", "profile")}
+        prior = {f"prior_{n}": getattr(of.prior_, n) for n in _PRIOR}
     return {
         "parameters": np.array(
             [
-                -1 if auto else of.n_atoms,
+                -1 if of.n_atoms == "auto" else of.n_atoms,
                 of.lam,
                 of.max_nonzero,
                 of.max_level,
                 of.nonnegative,
                 of.max_iter,
-                of.n_init,
+                -1 if of.n_swaps == "auto" else of.n_swaps,
             ],
             np.float64,
         ),
         **basis.rows_to_arrays("mean", of.mean_rows_),
         **basis.rows_to_arrays("atom", of.atom_rows_),
         **prior,
-        "counts": of.counts_,
-        "level_counts": of.level_counts_,
-        "size_counts": of.size_counts_,
+        **{name: getattr(of, f"{name}_") for name in _COUNTS},
     }
 
 
@@ -56,14 +53,12 @@ def from_arrays(kind: type[SemanticDictionary], arrays: dict[str, NDArray]) -> S
             max_level=int(p[3]),
             nonnegative=bool(p[4]),
             max_iter=int(p[5]),
-            n_init=int(p[6]),
+            n_swaps="auto" if p[6] < 0 else int(p[6]),
         )
         mean, atoms = (basis.rows_from_arrays(name, arrays) for name in ("mean", "atom"))
         if "prior_mean" in arrays:
-            out.prior = Prior(*(arrays[f"prior_{n}"] for n in ("mean", "basis", "profile")))
-        counts = [
-            np.asarray(arrays[n], np.int64) for n in ("counts", "level_counts", "size_counts")
-        ]
+            out.prior = Prior(*(arrays[f"prior_{n}"] for n in _PRIOR))
+        counts = [np.asarray(arrays[name], np.int64) for name in _COUNTS]
     except (KeyError, IndexError) as e:
         raise ValueError(f"not a stored dictionary: {e}") from e
     return out._restore(mean, atoms, *counts)

@@ -173,7 +173,7 @@ def test_bad_input_is_named(fitted):
         {"max_level": 128},
         {"max_nonzero": 0},
         {"max_iter": 0},
-        {"n_init": 0},
+        {"n_swaps": -1},
     ],
 )
 def test_parameters_out_of_range(parameters):

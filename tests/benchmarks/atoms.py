@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from fiftyone_smic import SemanticDictionary
 from tests.benchmarks.bench import SCENE, THINGS, Bench, agreement, base_rates, grid
 
-SETTINGS = {"n_atoms": 30, "lam": 0.001, "nonnegative": True, "n_init": 4}
+SETTINGS = {"n_atoms": 30, "lam": 0.001, "nonnegative": True}
 
 
 def learn(bench: Bench) -> SemanticDictionary:
