@@ -107,18 +107,22 @@ def append(
     prior: PriorFile = None,
 ) -> None:
     """Add the images that a .smic file does not have yet, with the dictionary it has."""
-    from .folders import append_folder
+    from .folders import NothingNew, append_folder
 
-    done = append_folder(
-        folder,
-        archive,
-        encoder=encoder,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        num_workers=workers,
-        prior=prior,
-    )
+    try:
+        done = append_folder(
+            folder,
+            archive,
+            encoder=encoder,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            num_workers=workers,
+            prior=prior,
+        )
+    except NothingNew as nothing:  # what a nightly job finds on most nights is no error
+        typer.echo(nothing)
+        return
     typer.echo(
         f"\n{done.items} images added with {done.bits_per_item:.1f} bits each: {archive} has "
         f"{done.rate.items} in {done.rate.total_bytes:,} bytes\n"

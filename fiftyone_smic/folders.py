@@ -168,6 +168,10 @@ def compress_folder(
     )
 
 
+class NothingNew(ValueError):
+    """The archive has all images of the folder."""
+
+
 def append_folder(
     folder: str | os.PathLike[str],
     archive: str | os.PathLike[str],
@@ -192,7 +196,8 @@ def append_folder(
 
     Raises:
         ArchiveError: the file is not a sound archive, or its prior is missing.
-        ValueError: there is no new image, the archive is unordered, or the encoder is another.
+        NothingNew: there is no new image.
+        ValueError: the archive is unordered, or the encoder is another.
         OSError: the folder cannot be read or the archive not be written.
     """
     folder = Path(folder)
@@ -201,7 +206,7 @@ def append_folder(
     known = set(content.names or ())
     paths = [p for p in find_images(folder) if p.relative_to(folder).as_posix() not in known]
     if not paths:
-        raise ValueError(f"all images in {folder} are in {archive} already")
+        raise NothingNew(f"all images in {folder} are in {archive} already")
     label = encoder or content.encoder.partition("@")[0]
     done = _encode(paths, label, seconds, device, precision, batch_size, num_workers)
     model, found, kept, failures = done

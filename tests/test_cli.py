@@ -136,7 +136,6 @@ def test_what_stands_in_the_way_is_one_line(run, archive, pictures, tmp_path):
         ("decompress", archive, pictures[0].parent): "not empty",
         ("decompress", pictures[0], tmp_path / "new"): "archive",
         ("info", tmp_path / "missing.smic"): "missing.smic",
-        ("append", pictures[0].parent, archive): "in " + str(archive) + " already",
         ("decompress", archive, tmp_path / "new", "--items", "5000:5001"): "the archive has",
         ("decompress", archive, tmp_path / "new", "--items", "some"): "10:20",
     }.items():
@@ -180,6 +179,12 @@ def test_new_images_are_appended_and_drawn_alone(run, pictures, tmp_path):
     assert code == 0
     assert "1 images added" in out and "broken.jpg" in err
     assert file.read_bytes().startswith(before[:-END_SIZE])
+
+    grown = file.read_bytes()
+    (source / "broken.jpg").unlink()
+    code, out, _ = run("append", source, file)  # once more
+    assert code == 0 and f"in {file} already" in out
+    assert file.read_bytes() == grown
 
     last = len(pictures) - 1
     assert read_archive(file).names[last:] == ("later.png",)
