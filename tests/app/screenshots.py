@@ -62,14 +62,15 @@ def take(app: str, context: Any, dataset: Any) -> None:
         if name == "Mix":
             steps.select(page, 2)
             panel.get_by_role("button", name="Take the selected").click()
+            panel.locator('img[alt="Start"][src*="000002"]').wait_for()
             panel.get_by_role("textbox").first.fill("a city at night")
             panel.get_by_role("button", name="Draw").click()
-            page.get_by_text("5 pictures drawn").wait_for()
+            page.get_by_text("5 pictures drawn").wait_for(timeout=300_000)
             steps.close(page)
             steps.see_picture(page, panel, "Mix 4")
         for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
             page.mouse.move(5, 5)
-            page.wait_for_timeout(2500)  # what moves has come to rest
+            page.wait_for_timeout(6000)  # what moves has come to rest, and the grid is filled
             page.locator('[data-cy="looker"]').first.wait_for()
             image = Image.open(io.BytesIO(page.screenshot(clip=CLIP))).convert("RGB")
             path = DOCS / f"panel-{name.lower()}-{theme}.png"
