@@ -79,7 +79,7 @@ class Alternation:
         Alternation alone stays in the local minimum that it starts in.
         """
         counts, k = learned.sums.counts, len(learned.atoms)
-        if k < 2:
+        if not k:
             return learned
         rarity = 1 / (1 + counts)
         out = rng.choice(k, k // 12 + 1, replace=False, p=rarity / rarity.sum())

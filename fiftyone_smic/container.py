@@ -7,9 +7,10 @@ of at most 64 bits.
 File
     magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (4); varints d (dimensions), K (atoms), L
     (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
-    mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8; varint e and
-    the encoder's identity, ``ENCODERS[e]`` below if e < 32, else e - 32 bytes of UTF-8; varint
-    length and bytes of the *shared stream*; checksum. Then
+    mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8 (the first of the
+    SHA-256 of its mean, float32, its axes, float16, its profile, int64, and its atoms, float16, all
+    little-endian, row by row); varint e and the encoder's identity, ``ENCODERS[e]`` below if e <
+    32, else e - 32 bytes of UTF-8; varint length and bytes of the *shared stream*; checksum. Then
     blocks of items; then a zero byte and a checksum end the file. Flags: 1 items have names, 2
     coefficients are positive, 4 and 8 as said, 16 unordered.
 Block
@@ -35,8 +36,9 @@ nothing. How tables are made:
 
 Shared stream
     the level tables of indices (K), coefficients (2 L: -L..-1, 1..L) and sizes (M + 1); one row of
-    d numbers, the mean; K rows of d numbers, the atoms, with fresh adaptive tables. What may follow
-    is zeros and means nothing.
+    d numbers, the mean; K rows of d numbers, the atoms, for which all that rows adapt (tables,
+    sums, the number of rows) starts anew: the mean is not among the rows before them. What may
+    follow is zeros and means nothing.
 Level table
     its largest level, uniform over 256; then a run of numbers below 90, one for each entry: with x
     its difference from the entry before (the first: from the largest), 2 x - 1 if x > 0, else -2 x.
@@ -59,9 +61,9 @@ Context of a column
     32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096; seen and hoped sum
     min(magnitude, 15) and e over the columns of the row before this one. ``e = min((m << 8) // S,
     8192)``, ``m = (sums + 4 start) // (rows + 4)``; S is the row's step in 2**-24, rounded, at
-    least 1; rows counts the rows so far; sums, for each column, adds up min(magnitude, 2**16) * S
-    of these; start is the prior's profile, or without prior the sum of all columns' sums //
-    (d * rows), or S in row 0.
+    least 1; all sums together stay at most 2**54; rows counts the rows so far; sums, for each
+    column, adds up min(magnitude, 2**16) * S of these; start is the prior's profile, or without
+    prior the sum of all columns' sums // (d * rows), or S in row 0.
 Table of context c (0..17)
     counts of 0..15, made before the first row so: ``mean = 13 << c // 2`` if c is even, else ``18
     << c // 2``; ``w = 2**20, total = w * (mean + 256) // 256``; for each magnitude in turn ``1 +
@@ -307,8 +309,10 @@ class Head:
         pixels = reader.float() if flags & _PIXELS else None
         prior = reader.take(8).hex() if flags & _PRIOR else None
         number = reader.varint()
-        if number > _NUMBERED + MAX_ENCODER or len(ENCODERS) <= number < _NUMBERED or flags > 31:
+        if number > _NUMBERED + MAX_ENCODER or flags > 31:
             raise ArchiveError("the header holds impossible numbers: the file is damaged")
+        if len(ENCODERS) <= number < _NUMBERED:
+            raise ArchiveError(f"this software does not know encoder number {number}")
         if number < _NUMBERED:
             encoder = ENCODERS[number].encode()
         else:

@@ -37,11 +37,12 @@ def learn_to_target(
         ordered: whether the archive will be.
         n_items: see :meth:`SemanticDictionary.fit`.
         max_fits: give up after so many.
-        progress: called with the fraction of ``max_fits`` done, 0..1; most targets take fewer.
+        progress: called with the fraction of ``max_fits + 2`` done, 0..1; most targets take fewer.
         parameters: of :class:`SemanticDictionary`, except ``lam``.
 
     Returns:
-        The fitted dictionary; its ``lam`` is the one found.
+        The fitted dictionary; its ``lam`` is the one found. It has no swaps if these lead past the
+        target.
 
     Raises:
         ValueError: not exactly one target, or one that cannot be met within 5 %: the message says
@@ -57,11 +58,16 @@ def learn_to_target(
     high: tuple[float, float] | None = None  # too little
     best: SemanticDictionary | None = None
     value, nearest, at = 0.0, math.inf, math.log(0.002)
+    slope = 1.1 if explained_variance is None else 3.0
+
+    def one_of(before: int) -> Callable[[float], None]:
+        assert progress is not None
+        return lambda part: progress((before + part) / (max_fits + 2))
+
     for fits in range(max_fits):
-        # Swaps take longest, and hardly change where a lam leads.
+        # Without the swaps, which take longest and mostly change little of where a lam leads.
         dictionary = SemanticDictionary(lam=math.exp(at), **{**parameters, "n_swaps": 0})
-        fitting = progress and _one_of(max_fits + 1, fits, progress)
-        dictionary.fit(latents, n_items=n_items, progress=fitting)
+        dictionary.fit(latents, n_items=n_items, progress=progress and one_of(fits))
         reached = _reach(dictionary, latents, explained_variance is None, ordered)
         off = math.log(max(reached, 1e-6) / target)
         if abs(reached / target - 1) < nearest:
@@ -72,26 +78,27 @@ def learn_to_target(
         if low is None or high is None:
             # Bits fall about as lam grows, variance slower, and both hardly at all where atoms are
             # few: so ever longer steps.
-            step = off * (1.1 if explained_variance is None else 3.0) * 2**fits
+            step = off * slope * 2**fits
             at += max(-2.5, min(2.5, step))
         else:
             share = min(0.85, max(0.15, low[1] / (low[1] - high[1])))
             at = low[0] + share * (high[0] - low[0])
-    if best is not None and nearest <= 0.05:
-        final = SemanticDictionary(lam=best.lam, **parameters)
-        if not final.swaps_for(len(np.asarray(latents))):
-            return best
-        fitting = progress and _one_of(max_fits + 1, max_fits, progress)
-        final.fit(latents, n_items=n_items, progress=fitting)
-        reached = _reach(final, latents, explained_variance is None, ordered)
-        return final if abs(reached / target - 1) <= 0.05 else best
-    what = "bits per item" if explained_variance is None else "explained variance"
-    raise ValueError(f"{target:.4g} {what} cannot be met: the nearest is {value:.4g}")
-
-
-def _one_of(total: int, before: int, progress: Callable[[float], None]) -> Callable[[float], None]:
-    """Progress of one fit as progress of all."""
-    return lambda part: progress((before + part) / total)
+    if best is None or nearest > 0.05:
+        what = "bits per item" if explained_variance is None else "explained variance"
+        raise ValueError(f"{target:.4g} {what} cannot be met: the nearest is {value:.4g}")
+    if not SemanticDictionary(**parameters).swaps_for(len(np.asarray(latents))):
+        return best
+    at, final = math.log(best.lam), best
+    for fits in (max_fits, max_fits + 1):
+        dictionary = SemanticDictionary(lam=math.exp(at), **parameters)
+        dictionary.fit(latents, n_items=n_items, progress=progress and one_of(fits))
+        reached = _reach(dictionary, latents, explained_variance is None, ordered)
+        if abs(reached / target - 1) <= TOLERANCE:
+            return dictionary
+        if abs(reached / target - 1) <= 0.05:
+            final = dictionary
+        at += math.log(max(reached, 1e-6) / target) * slope
+    return final
 
 
 def _reach(dictionary: SemanticDictionary, latents: ArrayLike, bits: bool, ordered: bool) -> float:

@@ -158,6 +158,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         learned = alternation.start(self.sample_, wanted, self.max_iter, rng)
         for _ in range(swaps):
             learned = alternation.swap(learned, wanted, rng)
+        if progress:
+            progress(1.0)
         self._set_rows(learned.rows)
         self._set_counts(learned.sums)
         self.statistics_, self.window_ = learned.sums, self._nothing()

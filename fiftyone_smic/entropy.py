@@ -43,7 +43,7 @@ _LEAST, _ALL = np.uint64(1 << 32), np.uint32(0xFFFFFFFF)
 
 
 class CorruptStream(ValueError):
-    """The bytes cannot have been written by :class:`Encoder` with these models."""
+    """The bytes cannot have been written by :class:`Coder` with these models."""
 
 
 @nb.njit(cache=True)
@@ -292,7 +292,7 @@ class Stack:
     """An ANS coder (Duda 2009): last in, first out. Popping what was never pushed is allowed, and
     undone by a push.
 
-    That is what turns freedom of choice into bits: see :func:`fiftyone_smic.models.push_codes`.
+    That is what turns freedom of choice into bits: see :func:`fiftyone_smic.multiset.push_codes`.
     """
 
     def __init__(self, data: bytes = b"") -> None:

@@ -22,6 +22,8 @@ def residual_stages(
     One k-means over all atoms gets trapped at one atom per item; from many small stages items learn
     to share.
     """
+    if n_atoms == 1:  # the centre of centred items is nothing
+        return items[np.square(items).sum(axis=1).argmax()][None]
     stages = max(1, min(16, n_atoms // 4))
     residual, atoms = items, []
     for stage in range(stages):

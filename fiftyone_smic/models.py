@@ -213,9 +213,11 @@ def _code_structure(coder, sizes, remaining, largest):
             counts = flags[3 * min(kept, 2) + min(kept_before, 2)]
             remaining[at] = _code_flag(coder, counts, np.int64(remaining[at]))
             kept += remaining[at]
-        counts = others[min(kept, 3)]
-        new = code_symbol(coder, ends_of(frequencies(counts)), sizes[i] - kept)
-        counts[new] += _LEARN
+        new = np.int64(0)
+        if largest:
+            counts = others[min(kept, 3)]
+            new = code_symbol(coder, ends_of(frequencies(counts)), sizes[i] - kept)
+            counts[new] += _LEARN
         sizes[i] = kept + new
         if sizes[i] > largest or total + sizes[i] > len(remaining):
             return -1

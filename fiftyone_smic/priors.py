@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent / "data"
 
 
 #: The prior's own dictionary: at most so many atoms, and its lam.
-MAX_ATOMS, LAM = 1024, 5e-4
+MOST_ATOMS, LAM = 1024, 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class Prior:
             np.maximum(np.rint(spread * (1 << 24)), 1).astype(np.int64),
             np.zeros((0, len(mean)), np.float16),
         )
-        n_atoms = min(auto_atoms(len(z)), MAX_ATOMS)
+        n_atoms = min(auto_atoms(len(z)), MOST_ATOMS)
         learned = SemanticDictionary(n_atoms, lam=LAM, prior=bare).fit(z).atoms_
         return replace(bare, atoms=(learned @ bare.axes).astype(np.float16))
 
@@ -133,7 +133,7 @@ class Prior:
             or prior.profile.max() > 1 << 28
             or prior.atoms.ndim != 2
             or prior.atoms.shape[1] != d
-            or len(prior.atoms) > MAX_ATOMS
+            or len(prior.atoms) > MOST_ATOMS
             or prior.atoms.dtype != np.float16
             or not np.isfinite(prior.atoms).all()
         ):

@@ -40,6 +40,8 @@ _THRESHOLDS = np.array(
 _ESCAPE = 15
 _LARGEST = 8192
 _LEARN = 24
+#: What the magnitudes of all rows may add up to, in 2**-24.
+_LARGEST_SUM = 2.0**54
 #: How many rows' worth of evidence the prior profile of column magnitudes is.
 _PRIOR_ROWS = 4
 
@@ -97,8 +99,11 @@ class Rows:
         steps = np.array([step_size(int(e)) for e in self.exponents], np.float64)
         out = self.levels * steps[:, None]
         for row, source, quarters in self.terms.tolist():
-            known = out[source] if source >= 0 or public is None else public.rows[-1 - source]
-            out[row] += (quarters / 4) * known
+            if source >= 0:
+                out[row] += (quarters / 4) * out[source]
+            else:
+                assert public is not None  # nobody else can have named its rows
+                out[row] += (quarters / 4) * public.rows[-1 - source]
         return out
 
     def take(self, rows: NDArray[np.intp]) -> Rows:
@@ -151,9 +156,16 @@ class RowModel:
     def learn(
         self, exponent: int, contexts: NDArray[np.int64], magnitudes: NDArray[np.int64]
     ) -> None:
-        """Takes a whole row into account."""
+        """Takes a whole row into account.
+
+        Raises:
+            CorruptStream: with it, numbers would leave 64 bits.
+        """
         np.add.at(self.counts, (contexts, np.minimum(magnitudes, _ESCAPE)), _LEARN)
-        self.sums += np.minimum(magnitudes, 1 << 16) * _fixed_step(exponent)
+        more = np.minimum(magnitudes, 1 << 16) * _fixed_step(exponent)
+        if self.sums.sum(dtype=np.float64) + more.sum(dtype=np.float64) > _LARGEST_SUM:
+            raise CorruptStream("the rows are too large")
+        self.sums += more
         self.rows += 1
 
     def costs(self) -> NDArray[np.float64]:

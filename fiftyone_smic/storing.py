@@ -60,5 +60,7 @@ def from_arrays(kind: type[SemanticDictionary], arrays: dict[str, NDArray]) -> S
             out.prior = Prior(*(arrays[f"prior_{n}"] for n in _PRIOR))
         counts = [np.asarray(arrays[name], np.int64) for name in _COUNTS]
     except (KeyError, IndexError) as e:
-        raise ValueError(f"not a stored dictionary: {e}") from e
+        raise ValueError(
+            f"not a stored dictionary of this version, {e} is missing: learn it again"
+        ) from e
     return out._restore(mean, atoms, *counts)

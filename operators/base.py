@@ -171,7 +171,7 @@ class SMICOperator(foo.Operator):
         show = in_percent(lambda part: updates.put(("part", part)))
 
         def report(part: float) -> None:
-            if stop.is_set():
+            if part < 1 and stop.is_set():  # at 1 all has been written
                 raise Stopped
             show(part)
 
@@ -183,7 +183,8 @@ class SMICOperator(foo.Operator):
 
         worker = threading.Thread(target=run, name=self.operator_name, daemon=True)
         try:
-            yield bar(ctx, name, "Getting ready", 0.0)
+            # Stopped at the first report: not all work has any.
+            yield ctx.ops.set_progress(label="Getting ready", progress=0)
             worker.start()
             while True:
                 kind, value = updates.get()

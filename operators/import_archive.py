@@ -128,10 +128,17 @@ class ImportArchive(SMICOperator):
                 "progress": from_bar(progress),
                 **settings,
             }
-            if path.is_dir():
-                dataset = fo.Dataset.from_dir(str(path), **given)
-            else:
-                dataset = fo.Dataset.from_archive(str(path), cleanup=False, **given)
+            was_there = fo.dataset_exists(name)
+            try:
+                if path.is_dir():
+                    dataset = fo.Dataset.from_dir(str(path), **given)
+                else:
+                    dataset = fo.Dataset.from_archive(str(path), cleanup=False, **given)
+            except BaseException:
+                # Unlike our own import, FiftyOne's leaves what it had made so far.
+                if not was_there and fo.dataset_exists(name):
+                    fo.delete_dataset(name)
+                raise
         return {
             "summary": f"Dataset **{dataset.name}** has **{len(dataset):,} samples**.",
             "buttons": [["Open it", "@voxel51/operators/open_dataset", {"dataset": dataset.name}]],

@@ -25,9 +25,9 @@ from fiftyone_smic.archive import (
 )
 from fiftyone_smic.container import END_SIZE, varint
 from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.entropy import Coder
+from fiftyone_smic.entropy import Coder, CorruptStream
 from fiftyone_smic.priors import Prior
-from fiftyone_smic.rows import Rows
+from fiftyone_smic.rows import Rows, code_rows
 
 from . import second_reader
 from .benchmarks import fuzz
@@ -222,6 +222,12 @@ def test_many_blocks_cannot_promise_more_than_one(archive_bytes):
     blocks = [(30_000, b"", names)] * 100
     with pytest.raises(ArchiveError, match="more than the file can hold"):
         decode_archive(fuzz.put_together((start, shared, blocks)))
+
+
+def test_rows_that_would_leave_64_bits_are_refused():
+    huge = Rows(np.full((1, 64), 70_000, np.int32), np.array([47], np.int32))
+    with pytest.raises(CorruptStream, match="too large"):
+        code_rows(Coder(), 1, 64, None, huge)
 
 
 @pytest.mark.parametrize("bomb", ["deflate", "lzma", "copies", "blocks"])

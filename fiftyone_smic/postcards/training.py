@@ -108,7 +108,7 @@ def run_training(
 
     Args:
         step: does one step (forward, backward, optimizer) and returns figures to log
-        state: name -> module or dict of tensors that a checkpoint holds
+        state: name -> module that a checkpoint holds
         optimizer: its learning rate is set here
         steps: total number, earlier runs included
         peak_lr: highest learning rate
@@ -125,10 +125,7 @@ def run_training(
         first = saved["step"]
         optimizer.load_state_dict(saved["optimizer"])
         for name, holder in state.items():
-            if isinstance(holder, dict):
-                holder.update(saved[name])
-            else:
-                holder.load_state_dict(saved[name])
+            holder.load_state_dict(saved[name])
     logged: list[dict[str, float]] = []
     with tqdm(total=steps, initial=first, mininterval=10) as bar:
         for i in range(first, steps):
@@ -143,9 +140,7 @@ def run_training(
                 means = {k: float(np.mean([r[k] for r in logged])) for k in logged[0]}
                 tqdm.write(f"{i + 1} " + " ".join(f"{k} {v:.4f}" for k, v in means.items()))
                 logged.clear()
-                holders = {
-                    k: v if isinstance(v, dict) else v.state_dict() for k, v in state.items()
-                }
+                holders = {k: v.state_dict() for k, v in state.items()}
                 partial = checkpoint.with_suffix(".part")
                 torch.save({"step": i + 1, "optimizer": optimizer.state_dict(), **holders}, partial)
                 partial.replace(checkpoint)
