@@ -31,7 +31,7 @@ TEXT_WIDTH = 16  # of the dummy text encoder: the prompt is always empty
 GUIDANCE = 3.0  # 1.5 leaves out objects that the latent has; above 4 nothing more is gained
 STEPS = 20
 NOISE_LEVELS = 300
-# Dictionaries whose rebuilt latents are conditions too: about 30, 40 and 70 bits for a postcard.
+# Dictionaries whose rebuilt latents are conditions too: about 30, 40 and 80 bits for a postcard.
 CODED = ({"n_atoms": 30, "nonnegative": True, "lam": 0.001}, {"lam": 0.002}, {"lam": 0.0005})
 
 
