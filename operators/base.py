@@ -183,13 +183,12 @@ class SMICOperator(foo.Operator):
 
         worker = threading.Thread(target=run, name=self.operator_name, daemon=True)
         try:
-            # Stopped at the first report: not all work has any.
-            yield ctx.ops.set_progress(label="Getting ready", progress=0)
+            yield bar(ctx, "Getting ready", 0.0)
             worker.start()
             while True:
                 kind, value = updates.get()
                 if kind == "part":
-                    yield bar(ctx, name, self.doing, value)
+                    yield bar(ctx, self.doing, value, name)
                     continue
                 if isinstance(value, Stopped):
                     value = {"summary": self.stopped}
@@ -256,12 +255,13 @@ def icons(name: str) -> dict[str, str]:
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
 
 
-def bar(ctx: Any, run: str, label: str, progress: float) -> Any:
-    """What FiftyOne's ``set_progress`` shows, and a button that stops the run."""
+def bar(ctx: Any, label: str, progress: float, run: str | None = None) -> Any:
+    """What FiftyOne's ``set_progress`` shows, and for a run that reports a button to stop it."""
     outputs = types.Object()
     outputs.float("progress", view=types.ProgressView(label=label))
-    stop = {"operator": f"{PLUGIN}/stop_run", "params": {"run": run}}
-    outputs.view("stop", types.Button(label="Stop", **stop))
+    if run is not None:
+        stop = {"operator": f"{PLUGIN}/stop_run", "params": {"run": run}}
+        outputs.view("stop", types.Button(label="Stop", **stop))
     shown = types.Property(outputs).to_json()
     return ctx.ops.show_output(outputs=shown, results={"progress": progress})
 

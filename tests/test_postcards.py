@@ -1,5 +1,6 @@
 """The embedded default: what is drawn, what its models make of it, and that trainings continue."""
 
+import copy
 import json
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
         for stop in stops:
             torch.manual_seed(0)
             model = torch.nn.Linear(3, 1)
-            average = {"weight": model.weight.detach().clone()}
+            average = copy.deepcopy(model)
             optimizer = torch.optim.AdamW(model.parameters())
 
             def step(i, rng, model=model, optimizer=optimizer, average=average, stop=stop):
@@ -115,7 +116,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
                 loss.backward()
                 optimizer.step()
                 with torch.no_grad():
-                    average["weight"].lerp_(model.weight, 0.5)
+                    average.weight.lerp_(model.weight, 0.5)
                 return {"loss": loss.item()}
 
             try:
@@ -131,7 +132,7 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(tmp_path):
                 )
             except KeyboardInterrupt:
                 continue
-        return model.weight, average["weight"]
+        return model.weight, average.weight
 
     whole, parts = run("whole", 99), run("parts", 6, 99)
     assert torch.equal(whole[0], parts[0]) and torch.equal(whole[1], parts[1])

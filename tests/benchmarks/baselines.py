@@ -60,6 +60,8 @@ def _additive(
     y = np.ascontiguousarray(z - mean)
     if kind == "residual":
         quantizer = faiss.ResidualQuantizer(d, parts, bits)
+        if n < d:  # its default needs as many items as dimensions
+            quantizer.train_type = faiss.ResidualQuantizer.Train_default
     else:
         quantizer = faiss.LocalSearchQuantizer(d, parts, bits)
         quantizer.train_iters, quantizer.train_ils_iters = 8, 4

@@ -28,8 +28,8 @@ OPERATORS = [
     "import_archive",
     "manage_dictionaries",
 ]
-#: What the panel is made of, and what its buttons run.
-OF_THE_PANEL = ["measure_storage", "mix_samples", "draw_atom", "smic_panel"]
+#: What the panel is made of, and what buttons run.
+OF_THE_PANEL = ["measure_storage", "mix_samples", "draw_atom", "stop_run", "smic_panel"]
 #: Those that work on samples, and those of them that need a dictionary.
 ON_SAMPLES = OPERATORS[:7]
 ON_DICTIONARIES = OPERATORS[2:7]
