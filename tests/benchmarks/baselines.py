@@ -108,7 +108,7 @@ def product(z: np.ndarray, rotate: bool, quick: bool) -> Iterator[Point]:
     mean = z.mean(axis=0)
     y = np.ascontiguousarray(z - mean)
     for parts, bits in [(2, 5), (4, 4), (8, 4), (16, 4), (32, 4)][:: 2 if quick else 1]:
-        if d % parts or n < 4 * 2**bits:
+        if d % parts or n < 4 * 2**bits or (rotate and n < d):  # FAISS's OPQ crashes on fewer items
             continue
         cost, turned = 8.0 * d + 8 * 2**bits * d, y
         if rotate:
