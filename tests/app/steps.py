@@ -116,12 +116,15 @@ def open_tab(panel, name, sign):
 def click_atom(page, panel):
     """Click an atom on the map of the Atoms tab; returns what it says of itself."""
     atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
-    box = atoms.locator(".point").first.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x - 3, y)
-    page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
     about = panel.locator(f"{MAP} .hoverlayer text").first
-    about.wait_for(state="attached")
+    for _ in range(60):  # until the map is no longer drawn anew under the mouse
+        box = atoms.locator(".point").first.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x - 3, y)
+        page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
+        page.wait_for_timeout(1000)
+        if about.count():
+            break
     said = about.text_content()
     page.mouse.click(x, y)
     return said
