@@ -1,7 +1,7 @@
 """Whether atoms mean something: each attribute value's best atom, and drawing from some atoms only.
 
 With as many atoms as the postcards have attribute values, and positive coefficients only, an atom
-is one value. More atoms fit the latents better and mean less: of 441, an atom is a combination.
+is one value. More atoms fit the latents better and mean less: of 215, an atom is a combination.
 """
 
 from __future__ import annotations
