@@ -117,7 +117,8 @@ def click_atom(page, panel):
     """Click an atom on the map of the Atoms tab; returns what it says of itself."""
     atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
     about = panel.locator(f"{MAP} .hoverlayer text").first
-    for _ in range(60):  # until the map is no longer drawn anew under the mouse
+    for _ in range(60):  # until the map is no longer drawn anew, or scrolled away, under the mouse
+        panel.locator(MAP).evaluate("map => map.scrollIntoView()")
         box = atoms.locator(".point").first.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         page.mouse.move(x - 3, y)
