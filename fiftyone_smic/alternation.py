@@ -36,11 +36,6 @@ class Learned(NamedTuple):
     atoms: NDArray[np.float32]
     sums: Statistics
 
-    @property
-    def costs(self) -> Costs:
-        """What the next round's pursuit counts with."""
-        return _costs(self.sums)
-
 
 @dataclass(frozen=True)
 class Alternation:
