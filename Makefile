@@ -12,8 +12,10 @@ ARGS ?=
 demo: $(STAMP)
 	$(BIN)/fiftyone-smic demo $(ARGS)
 
+# The browser needs a machine for itself; all else runs on two cores at once.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/app $(ARGS)
+	$(BIN)/python -m pytest tests/app $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,11 +1,11 @@
-"""The .smic format, version 4, and its low parts: numbers, checksums, head and blocks.
+"""The .smic format, version 5, and its low parts: numbers, checksums, head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
 of at most 64 bits.
 
 File
-    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (4); varints d (dimensions), K (atoms), L
+    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (5); varints d (dimensions), K (atoms), L
     (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
     mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8 (the first of the
     SHA-256 of its mean, float32, its axes, float16, its profile, int64, and its atoms, float16, all
@@ -81,13 +81,14 @@ Codes, ordered
     for each item its indices, ascending, then its coefficients under the table of coefficients.
 Codes, inter
     for each item: of each index of the item before it, ascending, a flag, 1 if this item has it
-    too; then how many other indices it has. Then for each item: these others, as Indices,
-    ascending; and all of its coefficients, in the order of the indices. (The first item has none
-    before it.) A flag has counts (a, b) in the context ``3 * min(kept, 2) + min(before, 2)``, kept
-    of this item's flags being 1 so far, before of the last item's: 0 has the width ``1 + a * (2**24
-    - 2) // (a + b)``. The number of others has counts as weights in the context min(kept, 3), of
-    symbols 0..m, m the smaller of K and the largest size whose level is not 0. All counts
-    start at 8, and 16 is added for a symbol that was coded.
+    too; then one for each other index it has, 1, and after the last of them 0, unless it has m
+    indices already, m the smaller of K and the largest size whose level is not 0. Then for each
+    item: these others, as Indices, ascending; and all of its coefficients, in the order of the
+    indices. (The first item has none before it.) A flag has counts (a, b): 0 has the width ``1 + a
+    * (2**24 - 2) // (a + b)``. They start at 8, and 16 is added to that of the flag that was coded.
+    A flag of the first kind has those of the context ``3 * min(kept, 2) + min(before, 2)``, kept of
+    this item's flags being 1 so far, before of the last item's; the flag after n other indices has
+    those of the context (min(kept, 3), n).
 Index
     after ``first`` - 1 (0 for an item's first index), with r indices still to come including this
     one, an index is in first..K - r. If that is one index, it is not coded. Else index i has the
@@ -134,7 +135,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MAGIC = b"SMIC"
-VERSION = 4
+VERSION = 5
 END_SIZE = 5
 MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20

@@ -202,10 +202,10 @@ def _code_structure(coder, sizes, remaining, largest):
     """Writes or reads which atoms each item has in common with the item before it, and how many
     others: ``remaining`` for each coefficient, and the sizes.
 
-    Returns the number of coefficients, or -1 if they have no room or an item is too large.
+    Returns the number of coefficients, or -1 if they have no room.
     """
     flags = np.full((9, 2), _START, np.int64)
-    others = np.full((4, largest + 1), _START, np.int64)
+    more = np.full((4, largest, 2), _START, np.int64)
     total, before, kept_before = 0, 0, 0
     for i in range(len(sizes)):
         kept = 0
@@ -213,13 +213,13 @@ def _code_structure(coder, sizes, remaining, largest):
             counts = flags[3 * min(kept, 2) + min(kept_before, 2)]
             remaining[at] = _code_flag(coder, counts, np.int64(remaining[at]))
             kept += remaining[at]
-        new = np.int64(0)
-        if largest:
-            counts = others[min(kept, 3)]
-            new = code_symbol(coder, ends_of(frequencies(counts)), sizes[i] - kept)
-            counts[new] += _LEARN
+        new = 0
+        while kept + new < largest and _code_flag(
+            coder, more[min(kept, 3), new], np.int64(kept + new < sizes[i])
+        ):
+            new += 1
         sizes[i] = kept + new
-        if sizes[i] > largest or total + sizes[i] > len(remaining):
+        if total + sizes[i] > len(remaining):
             return -1
         total += sizes[i]
         before, kept_before = sizes[i], kept
@@ -333,7 +333,7 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
         if coder.reading
         else _in_common(codes.indptr, codes.indices)[1]
     )
-    room = coder.compiled(len(remaining) + len(sizes))
+    room = coder.compiled(2 * len(remaining) + len(sizes))
     total = _code_structure(room, sizes, remaining, largest)
     coder.check()
     if total < 0:

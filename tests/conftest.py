@@ -23,6 +23,8 @@ for _name, _folder in {
     os.environ[_name] = os.path.join(_HOME.name, _folder)
     os.makedirs(os.environ[_name], exist_ok=True)
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 private_mongod.start()
 # A test that reaches for a model hub is wrong: nothing here may need one.
 os.environ["HF_HUB_OFFLINE"] = "1"

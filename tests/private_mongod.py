@@ -31,9 +31,12 @@ def find() -> str | None:
 
 
 def start() -> None:
-    """Start it once, and have FiftyOne use it. Without a ``mongod``, FiftyOne says so itself."""
-    program = find()
-    if program is None or os.environ.get("SMIC_TEST_MONGOD"):
+    """Start it once for each worker of pytest-xdist, and have FiftyOne use it.
+
+    Without a ``mongod``, FiftyOne says so itself.
+    """
+    program, worker = find(), os.environ.get("PYTEST_XDIST_WORKER", "main")
+    if program is None or os.environ.get("SMIC_TEST_MONGOD") == worker:
         return
     folder = tempfile.mkdtemp(prefix="smic-mongod-")
     with socket.socket() as free:
@@ -60,4 +63,4 @@ def start() -> None:
                 raise RuntimeError(f"{program} did not start: {folder}/log") from None
             time.sleep(0.1)
     os.environ[NAME] = f"mongodb://127.0.0.1:{port}"
-    os.environ["SMIC_TEST_MONGOD"] = str(port)
+    os.environ["SMIC_TEST_MONGOD"] = worker

@@ -231,19 +231,23 @@ def read_inter(
     stream: Stream, n: int, degrees: list, largest: int, k: int, coefficients: list[int]
 ) -> list[tuple[list[int], list[int]]]:
     flags = [[8, 8] for _ in range(9)]
-    others = [[8] * (largest + 1) for _ in range(4)]
+    more = [[[8, 8] for _ in range(largest)] for _ in range(4)]
     structure: list[tuple[list[int], int]] = []
     size = before = 0
+
+    def read_flag(counts: list[int]) -> int:
+        zero = 1 + counts[0] * (TOTAL - 2) // sum(counts)
+        flag = stream.symbol([zero, TOTAL - zero])
+        counts[flag] += 16
+        return flag
+
     for _ in range(n):
         kept: list[int] = []
         for _ in range(size):
-            counts = flags[3 * min(sum(kept), 2) + min(before, 2)]
-            zero = 1 + counts[0] * (TOTAL - 2) // sum(counts)
-            kept.append(stream.symbol([zero, TOTAL - zero]))
-            counts[kept[-1]] += 16
-        counts = others[min(sum(kept), 3)]
-        new = stream.symbol(table(counts))  # nothing if there is one symbol
-        counts[new] += 16
+            kept.append(read_flag(flags[3 * min(sum(kept), 2) + min(before, 2)]))
+        new = 0
+        while sum(kept) + new < largest and read_flag(more[min(sum(kept), 3)][new]):
+            new += 1
         structure.append((kept, new))
         size, before = sum(kept) + new, sum(kept)
     items: list[tuple[list[int], list[int]]] = []
@@ -261,7 +265,7 @@ def read_inter(
 def read(data: bytes, prior: Prior | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
-    assert file.take(5) == b"SMIC\4"
+    assert file.take(5) == b"SMIC\5"
     d, k, max_level, most, flags = (file.varint() for _ in range(5))
     file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
     number = file.varint()

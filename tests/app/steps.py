@@ -60,8 +60,12 @@ def visit(context, app, dataset, width=1500, height=950, theme="dark"):
 
 def open_form(page, label, ready=True):
     """Open an operator's form from the operator browser; ``ready``: wait until it can be run."""
-    page.keyboard.press("`")
     search = page.locator('[data-cy="operators-browser-search"]')
+    for _ in range(60):  # the App hears no key before it has drawn all of the page
+        if search.count():
+            break
+        page.keyboard.press("`")
+        page.wait_for_timeout(1000)
     search.fill(label)
     page.get_by_text(label, exact=True).first.wait_for()
     page.keyboard.press("Enter")

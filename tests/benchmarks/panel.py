@@ -1,10 +1,13 @@
 """How long the panel takes to show a large dataset: ``python -m tests.benchmarks.panel
-[--samples 100000]``.
+[--samples 100000] [--browser]``.
 
 Makes a dataset in a private database. Its samples share a few image files; a dictionary is learned
 on 2,000 of them, and the others have codes of those. Each tab is laid out in a process of its own
 that has read nothing before, as when it is opened for the first time once the App is up; "again"
 is what a click in it takes then.
+
+With ``--browser``, the same in headless Chromium, in an App whose server has just started: from the
+click that opens the panel, or one of its tabs, until what it shows is there.
 """
 
 from __future__ import annotations
@@ -35,6 +38,13 @@ SHOWN: dict[str, dict[str, Any]] = {
     "Atoms": {"tab": "atoms"},
     "Atoms, the most used one chosen": {"tab": "atoms", "atom": "most used"},
     "Mix": {"tab": "mix"},
+}
+#: What shows in the browser that a tab is there.
+SIGNS = {
+    "Compare": 'img[alt="Original"]',
+    "Storage": ".js-plotly-plot .bars path",
+    "Atoms": ".js-plotly-plot:has(.modebar-btn) .scatterlayer .point",
+    "Mix": 'img[alt="Start"]',
 }
 
 
@@ -90,10 +100,42 @@ def paint(name: str, state: dict[str, Any]) -> tuple[list[float], int]:
     return seconds, len(layout)
 
 
+def watch(name: str, folder: Path) -> None:
+    """Print what each tab takes in the browser."""
+    import fiftyone as fo
+
+    from fiftyone_smic.plugin import install_plugin
+
+    from ..app import steps
+    from ..app.server import serving
+
+    install_plugin()
+    with serving(folder / "server.txt") as app, steps.browsing() as context:
+        page = steps.visit(context, app, fo.load_dataset(name))
+        page.wait_for_timeout(10_000)  # the App is up, and the grid is filled
+        start = time.perf_counter()
+        panel = steps.open_panel(page)
+        panel.locator(SIGNS["Compare"]).first.wait_for()
+        print(f"{'Compare, opening the panel':34}{time.perf_counter() - start:9.2f}", flush=True)
+        firsts: dict[str, float] = {}
+        for tab in ("Storage", "Atoms", "Mix", "Compare", "Storage", "Atoms", "Mix"):
+            page.wait_for_timeout(5000)
+            start = time.perf_counter()
+            steps.open_tab(panel, tab, SIGNS[tab])
+            seconds = time.perf_counter() - start
+            if tab == "Compare":
+                continue
+            first = firsts.setdefault(tab, seconds)
+            if first != seconds:
+                print(f"{tab:34}{first:9.2f}{seconds:9.2f}", flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=100_000)
-    samples = parser.parse_args().samples
+    parser.add_argument("--browser", action="store_true")
+    arguments = parser.parse_args()
+    samples = arguments.samples
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
         made = collect(samples, Path(scratch))
@@ -104,3 +146,6 @@ if __name__ == "__main__":
             with ProcessPoolExecutor(1, mp_context=context) as fresh:
                 (first, again), size = fresh.submit(paint, made, chosen).result()
             print(f"{shown:34}{first:9.2f}{again:9.2f}{size / 1000:7.0f}", flush=True)
+        if arguments.browser:
+            print(f"\n{'tab, in the browser':34}{'first s':>9}{'again s':>9}")
+            watch(made, Path(scratch))
