@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,8 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_coded, read_codes
 
+# Whoever asks for what is being counted waits for it, instead of counting it too.
+_COUNTING = threading.Lock()
 _Counted = tuple[int, np.ndarray, np.ndarray, np.ndarray, list[str | None]]
 
 
@@ -184,7 +187,8 @@ def _asked(
     """
     if not isinstance(samples, fo.Dataset):
         return function(samples, key, *arguments)
-    return _remembered(function, samples.name, _state(samples, key), key, *arguments)
+    with _COUNTING:
+        return _remembered(function, samples.name, _state(samples, key), key, *arguments)
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
+import uuid
 from typing import Any
 
 import fiftyone.operators as foo
@@ -27,6 +30,33 @@ ROOM = types.ObjectView(componentsProps={"gridContainer": {"sx": {"pl": 1, "pr":
 # The App sends the panel's events concurrently, each with the panel's state of its moment. Served
 # in turn, the last one to come, which knows the latest state, is also the last one to draw.
 _IN_TURN = threading.Lock()
+
+
+class _Drawn:
+    """The last layout of each window of the App that shows the panel.
+
+    A click makes the App send up to nine events. Drawing a map for each of them keeps a browser
+    busy for seconds, so a layout is sent only where it differs from the last one.
+    """
+
+    MOST = 100
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def differs(self, window: str | None, layout: types.Property) -> bool:
+        """Whether a window must draw a layout; it is then taken to have drawn it."""
+        if window is None:
+            return True
+        digest = hashlib.sha256(json.dumps(layout.to_json(), sort_keys=True).encode()).hexdigest()
+        same = self._last.pop(window, None) == digest
+        self._last[window] = digest
+        while len(self._last) > self.MOST:
+            del self._last[next(iter(self._last))]
+        return not same
+
+
+_DRAWN = _Drawn()
 
 
 class SMICPanel(foo.Panel):
@@ -54,18 +84,31 @@ class SMICPanel(foo.Panel):
         )
 
     def execute(self, ctx: Any) -> Any:
+        event = ctx.params.get("__method__")
+        if event is None or event == "on_startup":
+            return self.on_startup(ctx)
         with _IN_TURN:
-            return super().execute(ctx)
+            getattr(self, event)(ctx)
+            layout = self.render(ctx)
+            if _DRAWN.differs(ctx.panel.state.window, layout):
+                ctx.ops.show_panel_output(layout)
 
     # --- events: each is followed by ``render`` -----------------------------------------------
 
     def on_load(self, ctx: Any) -> None:
+        ctx.panel.state.window = uuid.uuid4().hex  # has drawn nothing yet
+        key = current_key(ctx)
+        if key is not None:
+            atoms.read_ahead(ctx, key)
+
+    def on_change_view(self, ctx: Any) -> None:
         """Shown by ``render``."""
 
-    on_change_view = on_change_selected = refresh = on_load
+    on_change_selected = refresh = on_change_view
 
     def on_change_dataset(self, ctx: Any) -> None:
         ctx.panel.state.clear()
+        self.on_load(ctx)
 
     def on_choice(self, ctx: Any) -> None:
         """A tab, a dictionary or another choice: ``panel.state`` may not have it yet."""

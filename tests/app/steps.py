@@ -154,4 +154,4 @@ def count(page, n):
     """Wait until the grid shows ``n`` samples."""
     from playwright.sync_api import expect
 
-    expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{n} sample")
+    expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{n:,} sample")
