@@ -33,7 +33,7 @@ def test_a_click_on_an_atom_shows_its_samples(visit, curated):
 
     open_tab(panel, "Atoms", MAP)
     name, _, uses = click_atom(page, panel).removesuffix(" samples").rpartition(": ")
-    count(page, uses)
+    count(page, int(uses))
     about = panel.get_by_text(f", in {uses} samples").text_content()
     assert about.startswith(name)
     assert seen[int(re.search(r"atom (\d+), in", about)[1])] == int(uses)

@@ -1,0 +1,47 @@
+"""What the panel answers to the events the App sends it."""
+
+from __future__ import annotations
+
+import pytest
+from fiftyone.operators.executor import ExecutionContext, Executor
+
+from operators.panel import SMICPanel
+
+
+@pytest.fixture
+def window(encoded):
+    """Send events as a window of the App does: it keeps the panel's state, and says what it was
+    told to draw."""
+    state = {}
+
+    def send(event, **params):
+        executor = Executor()
+        about = {"panel_id": "p", "panel_state": state, "__method__": event}
+        request = {"dataset_name": encoded.name, "params": {**about, **params}}
+        SMICPanel().execute(ExecutionContext(request, executor=executor))
+        told = executor.to_json()["requests"]
+        for each in told:
+            state.update(each["params"].get("state") or {})
+        return [
+            each["params"]["output"]
+            for each in told
+            if each["operator_uri"].endswith("show_panel_output")
+        ]
+
+    return send
+
+
+def test_events_that_change_nothing_draw_nothing(window, encoded):
+    (first,) = window("on_load")
+    assert window("on_change_view") == []
+    assert window("on_choice", path="tab", value="compare") == []
+    (storage,) = window("on_choice", path="tab", value="storage")
+    assert storage != first
+    assert window("on_choice", path="tab", value="storage") == []
+    (again,) = window("on_choice", path="tab", value="compare")
+    assert again == first
+    encoded.set_field("smic_bits", 7.0).save("smic_bits")
+    (refreshed,) = window("refresh")
+    assert refreshed != first
+    (anew,) = window("on_load")  # a page that was loaded again has drawn nothing
+    assert anew == refreshed
