@@ -18,7 +18,7 @@ from .sampling import some
 from .statistics import Statistics
 
 #: Rounds of pursuit and update after atoms were swapped.
-SWAP_ITER = 6
+SWAP_ITER = 12
 
 
 class Learned(NamedTuple):

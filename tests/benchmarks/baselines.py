@@ -64,7 +64,6 @@ def _additive(
             quantizer.train_type = faiss.ResidualQuantizer.Train_default
     else:
         quantizer = faiss.LocalSearchQuantizer(d, parts, bits)
-        quantizer.train_iters, quantizer.train_ils_iters = 8, 4
     quantizer.verbose = False
     quantizer.train(y)
     books, cost = shorten(faiss.vector_to_array(quantizer.codebooks), book_bits, squeezed)
