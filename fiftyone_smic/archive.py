@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -31,13 +32,13 @@ from .container import (
     read_blocks,
 )
 from .dictionary import SemanticDictionary
-from .entropy import Coder, log_weights
+from .entropy import Coder, counts_of
 from .files import replace_file
 from .info import archive_info
 from .itemnames import check_names, pack_names, unpack_names
-from .metrics import Rate
+from .metrics import Rate, unit
 from .models import CodeTables, decode_items, encode_items
-from .multiset import pop_codes, push_codes, sort_key
+from .multiset import pop_codes, push_codes, sort_keys
 from .priors import Prior, require_prior
 from .rows import code_rows
 
@@ -69,7 +70,8 @@ class Archive:
     Attributes:
         dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
             counts are those of the archive's tables, to half an octave, so that it codes alike
-            however much of the archive is read.
+            however much of the archive is read. (Where neighbours are alike, these tables know how
+            often an atom was new; the counts are then in proportion to that.)
         codes: (N, K) CSR matrix of int8.
         names: N names, or None.
         encoder: identity of the encoder the latents come from.
@@ -90,8 +92,7 @@ class Archive:
 
     def latents(self) -> NDArray[np.float32]:
         """Reconstructions (N, d) float32, scaled to unit norm."""
-        z = self.dictionary.inverse_transform(self.codes)
-        return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+        return unit(self.dictionary.inverse_transform(self.codes))
 
 
 # --- writing --------------------
@@ -258,7 +259,8 @@ def append_archive(
         raise ValueError(f"the archive has {'' if head.named else 'no '}names: so must new items")
     if names is not None:
         check_names(names, c.shape[0])
-    known = CodeTables.read(Coder(shared), *_lengths(head))
+    with _decoding():
+        known = CodeTables.read(Coder(shared), *_lengths(head))
     del data[-END_SIZE:]
     payload = sum(block.codes_size for block in blocks)
     for first in range(0, c.shape[0], BLOCK):
@@ -289,8 +291,7 @@ def _sort(
     n = codes.shape[0]
     if n > MAX_UNORDERED:
         raise ValueError(f"an unordered archive holds at most {MAX_UNORDERED} items, not {n}")
-    keys = [sort_key(codes[i].indices, codes[i].data) for i in range(n)]
-    order = sorted(range(n), key=keys.__getitem__)
+    order = sorted(range(n), key=sort_keys(codes).__getitem__)
     return codes[order], None if names is None else [names[i] for i in order]
 
 
@@ -346,15 +347,11 @@ def _read(
     prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
     public = None if prior is None else prior.public
     coder = Coder(shared)
-    try:
+    with _decoding():
         tables = CodeTables.read(coder, *_lengths(head))
         mean = code_rows(coder, 1, head.dimensions, public)
         atoms = code_rows(coder, head.atoms, head.dimensions, public)
         codes = _decode_blocks(wanted, tables, head, reader.size)
-    except ArchiveError:
-        raise
-    except ValueError as e:
-        raise ArchiveError(f"the file is damaged: {e}") from e
     names = None
     if head.named:
         most = believable_text(reader.size)
@@ -366,7 +363,9 @@ def _read(
         names = tuple(found)
     first = wanted[0].first if wanted else start
     chosen = slice(start - first, end - first)
-    index, level, size = (log_weights(table) >> 8 for table in tables.raw)
+    index, level, size = map(counts_of, tables.raw)
+    # A coefficient is a use of an atom; tables of an inter block count new atoms only.
+    index = np.rint(index * (level.sum() / max(index.sum(), 1))).astype(np.int64)
     dictionary = SemanticDictionary(
         max(head.atoms, 1),
         lam=head.lam,
@@ -385,6 +384,17 @@ def _read(
         _rate(n, reader.size, sum(block.codes_size for block in blocks), len(shared)),
         start,
     )
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """What cannot have been written is said to be damaged."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except ValueError as e:
+        raise ArchiveError(f"the file is damaged: {e}") from e
 
 
 def _lengths(head: Head) -> tuple[int, int, int]:

@@ -126,7 +126,8 @@ def append(
     typer.echo(
         f"\n{done.items} images added with {done.bits_per_item:.1f} bits each: {archive} has "
         f"{done.rate.items} in {done.rate.total_bytes:,} bytes\n"
-        f"explained variance of the new ones {done.fidelity.explained_variance:.3f}"
+        f"{done.known} were there already, by their names; centred cosine of the new ones "
+        f"{done.centred_cosine:.3f}"
     )
     _say_skipped(done.failures)
     if done.notice:
@@ -157,7 +158,8 @@ def decompress(
     device: Device = None,
     prior: PriorFile = None,
 ) -> None:
-    """Draw the images of a .smic file again. Needs no FiftyOne and nothing but the file."""
+    """Draw the images of a .smic file again, from it and nothing else (and the prior, if it was
+    made with one of yours)."""
     from .folders import decompress_archive
 
     start, stop = _range(items)
@@ -213,13 +215,14 @@ def install_plugin(
         typer.echo("The plugin is removed." if removed else "The plugin was not installed.")
     else:
         typer.echo(f"The plugin is installed in {plugin.install_plugin(plugins_dir)}")
+        typer.echo("An App that is open finds it when it is started again.")
 
 
 @app.command()
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Install what can be installed.")] = False,
 ) -> None:
-    """Check what the rest needs: a MongoDB for FiftyOne, diffusers for drawing."""
+    """Check what the rest needs: a MongoDB for FiftyOne, diffusers for drawing, the plugin."""
     from importlib.util import find_spec
 
     from . import plugin
@@ -231,7 +234,8 @@ def doctor(
     lacking = "missing: pip install 'fiftyone_smic[generate]'"
     typer.echo(f"diffusers   {'installed' if drawing else lacking}")
     typer.echo(f"device      {default_device()}")
-    typer.echo(f"plugin      {plugin.plugin_source()}")
+    found = plugin.installed_plugin()
+    typer.echo(f"plugin      {found or 'not installed: run fiftyone-smic install-plugin'}")
     if mongod is None:
         raise typer.Exit(1)
 

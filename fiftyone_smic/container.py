@@ -29,8 +29,8 @@ nothing. How tables are made:
 
     weights w of n symbols: width ``1 + w * (2**24 - n) // sum(w)`` (all w equal if all are 0),
     and what is lacking to 2**24 goes to the first largest width. (w are first shifted right, all
-    alike, until they sum to less than 2**38.) "Uniform over n": n equal weights. "Bit": uniform
-    over 2.
+    alike, until their sum, so shifted, is less than 2**38.) "Uniform over n": n equal weights.
+    "Bit": uniform over 2.
     "Run of m numbers below n": first a parameter p, uniform over 31, then the numbers under weights
     ``w[0] = 2**30, w[i + 1] = w[i] * 2048 * (p + 1) >> 16``.
 
@@ -77,13 +77,14 @@ Values
 
 Codes, ordered
     a bit, 1 if the block has level tables of its own (they follow, and hold for this block); a bit,
-    1 if the block is *inter*. If it is not: the sizes of all items under the table of sizes; then
+    1 if the block is *inter*. If it is not: the sizes of all items under the table of sizes, at
+    most m, the smaller of K and the largest size whose level is not 0 (0 if there is none); then
     for each item its indices, ascending, then its coefficients under the table of coefficients.
 Codes, inter
     for each item: of each index of the item before it, ascending, a flag, 1 if this item has it
     too; then one for each other index it has, 1, and after the last of them 0, unless it has m
-    indices already, m the smaller of K and the largest size whose level is not 0. Then for each
-    item: these others, as Indices, ascending; and all of its coefficients, in the order of the
+    indices already. Then for each item: these others, as Indices, ascending, none of them one that
+    it has already; and all of its coefficients, in the order of the
     indices. (The first item has none before it.) A flag has counts (a, b): 0 has the width ``1 + a
     * (2**24 - 2) // (a + b)``. They start at 8, and 16 is added to that of the flag that was coded.
     A flag of the first kind has those of the context ``3 * min(kept, 2) + min(before, 2)``, kept of
@@ -433,7 +434,7 @@ def believable_text(size: int) -> int:
     return (1 << 22) + 1100 * size
 
 
-def least_block(items: int, coefficients: int, text: int, table_entries: int = 0) -> int:
+def least_block(items: int, coefficients: int, text: int, entries: int = 0) -> int:
     """How many bytes hold so much by themselves, without what :func:`believable` and
     :func:`believable_text` give to every file."""
-    return max(-(-max(items, coefficients, table_entries) // 64), -(-text // 1100))
+    return max(-(-max(items, coefficients, entries) // 64), -(-text // 1100))

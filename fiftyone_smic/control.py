@@ -49,11 +49,12 @@ def learn_to_target(
             how near it came.
     """
     if (bits_per_item is None) == (explained_variance is None):
-        raise ValueError("give either bits_per_item or explained_variance")
+        raise ValueError("give either bits_per_item or explained_variance, not both")
     target = bits_per_item if bits_per_item is not None else explained_variance
     assert target is not None
     if not target > 0 or (explained_variance is not None and target >= 1):
-        raise ValueError(f"the target {target} is out of range")
+        bound = "" if explained_variance is None else " and below 1"
+        raise ValueError(f"the target {target} is out of range: it must be above 0{bound}")
     low: tuple[float, float] | None = None  # (log lam, log of what it reaches / target), too much
     high: tuple[float, float] | None = None  # too little
     best: SemanticDictionary | None = None

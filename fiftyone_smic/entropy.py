@@ -92,16 +92,25 @@ def geometric(parameter: int, size: int) -> NDArray[np.int64]:
     return np.array(_geometric(parameter, size), np.int64)
 
 
+#: The weight of a count of one has so many bits behind its first.
+_ONE_BITS = 8
+
+
 def log_weights(levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Levels in half octaves below the top -> weights: level 0 is absent (0), level v is ``2**(15 +
-    (v - 1) / 2)``.
+    """Levels in half octaves -> weights: level 0 is absent (0), level v is ``2**(8 + (v - 1) / 2)``
+    with a root of 2 that is rounded down to 362 / 256.
 
     Inverse of :func:`weight_levels` up to rounding; integer arithmetic only. Levels are limited to
     0..44.
     """
     v = np.clip(np.asarray(levels, np.int64) - 1, 0, 43)
-    w = np.where(v % 2 == 1, _SQRT2_Q15, 1 << 15).astype(np.int64) >> 7
+    w = np.where(v % 2 == 1, _SQRT2_Q15, 1 << 15).astype(np.int64) >> 15 - _ONE_BITS
     return np.where(np.asarray(levels) > 0, w << (v // 2), 0)
+
+
+def counts_of(levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The counts (n,) that levels (n,) stand for, rounded down."""
+    return log_weights(levels) >> _ONE_BITS
 
 
 def weight_levels(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import numpy as np
 from .archive import Archive, append_archive, read_archive, write_archive
 from .encoders import EMBEDDED, Encoder, ImageLatents, load_encoder
 from .generators import load_generator
-from .metrics import Fidelity, Rate, fidelity
+from .metrics import Fidelity, Rate, fidelity, item_fidelity
 from .priors import Prior, as_prior, shipped_prior
 from .report import stage
 
@@ -50,7 +50,9 @@ class Appended:
         items: how many images it added.
         bits_per_item: what each of these took.
         rate: where the bits of the whole archive go now.
-        fidelity: how well the new latents match.
+        known: how many images the archive held already, by their names.
+        centred_cosine: mean of :func:`metrics.item_fidelity` of the new latents, about the mean of
+            the dictionary.
         failures: file -> why it was skipped.
         notice: what a user must know about the encoder, or None.
     """
@@ -58,7 +60,8 @@ class Appended:
     items: int
     bits_per_item: float
     rate: Rate
-    fidelity: Fidelity
+    known: int
+    centred_cosine: float
     failures: dict[Path, str]
     notice: str | None
 
@@ -204,7 +207,8 @@ def append_folder(
     seconds: dict[str, float] = {}
     content = read_archive(archive, prior)
     known = set(content.names or ())
-    paths = [p for p in find_images(folder) if p.relative_to(folder).as_posix() not in known]
+    there = find_images(folder)
+    paths = [p for p in there if p.relative_to(folder).as_posix() not in known]
     if not paths:
         raise NothingNew(f"all images in {folder} are in {archive} already")
     label = encoder or content.encoder.partition("@")[0]
@@ -221,11 +225,14 @@ def append_folder(
         codes = content.dictionary.transform(found.latents)
         names = None if content.names is None else _names(kept, folder)
         rate = append_archive(archive, codes, names=names)
+    rebuilt = content.dictionary.inverse_transform(codes)
+    fidelities = item_fidelity(found.latents, rebuilt, content.dictionary.mean_)
     return Appended(
         items=len(kept),
         bits_per_item=(rate.total_bits - content.rate.total_bits) / len(kept),
         rate=rate,
-        fidelity=fidelity(found.latents, content.dictionary.inverse_transform(codes)),
+        known=len(there) - len(paths),
+        centred_cosine=float(fidelities.mean()),
         failures=failures,
         notice=model.notice,
     )

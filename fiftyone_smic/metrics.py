@@ -113,19 +113,24 @@ def item_fidelity(latents: ArrayLike, rebuilt: ArrayLike, mean: ArrayLike) -> ND
     return _cosines(z - m, x - m)
 
 
+def unit(latents: NDArray) -> NDArray:
+    """Latents (N, d) scaled to unit norm; rows of zeros stay."""
+    return latents / np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), 1e-12)
+
+
 def _recall_at_10(z: NDArray, x: NDArray, max_queries: int, seed: int) -> float:
     n = len(z)
     k = min(10, n - 1)
     if k < 1:
         return 1.0
-    unit = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+    directions = unit(z)
     queries = np.sort(np.random.default_rng(seed).permutation(n)[:max_queries])
     hits = 0
     for start in range(0, len(queries), 256):
         q = queries[start : start + 256]
         found = []
-        for side in (unit[q], x[q]):
-            scores = side @ unit.T
+        for side in (directions[q], x[q]):
+            scores = side @ directions.T
             scores[np.arange(len(q)), q] = -np.inf
             found.append(np.argpartition(-scores, k - 1, axis=1)[:, :k])
         hits += sum(len(np.intersect1d(a, b)) for a, b in zip(*found, strict=True))

@@ -77,11 +77,11 @@ class CodeTables:
     ) -> CodeTables:
         """The tables that suit codes (N, K) with sorted indices, to be coded so."""
         symbols = codes.data.astype(np.int64) + max_level - (codes.data > 0)
-        told = codes.indices
+        counted = codes.indices
         if inter:
-            told = told[_in_common(codes.indptr, codes.indices)[0] == 0]
+            counted = counted[_in_common(codes.indptr, codes.indices)[0] == 0]
         return cls(
-            weight_levels(np.bincount(told, minlength=codes.shape[1])),
+            weight_levels(np.bincount(counted, minlength=codes.shape[1])),
             weight_levels(np.bincount(symbols, minlength=2 * max_level)),
             weight_levels(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
         )
@@ -173,14 +173,14 @@ def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
 @nb.njit(cache=True)
 def _in_common(indptr, indices):
     """Of each coefficient, 1 if the item before has its atom too, and 1 if the next one has."""
-    repeated, remaining = np.zeros(len(indices), np.uint8), np.zeros(len(indices), np.uint8)
+    repeated, stays = np.zeros(len(indices), np.uint8), np.zeros(len(indices), np.uint8)
     for i in range(1, len(indptr) - 1):
         a, b = indptr[i], indptr[i - 1]
         while a < indptr[i + 1] and b < indptr[i]:
             if indices[a] == indices[b]:
-                repeated[a] = remaining[b] = 1
+                repeated[a] = stays[b] = 1
             a, b = a + (indices[a] <= indices[b]), b + (indices[b] <= indices[a])
-    return repeated, remaining
+    return repeated, stays
 
 
 @nb.njit(cache=True)
@@ -198,28 +198,28 @@ def _code_flag(coder, counts, flag):
 
 
 @nb.njit(cache=True)
-def _code_structure(coder, sizes, remaining, largest):
+def _code_structure(coder, sizes, stays, largest):
     """Writes or reads which atoms each item has in common with the item before it, and how many
-    others: ``remaining`` for each coefficient, and the sizes.
+    others: ``stays`` for each coefficient, and the sizes.
 
     Returns the number of coefficients, or -1 if they have no room.
     """
     flags = np.full((9, 2), _START, np.int64)
-    more = np.full((4, largest, 2), _START, np.int64)
+    others = np.full((4, largest, 2), _START, np.int64)
     total, before, kept_before = 0, 0, 0
     for i in range(len(sizes)):
         kept = 0
         for at in range(total - before, total):
             counts = flags[3 * min(kept, 2) + min(kept_before, 2)]
-            remaining[at] = _code_flag(coder, counts, np.int64(remaining[at]))
-            kept += remaining[at]
+            stays[at] = _code_flag(coder, counts, np.int64(stays[at]))
+            kept += stays[at]
         new = 0
         while kept + new < largest and _code_flag(
-            coder, more[min(kept, 3), new], np.int64(kept + new < sizes[i])
+            coder, others[min(kept, 3), new], np.int64(kept + new < sizes[i])
         ):
             new += 1
         sizes[i] = kept + new
-        if total + sizes[i] > len(remaining):
+        if total + sizes[i] > len(stays):
             return -1
         total += sizes[i]
         before, kept_before = sizes[i], kept
@@ -227,7 +227,7 @@ def _code_structure(coder, sizes, remaining, largest):
 
 
 @nb.njit(cache=True)
-def _code_inter(coder, mantissas, shifts, level_ends, sizes, remaining, indices, levels):
+def _code_inter(coder, mantissas, shifts, level_ends, sizes, stays, indices, levels):
     """Writes or reads the atoms that the item before does not have, and all coefficients.
 
     Returns whether they make sense: no atom comes twice.
@@ -238,7 +238,7 @@ def _code_inter(coder, mantissas, shifts, level_ends, sizes, remaining, indices,
     for size in sizes:
         kept = 0
         for b in range(at - before, at):
-            if remaining[b]:
+            if stays[b]:
                 old[kept] = indices[b]
                 kept += 1
         others = size - kept
@@ -328,13 +328,13 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
     """The same, but of each item what it has in common with the one before, then the rest."""
     sizes = np.diff(codes.indptr).astype(np.int64)
     largest = min(tables.n_atoms, tables.largest)
-    remaining = (
+    stays = (
         np.zeros(min(most, len(sizes) * largest), np.uint8)
         if coder.reading
         else _in_common(codes.indptr, codes.indices)[1]
     )
-    room = coder.compiled(2 * len(remaining) + len(sizes))
-    total = _code_structure(room, sizes, remaining, largest)
+    room = coder.compiled(2 * len(stays) + len(sizes))
+    total = _code_structure(room, sizes, stays, largest)
     coder.check()
     if total < 0:
         raise CorruptStream("more coefficients than there can be")
@@ -342,7 +342,7 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
     ends = ends_of(tables.levels)
     room = coder.compiled(2 * total)
     tables_of = tables.mantissas, tables.shifts, ends
-    sound = _code_inter(room, *tables_of, sizes, remaining, indices, levels)
+    sound = _code_inter(room, *tables_of, sizes, stays, indices, levels)
     coder.check()
     if not sound:
         raise CorruptStream("an item has an atom twice")

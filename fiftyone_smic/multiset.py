@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .entropy import CorruptStream, Stack
@@ -21,13 +20,16 @@ from .models import CodeTables, csr_of
 _KEPT = 1 << 22
 
 
-def sort_key(indices: NDArray, levels: NDArray) -> tuple[int, ...]:
+def sort_keys(codes: csr_matrix) -> list[tuple[int, ...]]:
     """What items of an unordered collection are sorted by: size, indices, levels."""
-    return (len(indices), *indices.tolist(), *levels.tolist())
+    return [
+        (b - a, *codes.indices[a:b].tolist(), *codes.data[a:b].tolist())
+        for a, b in pairwise(codes.indptr.tolist())
+    ]
 
 
 def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
-    """Writes items as a multiset, in sorted order (:func:`sort_key`), which saves log2 N! bits.
+    """Writes items as a multiset, in sorted order (:func:`sort_keys`), which saves log2 N! bits.
 
     Which of the remaining items to write next is free. The choice is popped off the stack as if it
     had been written there, so it carries bits of what the reader recovers by pushing it back
@@ -36,8 +38,7 @@ def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
     """
     models = _StackModels(tables)
     stack = models.stack
-    bounds = codes.indptr
-    left = [sort_key(codes.indices[a:b], codes.data[a:b]) for a, b in pairwise(bounds)]
+    left = sort_keys(codes)
     for remaining in range(len(left), 0, -1):
         at = stack.pop_uniform(remaining)
         first = bisect_left(left, left[at])

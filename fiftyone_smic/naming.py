@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .checking import check_latents
+from .metrics import unit
 
 #: Built-in vocabularies: what photographs commonly show and how they look, and what the postcards
 #: of the embedded demonstration show.
@@ -66,8 +67,7 @@ def nearest(
     Returns:
         Its position (K,), and the cosine (K,) float32.
     """
-    a, b = (np.asarray(x, np.float32) for x in (atoms, directions))
-    a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (a, b))
+    a, b = (unit(np.asarray(x, np.float32)) for x in (atoms, directions))
     cosines = a @ b.T
     best = cosines.argmax(axis=1)
     return best, cosines[np.arange(len(a)), best]

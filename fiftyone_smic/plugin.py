@@ -61,14 +61,20 @@ def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
 
 def remove_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> bool:
     """Undo :func:`install_plugin`; False if there was nothing to undo."""
-    target = _target(plugins_dir)
+    target = installed_plugin(plugins_dir)
+    if target is None:
+        return False
     if target.is_symlink():
         target.unlink()
-    elif (target / _MARK).is_file():
-        shutil.rmtree(target)
     else:
-        return False
+        shutil.rmtree(target)
     return True
+
+
+def installed_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """The plugin's folder, if :func:`install_plugin` made it."""
+    target = _target(plugins_dir)
+    return target if target.is_symlink() or (target / _MARK).is_file() else None
 
 
 def _target(plugins_dir: str | os.PathLike[str] | None) -> Path:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .container import ArchiveError
+from .metrics import unit
 from .rows import Public
 
 #: Shipped priors.
@@ -80,7 +81,7 @@ class Prior:
         z = np.asarray(latents, np.float64)
         if z.ndim != 2 or len(z) < 2 or not np.isfinite(z).all():
             raise ValueError("a prior needs at least two finite latents, as an (N, d) array")
-        z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
+        z = unit(z)
         mean = z.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov((z - mean).T).reshape(z.shape[1], -1))
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
@@ -182,6 +183,6 @@ def require_prior(
     if prior is None or len(prior.mean) != dimensions:
         raise ArchiveError(
             f"the archive was written with the public prior {name}, which is needed to read it: "
-            "pass that prior's file"
+            "pass that prior's file, with --prior or as the argument prior"
         )
     return prior

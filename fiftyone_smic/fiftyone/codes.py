@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.reading import image_samples
-from fiftyone_smic.metrics import item_fidelity
+from fiftyone_smic.metrics import item_fidelity, unit
 
 
 def code_columns(
@@ -182,8 +182,7 @@ def rebuilt_latents(samples: SampleCollection, key: str = "smic") -> tuple[list[
     """
     dictionary = runs.load_dictionary(samples, key)
     ids, _, codes = read_codes(image_samples(samples), key, int(dictionary.n_atoms_))
-    rebuilt = dictionary.inverse_transform(codes)
-    return ids, rebuilt / np.linalg.norm(rebuilt, axis=1, keepdims=True)
+    return ids, unit(dictionary.inverse_transform(codes))
 
 
 def write_codes(

@@ -61,7 +61,10 @@ def import_archive(
         raise ValueError(f"{path} holds no items, so there is nothing to make a dataset of")
     name = name or Path(path).stem
     if fo.dataset_exists(name):
-        raise ValueError(f"there is a dataset {name!r}; give another name")
+        raise ValueError(
+            f"there is a dataset {name!r}; load it with fiftyone.load_dataset({name!r}), or give "
+            "another name"
+        )
     dataset = fo.Dataset(name, persistent=persistent)
     try:
         runs.check_free(dataset, key, overwrite=False)

@@ -193,6 +193,19 @@ def label_path(samples: SampleCollection, field: str) -> str:
     Raises:
         ValueError: if there is no such field, or it holds neither labels nor strings
     """
+    path = _label_path(samples, field)
+    if path is None:
+        missing = samples.get_field(field) is None
+        offered = [name for name in samples.get_field_schema() if _label_path(samples, name)]
+        raise ValueError(
+            f"atoms cannot be named after {field!r}: "
+            + ("there is no such field" if missing else "it holds neither labels nor strings")
+            + f"; these fields do: {offered}"
+        )
+    return path
+
+
+def _label_path(samples: SampleCollection, field: str) -> str | None:
     import fiftyone as fo
 
     known = samples.get_field(field)
@@ -200,15 +213,10 @@ def label_path(samples: SampleCollection, field: str) -> str:
         try:
             return samples._get_label_field_path(field, "label")[1]
         except ValueError:
-            known = None
+            return None
     if isinstance(known, fo.ListField):
         known = known.field
-    if not isinstance(known, (fo.StringField, fo.BooleanField, fo.IntField)):
-        raise ValueError(
-            f"atoms cannot be named after {field!r}: give a field of labels, a field of strings, "
-            "or 'tags'"
-        )
-    return field
+    return field if isinstance(known, (fo.StringField, fo.BooleanField, fo.IntField)) else None
 
 
 def _label_directions(

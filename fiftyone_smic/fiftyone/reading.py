@@ -99,12 +99,16 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
         ValueError: if there is no such field, its vectors differ in length, or none is usable
     """
     schema = samples.get_field_schema()
+    there = [n for n, f in schema.items() if isinstance(f, fo.VectorField)]
+    others = f", or use one of the vector fields {there}" if there else ""
     if field not in schema:
-        vectors = [n for n, f in schema.items() if isinstance(f, fo.VectorField)]
         raise ValueError(
             f"there is no field {field!r} here; compute latents first with "
-            f"fiftyone_smic.compute_latents(dataset, field={field!r})"
-            + (f", or use one of the vector fields {vectors}" if vectors else "")
+            f"fiftyone_smic.compute_latents(dataset, field={field!r}){others}"
+        )
+    if isinstance(schema[field], (fo.StringField, fo.EmbeddedDocumentField)):
+        raise ValueError(
+            f"field {field!r} holds no vectors; compute latents into another field{others}"
         )
     ids, paths, rows = samples.values(["id", "filepath", field])
     skipped: dict[str, str] = {}

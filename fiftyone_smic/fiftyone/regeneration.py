@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import numpy as np
 from fiftyone.core.collections import SampleCollection
 from PIL import Image
 from scipy.sparse import csr_matrix
@@ -22,6 +21,7 @@ from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting, tell
 from fiftyone_smic.generators import load_generator
+from fiftyone_smic.metrics import unit
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,8 @@ def regenerate(
     with reporting(progress, len(todo)) as report:
         for start in range(0, len(todo), batch_size):
             batch = todo[start : start + batch_size]
-            rebuilt = dictionary.inverse_transform(codes[batch])
-            rebuilt = rebuilt / np.linalg.norm(rebuilt, axis=1, keepdims=True)
             images = model.generate(
-                rebuilt.astype(np.float32),
+                unit(dictionary.inverse_transform(codes[batch])),
                 norm=config.latent_norm,
                 seeds=[_sample_seed(seed, ids[i]) for i in batch],
                 batch_size=batch_size,

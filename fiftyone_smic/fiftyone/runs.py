@@ -69,7 +69,9 @@ class SMICRun(fors.Run):
         renamed = {
             fields.field_name(key, s): fields.field_name(new_key, s) for s in fields.ALL_SUFFIXES
         }
-        dataset.rename_sample_fields({o: n for o, n in renamed.items() if dataset.has_field(o)})
+        renamed = {old: new for old, new in renamed.items() if dataset.has_field(old)}
+        if renamed:  # FiftyOne fails on an empty mapping
+            dataset.rename_sample_fields(renamed)
 
     def cleanup(self, samples: SampleCollection, key: str) -> None:
         dataset = samples._root_dataset

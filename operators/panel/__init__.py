@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -36,27 +37,31 @@ class _Drawn:
     """The last layout of each window of the App that shows the panel.
 
     A click makes the App send up to nine events. Drawing a map for each of them keeps a browser
-    busy for seconds, so a layout is sent only where it differs from the last one.
+    busy for seconds, so within a few seconds a layout is sent only where it differs from the last.
     """
 
+    SECONDS = 3
     MOST = 100
 
     def __init__(self) -> None:
-        self._last: dict[str, str] = {}
+        self._last: dict[str, tuple[str, float]] = {}
 
     def differs(self, window: str | None, layout: types.Property) -> bool:
         """Whether a window must draw a layout; it is then taken to have drawn it."""
         if window is None:
             return True
         digest = hashlib.sha256(json.dumps(layout.to_json(), sort_keys=True).encode()).hexdigest()
-        same = self._last.pop(window, None) == digest
-        self._last[window] = digest
+        drawn, when = self._last.pop(window, ("", 0.0))
+        same = drawn == digest and time.monotonic() < when + self.SECONDS
+        self._last[window] = digest, when if same else time.monotonic()
         while len(self._last) > self.MOST:
             del self._last[next(iter(self._last))]
         return not same
 
 
 _DRAWN = _Drawn()
+#: Events after which the window may show anything.
+ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
 
 
 class SMICPanel(foo.Panel):
@@ -90,13 +95,17 @@ class SMICPanel(foo.Panel):
         with _IN_TURN:
             getattr(self, event)(ctx)
             layout = self.render(ctx)
-            if _DRAWN.differs(ctx.panel.state.window, layout):
+            if _DRAWN.differs(ctx.panel.state.window, layout) or event in ALWAYS_DRAWN:
                 ctx.ops.show_panel_output(layout)
 
     # --- events: each is followed by ``render`` -----------------------------------------------
 
     def on_load(self, ctx: Any) -> None:
-        ctx.panel.state.window = uuid.uuid4().hex  # has drawn nothing yet
+        self._begin(ctx, uuid.uuid4().hex)
+
+    def _begin(self, ctx: Any, window: str | None) -> None:
+        ctx.panel.state.window = window
+        ctx.panel.state.dataset = ctx.dataset.name
         key = current_key(ctx)
         if key is not None:
             atoms.read_ahead(ctx, key)
@@ -107,8 +116,11 @@ class SMICPanel(foo.Panel):
     on_change_selected = refresh = on_change_view
 
     def on_change_dataset(self, ctx: Any) -> None:
-        ctx.panel.state.clear()
-        self.on_load(ctx)
+        """The App also says so when the panel comes back from behind another one."""
+        if ctx.panel.state.dataset != ctx.dataset.name:
+            window = ctx.panel.state.window
+            ctx.panel.state.clear()
+            self._begin(ctx, window)
 
     def on_choice(self, ctx: Any) -> None:
         """A tab, a dictionary or another choice: ``panel.state`` may not have it yet."""

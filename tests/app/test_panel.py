@@ -118,6 +118,21 @@ def test_a_page_that_is_loaded_again_shows_the_tab_and_the_choices_it_had(visit,
     expect(panel.get_by_role("textbox").first).to_have_value("a city at night")
 
 
+def test_a_panel_that_comes_back_from_behind_another_is_as_it_was(visit, curated):
+    from playwright.sync_api import expect
+
+    page = visit(curated)
+    panel = open_panel(page)
+    open_tab(panel, "Storage", BARS)
+    page.locator('[data-cy="new-panel-btn"]').last.click()
+    page.locator('[data-cy="new-panel-option-Histograms"]').click()
+    panel.wait_for(state="detached")
+    page.locator('[data-cy="panel-tab-smic_panel"]').click()
+    panel.locator(BARS).first.wait_for(state="attached")
+    page.wait_for_timeout(3000)  # what follows on the first layout has been drawn
+    expect(panel.get_by_role("tab", selected=True)).to_have_text("Storage")
+
+
 def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
     page = visit(curated, width=1500, theme="light")
     panel = open_panel(page)

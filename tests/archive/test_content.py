@@ -17,6 +17,7 @@ from fiftyone_smic.archive import (
 )
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.entropy import Coder
+from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.priors import Prior
 
 from .. import second_reader
@@ -129,8 +130,9 @@ def test_streams_are_within_a_percent_of_their_ideal_lengths(collection, prior, 
     tried = [(a.bits, b.bits) for a, b in zip(coders[::2], coders[1::2], strict=True)]
     shared, payload = max(tried)
     assert min(shared, payload) > 4000  # otherwise whole bytes blur it
-    assert shared <= rate.dictionary_bits <= 1.01 * shared
-    assert payload <= rate.payload_bits <= 1.01 * payload
+    # Zero bytes at the end of a stream are left out, which may save some of the last one's bits.
+    assert shared - 8 <= rate.dictionary_bits <= 1.01 * shared
+    assert payload - 8 <= rate.payload_bits <= 1.01 * payload
     assert 8 * len(data) <= 1.01 * (shared + payload) + 8 * 50
     # What the model of rows promised while quantising is what they take, tables aside.
     rows = dictionary.atom_rows_.bits + dictionary.mean_rows_.bits
@@ -149,6 +151,25 @@ def test_neighbours_that_are_alike_cost_little(collection):
     shuffled = alike[rng.permutation(800)]
     bits = [encode_archive(dictionary, c, encoder="e")[1].payload_bits for c in (alike, shuffled)]
     assert bits[0] < 0.6 * bits[1]
+
+
+def test_learning_goes_on_alike_whether_neighbours_are_alike():
+    """Tables of an inter block know less of how often an atom was used."""
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(rng.normal(size=(60, 24)), 20, axis=0)
+    z = kinds + 0.03 * rng.normal(size=kinds.shape)
+    z = (z / np.linalg.norm(z, axis=1, keepdims=True)).astype(np.float32)
+    new = rng.normal(size=(40, 24)).astype(np.float32)
+    learned = SemanticDictionary(lam=0.002, max_iter=4, n_swaps=0).fit(z)
+    kept = []
+    for order in (np.arange(len(z)), rng.permutation(len(z))):
+        data, _ = encode_archive(learned, learned.transform(z[order]), encoder="e")
+        dictionary = decode_archive(data).dictionary
+        assert dictionary.counts_.sum() == pytest.approx(learned.counts_.sum(), rel=0.25)
+        dictionary.partial_fit(new)
+        rebuilt = dictionary.inverse_transform(dictionary.transform(z))
+        kept.append(fidelity(z, rebuilt).explained_variance)
+    assert kept[0] == pytest.approx(kept[1], abs=0.005)
 
 
 def test_order_of_a_set_costs_nothing(tmp_path):

@@ -21,6 +21,7 @@ from fiftyone_smic.archive import (
 )
 from fiftyone_smic.container import END_SIZE
 
+from ..benchmarks import fuzz
 from .conftest import full
 
 
@@ -128,9 +129,13 @@ def test_what_cannot_be_appended(collection, archive_bytes, tmp_path):
     write_archive(path, dictionary, codes, encoder="e", ordered=False)
     with pytest.raises(ValueError, match="unordered"):
         append_archive(path, codes[:2])
-    path.write_bytes(archive_bytes[:-20] + bytes(20))
-    with pytest.raises(ArchiveError):
-        append_archive(path, codes[:2], names=["a", "b"])
+    start, shared, blocks = fuzz.take_apart(archive_bytes)
+    resigned = fuzz.put_together((start, b"\xff" * len(shared), blocks))
+    for damaged in (archive_bytes[:-20] + bytes(20), resigned):
+        path.write_bytes(damaged)
+        with pytest.raises(ArchiveError):
+            append_archive(path, codes[:2], names=["a", "b"])
+        assert path.read_bytes() == damaged
 
 
 def test_a_range_is_read_without_the_other_blocks(collection, tmp_path, monkeypatch):

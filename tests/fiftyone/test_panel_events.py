@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
@@ -14,9 +16,10 @@ def window(encoded):
     told to draw."""
     state = {}
 
-    def send(event, **params):
+    def send(event, at=None, **params):
         executor = Executor()
-        about = {"panel_id": "p", "panel_state": state, "__method__": event}
+        at = copy.deepcopy(state if at is None else at)
+        about = {"panel_id": "p", "panel_state": at, "__method__": event}
         request = {"dataset_name": encoded.name, "params": {**about, **params}}
         SMICPanel().execute(ExecutionContext(request, executor=executor))
         told = executor.to_json()["requests"]
@@ -28,6 +31,7 @@ def window(encoded):
             if each["operator_uri"].endswith("show_panel_output")
         ]
 
+    send.state = state
     return send
 
 
@@ -45,3 +49,20 @@ def test_events_that_change_nothing_draw_nothing(window, encoded):
     assert refreshed != first
     (anew,) = window("on_load")  # a page that was loaded again has drawn nothing
     assert anew == refreshed
+
+
+def test_a_late_event_of_an_earlier_state_does_not_hide_the_latest(window, encoded):
+    window("on_load")
+    window("on_choice", path="tab", value="mix")
+    earlier = copy.deepcopy(window.state)
+    window.state.update(tab="compare", dataset="another")
+    (compare,) = window("on_change_dataset")
+    (late,) = window("on_change_selected", at=earlier)
+    assert late != compare
+    assert window("on_change_view") == [compare]
+
+
+def test_a_panel_that_comes_back_keeps_what_was_chosen(window, encoded):
+    window("on_load")
+    (storage,) = window("on_choice", path="tab", value="storage")
+    assert window("on_change_dataset") == [storage]
