@@ -26,10 +26,10 @@ further latents of the prior: +0.5. Noise on the atoms that fades, as in LSQ++, 
 What paid: sixteen residual stages and smoothed sizes -0.6 / -0.4; rows predicted from earlier rows
 -0.9 bits and exact rate-distortion costs -0.6 bits at lam = .002; starting from 0.6 N**0.7 instead
 of N**0.7 atoms -0.3 / -0.8. Atoms swapped after learning -0.4 / -1.4 at lam = .0023 / .0012, and
--2.1 of 36 bits on 500 mixed pictures; ten rounds after each swap instead of six -0.3 / -0.3, sixteen
--0.3 / -0.7, three +0.4 / +0.3 (it is twelve). Rows predicted from the prior's atoms -0.7 of 28
-bits, with 200 items -2.5 of 17. Items coded by what they have in common with the one before: -3.5
-of 24 bits on fashion, where it is used; the others are coded without.
+-2.1 of 36 bits on 500 mixed pictures; ten rounds after each swap instead of six -0.3 / -0.3,
+sixteen -0.3 / -0.7, three +0.4 / +0.3 (it is twelve). Rows predicted from the prior's atoms -0.7 of
+28 bits, with 200 items -2.5 of 17. Items coded by what they have in common with the one before:
+-3.5 of 24 bits on fashion, where it is used; the others are coded without.
 """
 
 from __future__ import annotations
