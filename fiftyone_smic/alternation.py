@@ -67,6 +67,13 @@ class Alternation:
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
         return self._run(atoms, costs, rounds, sample)
 
+    def go_on(self, learned: Learned, atoms: NDArray[np.float32], costs: Costs) -> Learned:
+        """Learns on from other atoms, which were there before, and returns the better."""
+        if not len(atoms):
+            return learned
+        found = self._run(atoms, costs, SWAP_ITER)
+        return min(learned, found, key=lambda each: each.objective)
+
     def swap(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
         """Takes out some atoms, rather rare ones, puts in centres of what is left of the items
         then, up to ``wanted`` atoms in all, and goes on from there; returns the better.

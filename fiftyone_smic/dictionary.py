@@ -127,9 +127,14 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         return self._learn(z, len(z) if n_items is None else n_items, progress)
 
     def _learn(
-        self, z: NDArray[np.float32], n_items: int, progress: Progress | None = None
+        self,
+        z: NDArray[np.float32],
+        n_items: int,
+        progress: Progress | None = None,
+        anew: bool = False,
     ) -> SemanticDictionary:
-        """Learns from z (N, d), which stands for ``n_items`` items."""
+        """Learns from z (N, d), which stands for ``n_items`` items; ``anew``: and from the atoms
+        that there are, if that is better."""
         rng = check_random_state(self.random_state)
         mean = z.mean(axis=0, dtype=np.float64)
         self._set_mean(basis.quantise_mean(mean, n_items, self.lam, self.prior_))
@@ -156,6 +161,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             done=done,
         )
         learned = alternation.start(self.sample_, wanted, self.max_iter, rng)
+        if anew:
+            learned = alternation.go_on(learned, self.atoms_, self._costs())
         for _ in range(swaps):
             learned = alternation.swap(learned, wanted, rng)
         if progress:
@@ -190,8 +197,12 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         return float(np.float32(self.lam))
 
     def _pursuit(self) -> Pursuit:
-        costs = Costs.from_counts(self.counts_, self.level_counts_, self.size_counts_)
-        return Pursuit(self.atoms_, costs, self._lam, mean=self.mean_, nonnegative=self.nonnegative)
+        return Pursuit(
+            self.atoms_, self._costs(), self._lam, mean=self.mean_, nonnegative=self.nonnegative
+        )
+
+    def _costs(self) -> Costs:
+        return Costs.from_counts(self.counts_, self.level_counts_, self.size_counts_)
 
     def _set_mean(self, rows: Rows) -> None:
         self.mean_rows_ = rows
@@ -211,9 +222,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
 
         The first call is :meth:`fit`, so its batch should hold a few hundred items. When two calls
         or more have brought twice as many items as were known before, everything is learned anew
-        from a sample of the stream (of :data:`ITEMS_PER_ATOM` items for each atom), so that the
-        number of atoms grows with it and what codes of long ago said is forgotten. Until then atoms
-        keep their place.
+        from a sample of the stream (of :data:`ITEMS_PER_ATOM` items for each atom), unless going on
+        with the atoms that there are is better, so that the number of atoms grows with the stream
+        and what codes of long ago said is forgotten. Until then atoms keep their place.
 
         Args:
             Z: (N, d) latents; the first batch at least 2.
@@ -232,7 +243,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         # Not in the first call: a shard of any size, given at once, can then be merged.
         grown = came > 0 and came + len(z) >= 2 * known
         if grown and len(self.sample_) > self.n_atoms_:
-            return self._learn(self.sample_, came + len(z))
+            return self._learn(self.sample_, came + len(z), anew=True)
         found = Statistics.of_pursuit(self._pursuit(), z, self.max_level, self.max_nonzero)
         self.window_.add(found)
         return self._relearn()
@@ -316,7 +327,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         c = check_codes(codes, self.n_atoms_)
         check_limits(c, self)
         sizes = np.diff(c.indptr)
-        costs = Costs.from_counts(self.counts_, self.level_counts_, self.size_counts_)
+        costs = self._costs()
         each = costs.index[c.indices] + costs.level[c.data.astype(np.int64) + self.max_level]
         rows = np.repeat(np.arange(len(sizes)), sizes)
         return costs.support[sizes] + np.bincount(rows, weights=each, minlength=len(sizes))

@@ -40,8 +40,7 @@ class EncodeSamples(DictionaryOperator):
             )
             forms.stop(inputs, "no_latents", "No latents here", why)
             return
-        name = f"{key}_atoms"
-        coded = samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+        coded = forms.held(ctx, samples, key, "atoms")
         bits = (config.learned or {}).get("bits_per_item")
         forms.cost(
             inputs,

@@ -81,7 +81,7 @@ class ExportArchive(DictionaryOperator):
         return default_folder(ctx.dataset) / f"{name}{suffix}"
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
-        from fiftyone_smic.fiftyone import export_archive
+        from fiftyone_smic.fiftyone import export_archive, fields
         from fiftyone_smic.fiftyone import types as smic_types
 
         samples, key = forms.collection(ctx), forms.default_key(ctx)
@@ -91,7 +91,7 @@ class ExportArchive(DictionaryOperator):
             names = ctx.params.get("names")
             done = export_archive(samples, key, path, names=names is None or names)
             return self.result(done, {"key": key, "path": path})
-        samples.exists(f"{key}_atoms").export(
+        samples.exists(fields.field_name(key, fields.ATOMS)).export(
             str(path), dataset_type=smic_types.SMICDataset, key=key, progress=from_bar(progress)
         )
         return {

@@ -147,10 +147,17 @@ def wrong(prop: types.Property, why: str) -> None:
     prop.error_message = why
 
 
+def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
+    """How many samples have a value in one of a key's fields."""
+    from fiftyone_smic.fiftyone.fields import field_name
+
+    name = field_name(key, suffix)
+    return samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+
+
 def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
     """How many samples have a code; without any the form stops."""
-    name = f"{key}_atoms"
-    count = samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+    count = held(ctx, samples, key, "atoms")
     if not count:
         why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)

@@ -50,8 +50,7 @@ class RegenerateSamples(DictionaryOperator):
             description="Another seed draws other pictures of the same codes",
         )
         forms.drawing(ctx, inputs)
-        name = f"{key}_regenerated"
-        there = samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+        there = forms.held(ctx, samples, key, "regenerated")
         forms.drawing_cost(
             ctx,
             inputs,

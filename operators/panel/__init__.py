@@ -145,7 +145,9 @@ class SMICPanel(foo.Panel):
             self._show_atom(ctx, atom)
 
     def _show_atom(self, ctx: Any, atom: int) -> None:
-        name = f"{current_key(ctx)}_atoms"
+        from fiftyone_smic.fiftyone import fields
+
+        name = fields.field_name(current_key(ctx) or "", fields.ATOMS)
         if ctx.dataset.has_field(name):
             ctx.panel.state.atom = str(atom)
             ctx.ops.set_view(ctx.dataset.match(F(name).contains(atom)))

@@ -110,11 +110,13 @@ def _start(ctx: Any, what: str, total: int) -> int:
 
 def _read(samples: fo.core.collections.SampleCollection, key: str) -> list[dict[str, Any]]:
     """What the fields say of each sample; None where there is nothing."""
+    from fiftyone_smic.fiftyone import fields
+
     schema = samples.get_field_schema()
-    parts = ["atoms", "coefficients", "bits", "fidelity", "regenerated"]
-    there = [part for part in parts if f"{key}_{part}" in schema]
-    share = f"{key}_labels.classifications.confidence"
-    columns = samples.values(["id", "filepath", share, *(f"{key}_{part}" for part in there)])
+    parts = fields.dictionary_fields(key)
+    share = f"{parts.pop(fields.LABELS)}.classifications.confidence"
+    there = {suffix: name for suffix, name in parts.items() if name in schema}
+    columns = samples.values(["id", "filepath", share, *there.values()])
     names = ["id", "filepath", "shares", *there]
     return [
         {**dict.fromkeys(parts), **dict(zip(names, values, strict=True))}

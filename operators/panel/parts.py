@@ -30,6 +30,8 @@ class Step(NamedTuple):
 
 def next_step(dataset: fo.Dataset, key: str | None) -> Step | None:
     """What the user must run next, or None."""
+    from fiftyone_smic.fiftyone import fields
+
     schema = dataset.get_field_schema()
     if key is None:
         if not any(isinstance(field, fo.VectorField) for field in schema.values()):
@@ -44,7 +46,7 @@ def next_step(dataset: fo.Dataset, key: str | None) -> Step | None:
             "learn_dictionary",
             "Learn dictionary",
         )
-    if f"{key}_atoms" not in schema:
+    if fields.field_name(key, fields.ATOMS) not in schema:
         return Step(
             f"Dictionary **{key}** is there. Next, write the **code** of each sample.",
             "encode_samples",
