@@ -115,6 +115,8 @@ def test_codes_for_samples_of_the_same_name(encoded, tmp_path, state):
     smic.encode(encoded, "old")
     alike = [a == b for a, b in zip(encoded.values("old_atoms"), atoms, strict=True)]
     assert sum(alike) >= 75
+    ours, theirs = encoded.values(["smic_fidelity", "old_fidelity"])
+    assert np.mean(theirs) == pytest.approx(np.mean(ours), abs=0.002)
     before = state(encoded)
     for path, where, says in (
         ("nameless.smic", encoded, "no file names to find its samples by"),
