@@ -1,9 +1,10 @@
-"""How a dictionary is learned: pursuit and update in turn, then a few atoms at a time put anew."""
+"""How a dictionary is learned: pursuit and update in turn, then out of the local minimum where that
+ends, again and again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,10 @@ from .rows import Rows
 from .sampling import some
 from .statistics import Statistics
 
-#: Rounds of pursuit and update after atoms were swapped.
-SWAP_ITER = 12
+#: Rounds of pursuit and update after a step out of a local minimum, and with half of lam before.
+STEP_ITER, LOOSE_ITER = 12, 4
+#: How often ``done`` is called in one step.
+STEP_ROUNDS = 2 * (STEP_ITER + 1) + LOOSE_ITER + 1
 
 
 class Learned(NamedTuple):
@@ -68,18 +71,27 @@ class Alternation:
         return self._run(atoms, costs, rounds, sample)
 
     def go_on(self, learned: Learned, atoms: NDArray[np.float32], costs: Costs) -> Learned:
-        """Learns on from other atoms, which were there before, and returns the better."""
+        """Learns on from other atoms and returns the better."""
         if not len(atoms):
             return learned
-        found = self._run(atoms, costs, SWAP_ITER)
+        found = self._run(atoms, costs, STEP_ITER)
         return min(learned, found, key=lambda each: each.objective)
 
-    def swap(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
-        """Takes out some atoms, rather rare ones, puts in centres of what is left of the items
-        then, up to ``wanted`` atoms in all, and goes on from there; returns the better.
+    def step(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
+        """Leaves a local minimum, in which alternation alone stays, in one of two ways, and returns
+        the better."""
+        return self._swap(self._loosen(learned), wanted, rng)
 
-        Alternation alone stays in the local minimum that it starts in.
-        """
+    def _loosen(self, learned: Learned) -> Learned:
+        """Spends more bits for a few rounds, then saves them again."""
+        loose = replace(self, lam=self.lam / 2)._run(
+            learned.atoms, _costs(learned.sums), LOOSE_ITER
+        )
+        return self.go_on(learned, loose.atoms, _costs(loose.sums))
+
+    def _swap(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
+        """Takes out some atoms, rather rare ones, puts in centres of what is left of the items
+        then, up to ``wanted`` atoms in all, and goes on from there."""
         counts, k = learned.sums.counts, len(learned.atoms)
         if not k:
             return learned
@@ -93,8 +105,7 @@ class Alternation:
         rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
         atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])
         fewer.counts = np.append(fewer.counts, np.full(new, self.n_items // (2 * new) + 1))
-        found = self._run(atoms, _costs(fewer), SWAP_ITER)
-        return min(learned, found, key=lambda each: each.objective)
+        return self.go_on(learned, atoms, _costs(fewer))
 
     def _run(
         self,

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from . import basis, storing
-from .alternation import SWAP_ITER, Alternation
+from .alternation import STEP_ROUNDS, Alternation
 from .checking import check_codes, check_latents, check_limits, check_parameters
 from .initial import auto_atoms
 from .priors import Prior, as_prior
@@ -49,9 +49,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         max_level: coefficients are between -max_level and max_level, at most 127.
         nonnegative: only positive coefficients.
         max_iter: rounds of pursuit and update.
-        n_swaps: how often to put some atoms anew afterwards, and keep what is better; "auto" for
-            20,000 // N, at most 12, which save up to 5 % of the bits of some hundred or thousand
-            items.
+        n_swaps: how often to leave the local minimum afterwards, by putting some atoms anew and the
+            like, and keep what is better; "auto" for 10,000 // N, at most 6, which save up to 5 %
+            of the bits of some hundred or thousand items.
         random_state: seed of the initialisation and the swaps.
         prior: public basis the atoms are coded in, a Prior or its file; an archive then needs it to
             be read.
@@ -142,7 +142,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         # The first rounds need not see every item of a large collection.
         self.sample_ = some(z, ITEMS_PER_ATOM * wanted, rng)
         swaps = self.swaps_for(len(z))
-        rounds, total = count(1), self.max_iter + 1 + swaps * (SWAP_ITER + 1)
+        rounds, total = count(1), self.max_iter + 1 + swaps * STEP_ROUNDS
 
         def done() -> None:
             share = next(rounds) / total
@@ -164,7 +164,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         if anew:
             learned = alternation.go_on(learned, self.atoms_, self._costs())
         for _ in range(swaps):
-            learned = alternation.swap(learned, wanted, rng)
+            learned = alternation.step(learned, wanted, rng)
         if progress:
             progress(1.0)
         self._set_rows(learned.rows)
@@ -189,7 +189,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
 
     def swaps_for(self, n: int) -> int:
         """How many swaps :meth:`fit` makes with n items."""
-        return min(12, 20_000 // n) if self.n_swaps == "auto" else int(self.n_swaps)
+        return min(6, 10_000 // n) if self.n_swaps == "auto" else int(self.n_swaps)
 
     @property
     def _lam(self) -> float:
