@@ -104,7 +104,10 @@ class Alternation:
         codes = self._pursuit(atoms, _costs(fewer)).code(self.items)
         rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
         atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])
-        fewer.counts = np.append(fewer.counts, np.full(new, self.n_items // (2 * new) + 1))
+        uses = self.n_items // (2 * new) + 1
+        others = uses * fewer.others.sum() // max(fewer.counts.sum(), 1)
+        fewer.counts = np.append(fewer.counts, np.full(new, uses))
+        fewer.others = np.append(fewer.others, np.full(new, others))
         return self.go_on(learned, atoms, _costs(fewer))
 
     def _run(
@@ -154,13 +157,12 @@ class Alternation:
         return rows.take(alive), alive
 
     def _objective(self, rows: Rows, atoms: NDArray[np.float32], sums: Statistics) -> float:
-        costs = Costs.from_counts(sums.counts, sums.levels, sums.sizes)
-        payload = sums.counts @ costs.index + sums.levels @ costs.level + sums.sizes @ costs.support
-        return sums.distortion(self.mean, atoms) + self.lam * (rows.bits + float(payload))
+        payload = Costs.from_counts(*sums.of_codes).total(*sums.of_codes)
+        return sums.distortion(self.mean, atoms) + self.lam * (rows.bits + payload)
 
 
 def _costs(sums: Statistics) -> Costs:
     """Code lengths; sizes are spread over their neighbours, else one that is rare once stays so."""
     padded = np.pad(sums.sizes, 1, mode="edge")
     sizes = np.convolve(padded, [0.25, 0.5, 0.25], mode="valid")
-    return Costs.from_counts(sums.counts, sums.levels, sizes)
+    return Costs.from_counts(sums.counts, sums.others, sums.levels, sizes)

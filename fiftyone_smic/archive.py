@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
 from .checking import check_archivable
+from .coefficients import expected_others
 from .container import (
     END_SIZE,
     ArchiveError,
@@ -363,9 +364,13 @@ def _read(
         names = tuple(found)
     first = wanted[0].first if wanted else start
     chosen = slice(start - first, end - first)
-    index, level, size = map(counts_of, tables.raw)
-    # A coefficient is a use of an atom; tables of an inter block count new atoms only.
-    index = np.rint(index * (level.sum() / max(index.sum(), 1))).astype(np.int64)
+    index, level, size = map(counts_of, (tables.index, tables.level, tables.size))
+    # Tables of an inter block count new atoms only.
+    uses = size @ np.arange(len(size))
+    index = np.rint(index * (uses / max(index.sum(), 1))).astype(np.int64)
+    others = expected_others(index, tables.odds)
+    middle = head.max_level
+    level = np.concatenate([level[:middle], [0, (index - others).sum()], level[middle:]])
     dictionary = SemanticDictionary(
         max(head.atoms, 1),
         lam=head.lam,
@@ -373,7 +378,7 @@ def _read(
         max_level=head.max_level,
         nonnegative=head.nonnegative,
         prior=prior,
-    )._restore(mean, atoms, index, np.insert(level, head.max_level, 0), size)
+    )._restore(mean, atoms, index, others, level, size)
     return Archive(
         dictionary,
         codes[chosen],
@@ -398,8 +403,7 @@ def _decoding() -> Iterator[None]:
 
 
 def _lengths(head: Head) -> tuple[int, int, int]:
-    """Lengths of the tables of codes."""
-    return head.atoms, 2 * head.max_level, head.max_nonzero + 1
+    return head.atoms, head.max_level, head.max_nonzero
 
 
 def _decode_blocks(

@@ -1,11 +1,11 @@
-"""The .smic format, version 5, and its low parts: numbers, checksums, head and blocks.
+"""The .smic format, version 6, and its low parts: numbers, checksums, head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
 of at most 64 bits.
 
 File
-    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (5); varints d (dimensions), K (atoms), L
+    magic ``53 4D 49 43`` ("SMIC"); 1 byte format version (6); varints d (dimensions), K (atoms), L
     (largest coefficient), M (most atoms of an item), flags; float32 lam and latent_norm; float32
     mean pixels per item if flag 4; the 8 bytes of the prior's hash if flag 8 (the first of the
     SHA-256 of its mean, float32, its axes, float16, its profile, int64, and its atoms, float16, all
@@ -35,15 +35,19 @@ nothing. How tables are made:
     ``w[0] = 2**30, w[i + 1] = w[i] * 2048 * (p + 1) >> 16``.
 
 Shared stream
-    the level tables of indices (K), coefficients (2 L: -L..-1, 1..L) and sizes (M + 1); one row of
-    d numbers, the mean; K rows of d numbers, the atoms, for which all that rows adapt (tables,
-    sums, the number of rows) starts anew: the mean is not among the rows before them. What may
-    follow is zeros and means nothing.
+    the *tables of codes*: the level table of indices (K), the odds (K), the level tables of other
+    coefficients (2 L - 1: -L..-1, 2..L) and of sizes (M + 1); one row of d numbers, the mean; K
+    rows of d numbers, the atoms, for which all that rows adapt (tables, sums, the number of rows)
+    starts anew: the mean is not among the rows before them. What may follow is zeros and means
+    nothing.
 Level table
     its largest level, uniform over 256; then a run of numbers below 90, one for each entry: with x
     its difference from the entry before (the first: from the largest), 2 x - 1 if x > 0, else -2 x.
     Levels are 0..44. The weight of level 0 is 0, of level v ``(256 if v is odd else 362) << (v - 1)
     // 2``.
+Odds
+    the usual one, plus 40, uniform over 81; then a run of numbers below 161, one for each atom:
+    with x its difference from the usual one, 2 x - 1 if x > 0, else -2 x. They are in -40..40.
 Row j
     its step's exponent: of row 0 exponent + 80, uniform over 128; else its difference from the row
     before, plus 128, of 257 symbols. If P + j > 0: the number of rows that predict it (0..6), and
@@ -76,10 +80,14 @@ Values
     numbers.
 
 Codes, ordered
-    a bit, 1 if the block has level tables of its own (they follow, and hold for this block); a bit,
-    1 if the block is *inter*. If it is not: the sizes of all items under the table of sizes, at
-    most m, the smaller of K and the largest size whose level is not 0 (0 if there is none); then
-    for each item its indices, ascending, then its coefficients under the table of coefficients.
+    a bit, 1 if the block has tables of codes of its own (they follow, and hold for this block); a
+    bit, 1 if the block is *inter*. If it is not: the sizes of all items under the table of sizes,
+    at most m, the smaller of K and the largest size whose level is not 0 (0 if there is none); then
+    for each item its indices, ascending, then its coefficients.
+Coefficient
+    a flag, 0 if it is 1, under the weights of the levels ``1 + max(0, -o)`` and ``1 + max(0, o)``
+    of 0 and 1, o the odds of its atom; then, if it is not 1, which other it is under the table of
+    other coefficients.
 Codes, inter
     for each item: of each index of the item before it, ascending, a flag, 1 if this item has it
     too; then one for each other index it has, 1, and after the last of them 0, unless it has m
@@ -136,7 +144,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 MAGIC = b"SMIC"
-VERSION = 5
+VERSION = 6
 END_SIZE = 5
 MAX_DIMENSIONS = 1 << 16
 MAX_ATOMS = 1 << 20

@@ -62,6 +62,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         n_atoms_: K.
         n_features_in_: d.
         counts_: (K,) int64, how many training items use each atom.
+        other_counts_: (K,) int64, in how many of these its coefficient is not 1.
         level_counts_: (2 max_level + 1,) int64, how often coefficient q was used, at position q +
             max_level.
         size_counts_: (max_nonzero + 1,) int64, how many training items have n atoms.
@@ -168,7 +169,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         if progress:
             progress(1.0)
         self._set_rows(learned.rows)
-        self._set_counts(learned.sums)
+        self._set_counts(*learned.sums.of_codes)
         self.statistics_, self.window_ = learned.sums, self._nothing()
         return self
 
@@ -202,7 +203,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         )
 
     def _costs(self) -> Costs:
-        return Costs.from_counts(self.counts_, self.level_counts_, self.size_counts_)
+        return Costs.from_counts(*self._counts())
 
     def _set_mean(self, rows: Rows) -> None:
         self.mean_rows_ = rows
@@ -213,9 +214,14 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.atoms_ = basis.atom_values(rows, self.prior_)
         self.n_atoms_ = len(self.atoms_)
 
-    def _set_counts(self, found: Statistics) -> None:
-        self.counts_, self.level_counts_ = found.counts, found.levels
-        self.size_counts_ = found.sizes
+    def _counts(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        return self.counts_, self.other_counts_, self.level_counts_, self.size_counts_
+
+    def _set_counts(
+        self, counts: NDArray, others: NDArray, levels: NDArray, sizes: NDArray
+    ) -> None:
+        self.counts_, self.other_counts_ = counts, others
+        self.level_counts_, self.size_counts_ = levels, sizes
 
     def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
         """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
@@ -279,7 +285,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         if self.n_atoms_:
             atoms = np.asarray(np.linalg.solve(gram, cross), np.float64)
             self._set_rows(basis.quantise_atoms(atoms, gram, self.lam, self.prior_))
-        self._set_counts(found)
+        self._set_counts(*found.of_codes)
         return self
 
     # --- using --------------------
@@ -326,11 +332,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "atoms_")
         c = check_codes(codes, self.n_atoms_)
         check_limits(c, self)
-        sizes = np.diff(c.indptr)
-        costs = self._costs()
-        each = costs.index[c.indices] + costs.level[c.data.astype(np.int64) + self.max_level]
-        rows = np.repeat(np.arange(len(sizes)), sizes)
-        return costs.support[sizes] + np.bincount(rows, weights=each, minlength=len(sizes))
+        return self._costs().of_items(c)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the K columns of the codes: atom0, atom1, ..."""
@@ -356,7 +358,13 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         return storing.from_arrays(cls, arrays)
 
     def _restore(
-        self, mean: Rows, atoms: Rows, counts: NDArray, levels: NDArray, sizes: NDArray
+        self,
+        mean: Rows,
+        atoms: Rows,
+        counts: NDArray,
+        others: NDArray,
+        levels: NDArray,
+        sizes: NDArray,
     ) -> SemanticDictionary:
         """Sets what was learned; the prior is the parameter's."""
         d = mean.levels.shape[-1]
@@ -364,6 +372,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         if (
             mean.levels.shape != (1, d)
             or atoms.levels.shape != (len(counts), d)
+            or others.shape != counts.shape
             or levels.shape != (2 * self.max_level + 1,)
             or sizes.shape != (self.max_nonzero + 1,)
             or (self.prior_ is not None and self.prior_.mean.shape != (d,))
@@ -372,15 +381,13 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.n_features_in_ = d
         self._set_mean(mean)
         self._set_rows(atoms)
-        self.counts_, self.level_counts_, self.size_counts_ = counts, levels, sizes
+        self._set_counts(counts, others, levels, sizes)
         return self
 
     def _continue(self) -> None:
         """What learning on from a stored dictionary needs: K x K numbers, too much for whoever only
         reads it."""
         if not hasattr(self, "statistics_"):
-            self.statistics_ = Statistics.implied(
-                self.mean_, self.atoms_, self.counts_, self.level_counts_, self.size_counts_
-            )
+            self.statistics_ = Statistics.implied(self.mean_, self.atoms_, *self._counts())
             self.window_ = self._nothing()
             self.sample_ = np.zeros((0, self.n_features_in_), np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .coefficients import LARGEST, odds_of, others_of, widths_of_one
 from .container import least_block, table_entries
 from .entropy import (
     TOTAL,
@@ -43,6 +44,18 @@ def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
     return levels
 
 
+def _code_odds(coder: Coder, odds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Writes or reads odds (:func:`coefficients.odds_of`) as differences from a middle one."""
+    usual = 0 if coder.reading or not len(odds) else int(np.median(odds))
+    usual = coder.uniform(usual + LARGEST, 2 * LARGEST + 1) - LARGEST
+    steps = odds - usual
+    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 4 * LARGEST + 1)
+    odds = usual + np.where(coded % 2, (coded + 1) // 2, -(coded // 2))
+    if np.abs(odds).max(initial=0) > LARGEST:
+        raise CorruptStream("the odds of an atom's coefficients are out of range")
+    return odds
+
+
 class CodeTables:
     """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as
     used.
@@ -55,15 +68,18 @@ class CodeTables:
     context. The polynomials are kept as ``mantissa << shift`` with mantissas of 31 bits.
 
     Attributes:
-        raw: the level tables of indices (K,), coefficients (2 L,) and sizes (M + 1,).
+        index, level, size: level tables of indices (K,), coefficients other than 1 (2 L - 1,) and
+            sizes (M + 1,).
+        odds: (K,) of that an atom's coefficient is not 1, in half octaves.
         n_atoms, max_level: K and L.
         largest: largest size that occurs.
         least: bytes a block must have to bring tables of this size.
     """
 
-    def __init__(self, index: NDArray, level: NDArray, size: NDArray) -> None:
-        self.raw = (index, level, size)
-        self.n_atoms, self.max_level = len(index), len(level) // 2
+    def __init__(self, index: NDArray, odds: NDArray, level: NDArray, size: NDArray) -> None:
+        self.index, self.odds, self.level, self.size = index, odds, level, size
+        self.n_atoms, self.max_level = len(index), (len(level) + 1) // 2
+        self.ones = widths_of_one(odds)
         self.levels = frequencies(log_weights(level))
         self.sizes = frequencies(log_weights(size))
         self.largest = int(np.flatnonzero(size).max(initial=0))
@@ -76,25 +92,41 @@ class CodeTables:
         cls, codes: csr_matrix, max_level: int, max_nonzero: int, inter: bool = False
     ) -> CodeTables:
         """The tables that suit codes (N, K) with sorted indices, to be coded so."""
-        symbols = codes.data.astype(np.int64) + max_level - (codes.data > 0)
-        counted = codes.indices
+        k = codes.shape[1]
+        counts = np.bincount(codes.indices, minlength=k)
+        others = codes.data[codes.data != 1].astype(np.int64)
+        symbols = others + max_level - 2 * (others > 0)
+        chosen = counts
         if inter:
-            counted = counted[_in_common(codes.indptr, codes.indices)[0] == 0]
+            new = _in_common(codes.indptr, codes.indices)[0] == 0
+            chosen = np.bincount(codes.indices[new], minlength=k)
         return cls(
-            weight_levels(np.bincount(counted, minlength=codes.shape[1])),
-            weight_levels(np.bincount(symbols, minlength=2 * max_level)),
+            weight_levels(chosen),
+            odds_of(counts, others_of(codes)),
+            weight_levels(np.bincount(symbols, minlength=2 * max_level - 1)),
             weight_levels(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
         )
 
     def put(self, coder: Coder) -> None:
-        """Writes the three tables."""
-        for table in self.raw:
-            code_table(coder, table)
+        """Writes them."""
+        self._code(coder, self.index, self.odds, self.level, self.size)
 
     @classmethod
-    def read(cls, coder: Coder, *lengths: int) -> CodeTables:
-        """Reads three tables of these lengths."""
-        return cls(*(code_table(coder, np.zeros(length, np.int64)) for length in lengths))
+    def read(cls, coder: Coder, n_atoms: int, max_level: int, max_nonzero: int) -> CodeTables:
+        """Reads what :meth:`put` wrote."""
+        lengths = n_atoms, n_atoms, 2 * max_level - 1, max_nonzero + 1
+        return cls(*cls._code(coder, *(np.zeros(length, np.int64) for length in lengths)))
+
+    @staticmethod
+    def _code(
+        coder: Coder, index: NDArray, odds: NDArray, level: NDArray, size: NDArray
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        return (
+            code_table(coder, index),
+            _code_odds(coder, odds),
+            code_table(coder, level),
+            code_table(coder, size),
+        )
 
     def frequencies(self, previous: int, remaining: int) -> NDArray[np.int64]:
         """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to
@@ -155,8 +187,32 @@ def _code_index(coder, mantissas, shifts, first, last, index):
 
 
 @nb.njit(cache=True)
-def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
-    k, max_level = mantissas.shape[1] - 1, len(level_ends) // 2
+def _code_bit(coder, zero, bit):
+    """Writes or reads 0 or 1; ``zero`` is the width of 0."""
+    if is_reading(coder):
+        bit = np.int64(target_of(coder) >= zero)
+    if bit:
+        advance(coder, zero, TOTAL - zero)
+    else:
+        advance(coder, 0, zero)
+    return bit
+
+
+@nb.njit(cache=True)
+def _code_coefficient(coder, one, level_ends, level):
+    """Writes or reads a coefficient; ``one`` is the width of 1."""
+    if not _code_bit(coder, one, np.int64(level != 1)):
+        return np.int64(1)
+    max_level = len(level_ends) // 2
+    if max_level == 1:
+        return np.int64(-1)
+    symbol = code_symbol(coder, level_ends, level + max_level - 2 * (level > 0))
+    return symbol - max_level + 2 * (symbol >= max_level)
+
+
+@nb.njit(cache=True)
+def _code_items(coder, mantissas, shifts, ones, level_ends, sizes, indices, levels):
+    k = mantissas.shape[1] - 1
     at = 0
     for size in sizes:
         first = 0
@@ -166,8 +222,7 @@ def _code_items(coder, mantissas, shifts, level_ends, sizes, indices, levels):
             first = indices[at] + 1
             at += 1
         for i in range(at - size, at):
-            symbol = code_symbol(coder, level_ends, levels[i] + max_level - (levels[i] > 0))
-            levels[i] = symbol - max_level + (symbol >= max_level)
+            levels[i] = _code_coefficient(coder, ones[indices[i]], level_ends, levels[i])
 
 
 @nb.njit(cache=True)
@@ -187,12 +242,7 @@ def _in_common(indptr, indices):
 def _code_flag(coder, counts, flag):
     """Writes or reads 0 or 1 under adaptive counts."""
     zero = 1 + counts[0] * (TOTAL - 2) // (counts[0] + counts[1])
-    if is_reading(coder):
-        flag = np.int64(target_of(coder) >= zero)
-    if flag:
-        advance(coder, zero, TOTAL - zero)
-    else:
-        advance(coder, 0, zero)
+    flag = _code_bit(coder, zero, flag)
     counts[flag] += _LEARN
     return flag
 
@@ -227,12 +277,12 @@ def _code_structure(coder, sizes, stays, largest):
 
 
 @nb.njit(cache=True)
-def _code_inter(coder, mantissas, shifts, level_ends, sizes, stays, indices, levels):
+def _code_inter(coder, mantissas, shifts, ones, level_ends, sizes, stays, indices, levels):
     """Writes or reads the atoms that the item before does not have, and all coefficients.
 
     Returns whether they make sense: no atom comes twice.
     """
-    k, max_level = mantissas.shape[1] - 1, len(level_ends) // 2
+    k = mantissas.shape[1] - 1
     old, new = np.empty(256, np.int64), np.empty(256, np.int64)
     at, before = 0, 0
     for size in sizes:
@@ -265,8 +315,7 @@ def _code_inter(coder, mantissas, shifts, level_ends, sizes, stays, indices, lev
             else:
                 indices[i] = new[n]
                 n += 1
-            symbol = code_symbol(coder, level_ends, levels[i] + max_level - (levels[i] > 0))
-            levels[i] = symbol - max_level + (symbol >= max_level)
+            levels[i] = _code_coefficient(coder, ones[indices[i]], level_ends, levels[i])
         at += size
         before = size
     return True
@@ -305,7 +354,7 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
     if coder.uniform(0, 2):
         if len(data) < tables.least:
             raise CorruptStream("larger tables than a block of this size can have")
-        tables = CodeTables.read(coder, *map(len, tables.raw))
+        tables = CodeTables.read(coder, tables.n_atoms, tables.max_level, len(tables.size) - 1)
     code = _code_inter_block if coder.uniform(0, 2) else _code_block
     return code(coder, tables, csr_matrix((n_items, tables.n_atoms)), most)
 
@@ -317,9 +366,8 @@ def _code_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) 
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
         raise CorruptStream("more coefficients than there can be")
     indices, levels = _room(coder, codes, total)
-    ends = ends_of(tables.levels)
-    room = coder.compiled(2 * total)
-    _code_items(room, tables.mantissas, tables.shifts, ends, sizes, indices, levels)
+    room = coder.compiled(3 * total)
+    _code_items(room, *_of_coefficients(tables), sizes, indices, levels)
     coder.check()
     return csr_of(sizes, indices, levels, tables)
 
@@ -339,14 +387,16 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
     if total < 0:
         raise CorruptStream("more coefficients than there can be")
     indices, levels = _room(coder, codes, total)
-    ends = ends_of(tables.levels)
-    room = coder.compiled(2 * total)
-    tables_of = tables.mantissas, tables.shifts, ends
-    sound = _code_inter(room, *tables_of, sizes, stays, indices, levels)
+    room = coder.compiled(3 * total)
+    sound = _code_inter(room, *_of_coefficients(tables), sizes, stays, indices, levels)
     coder.check()
     if not sound:
         raise CorruptStream("an item has an atom twice")
     return csr_of(sizes, indices, levels, tables)
+
+
+def _of_coefficients(tables: CodeTables) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    return tables.mantissas, tables.shifts, tables.ones, ends_of(tables.levels)
 
 
 def _room(coder: Coder, codes: csr_matrix, total: int) -> tuple[NDArray, NDArray]:

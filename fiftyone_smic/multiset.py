@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .entropy import CorruptStream, Stack
+from .entropy import TOTAL, CorruptStream, Stack
 from .models import CodeTables, csr_of
 
 #: Numbers of all tables that are kept at a time.
@@ -76,6 +77,8 @@ class _StackModels:
         self.stack = Stack(data)
         self.tables = tables
         self.sizes, self.levels = (self.stack.model(t) for t in (tables.sizes, tables.levels))
+        flags = {width: self.stack.model(_flag(width)) for width in set(tables.ones.tolist())}
+        self.flags = [flags[width] for width in tables.ones.tolist()]
         self.sets: dict[tuple[int, int], Any] = {}
         self.kept = 0
 
@@ -91,8 +94,10 @@ class _StackModels:
 
     def push(self, item: tuple[int, ...]) -> None:
         size = item[0]
-        for level in reversed(item[size + 1 :]):
-            self.stack.push(level + self.tables.max_level - (level > 0), self.levels)
+        for index, level in zip(item[size:0:-1], item[:size:-1], strict=True):
+            if level != 1:
+                self.stack.push(level + self.tables.max_level - 2 * (level > 0), self.levels)
+            self.stack.push(int(level != 1), self.flags[index])
         for position in range(size, 0, -1):
             previous = item[position - 1] if position > 1 else -1
             self.stack.push(item[position] - previous - 1, self._set(previous, size + 1 - position))
@@ -106,7 +111,14 @@ class _StackModels:
         for remaining in range(size, 0, -1):
             previous += 1 + self.stack.pop(self._set(previous, remaining))
             item.append(previous)
-        for _ in range(size):
-            level = self.stack.pop(self.levels) - self.tables.max_level
-            item.append(level + (level >= 0))
+        for index in item[1:]:
+            level = 1
+            if self.stack.pop(self.flags[index]):
+                level = self.stack.pop(self.levels) - self.tables.max_level
+                level += 2 * (level >= 0)
+            item.append(level)
         return tuple(item)
+
+
+def _flag(width: int) -> NDArray[np.int64]:
+    return np.array([width, TOTAL - width])

@@ -3,8 +3,7 @@
 An item y (the latent minus the collection's mean) becomes ``sum_j q_j d_j`` with integers ``q_j``.
 The codes minimise
 
-    |y - sum_j q_j d_j|^2 + lam * bits(q),    bits = size[n] - log2 n! + sum_j (index[j] +
-    level[q_j])
+    |y - sum_j q_j d_j|^2 + lam * bits(q),    bits = size[n] - log2 n! + sum_j bits(j, q_j | n)
 
 where ``- log2 n!`` is what coding the *set* of indices saves over coding their sequence. Greedy
 selection by the best change of that objective (orthogonal steps are not needed: the coefficients
@@ -31,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
+from .coefficients import odds_of
+
 T = TypeVar("T")
 
 CHUNK = 1024
@@ -43,11 +44,15 @@ class Costs:
 
     Attributes:
         index: (K,) of using atom j.
-        level: (2 L + 1,) of coefficient q at position q + L; the entry of q = 0 is unused.
+        unit, other: (K,) of that its coefficient is 1, or that it is another.
+        level: (2 L + 1,) of which other one, coefficient q at position q + L; 0 for q = 1, the
+            entry of q = 0 is unused.
         size: (max_nonzero + 1,) of an item with n atoms.
     """
 
     index: NDArray[np.float64]
+    unit: NDArray[np.float64]
+    other: NDArray[np.float64]
     level: NDArray[np.float64]
     size: NDArray[np.float64]
 
@@ -61,17 +66,46 @@ class Costs:
     def initial(cls, n_atoms: int, max_level: int, max_nonzero: int) -> Costs:
         """A flat start: all atoms alike, +1 the cheapest coefficient, then -1."""
         level = np.full(2 * max_level + 1, 3.0)
-        level[max_level - 1], level[max_level + 1] = 2.0, 0.7
+        level[max_level - 1], level[max_level + 1] = 2.0, 0.0
         return cls(
-            np.full(n_atoms, math.log2(max(n_atoms, 2))), level, np.full(max_nonzero + 1, 2.0)
+            np.full(n_atoms, math.log2(max(n_atoms, 2))),
+            np.full(n_atoms, 0.7),
+            np.zeros(n_atoms),
+            level,
+            np.full(max_nonzero + 1, 2.0),
         )
 
     @classmethod
-    def from_counts(cls, index: NDArray, level: NDArray, size: NDArray) -> Costs:
-        """Krichevsky-Trofimov estimates from how often each atom, coefficient and size was used."""
-        level = np.array(level, np.float64)
-        level[len(level) // 2] = 0
-        return cls(_code_lengths(index), _code_lengths(level), _code_lengths(size))
+    def from_counts(cls, index: NDArray, others: NDArray, level: NDArray, size: NDArray) -> Costs:
+        """Krichevsky-Trofimov estimates from how often each atom was used, and with another
+        coefficient than 1, and how often each coefficient and each size was used."""
+        odds = odds_of(index, others) / 2
+        one = len(level) // 2 + 1
+        which = np.array(level, np.float64)
+        which[one - 1 : one + 1] = 0
+        lengths = _code_lengths(which)
+        lengths[one] = 0
+        return cls(
+            _code_lengths(index),
+            np.log2(1 + 2.0**odds),
+            np.log2(1 + 2.0**-odds),
+            lengths,
+            _code_lengths(size),
+        )
+
+    def total(self, index: NDArray, others: NDArray, level: NDArray, size: NDArray) -> float:
+        """Bits of all items together that these counts, as in :meth:`from_counts`, are of."""
+        atoms = index @ (self.index + self.unit) + others @ (self.other - self.unit)
+        return float(atoms + self.level @ level + self.support @ size)
+
+    def of_items(self, codes: csr_matrix) -> NDArray[np.float64]:
+        """Bits (N,) of each item of codes (N, K)."""
+        sizes = np.diff(codes.indptr)
+        rows = np.repeat(np.arange(len(sizes)), sizes)
+        each = np.where(codes.data == 1, self.unit[codes.indices], self.other[codes.indices])
+        each += self.index[codes.indices]
+        each += self.level[codes.data.astype(np.int64) + len(self.level) // 2]
+        return self.support[sizes] + np.bincount(rows, weights=each, minlength=len(sizes))
 
 
 def _code_lengths(counts: NDArray) -> NDArray[np.float64]:
@@ -132,7 +166,7 @@ def _bounds(c, near, far, slope, rest, target):
 
 
 @nb.njit(cache=True, nogil=True)
-def _gain(v, energy, cost, level_cost, nonnegative):
+def _gain(v, energy, unit, other, level_cost, nonnegative):
     """Gain and value of the best coefficient of an atom whose correlation is v."""
     qmax = level_cost.shape[0] // 2
     best = np.float32(-np.inf)
@@ -141,7 +175,8 @@ def _gain(v, energy, cost, level_cost, nonnegative):
         top = int(min(max(np.rint(abs(v) / energy), 1), qmax))
         s = 1 if v > 0 else -1
         for p in range(max(top - 1, 1), top + 1):
-            value = 2 * p * abs(v) - p * p * energy - cost - level_cost[s * p + qmax]
+            cost = unit if s * p == 1 else other + level_cost[s * p + qmax]
+            value = 2 * p * abs(v) - p * p * energy - cost
             if value > best:
                 best = value
                 level = s * p
@@ -155,7 +190,7 @@ def _best(c, tops, block, limits, costs, rest, taken):
     ``tops`` and ``block`` are overwritten. The atoms ``taken`` are not considered.
     """
     near, far, slope = limits
-    energy, index_cost, level_cost, nonnegative = costs
+    energy, unit, other, level_cost, nonnegative = costs
     gain = np.float32(0.0)
     atom = -1
     level = 0
@@ -173,28 +208,31 @@ def _best(c, tops, block, limits, costs, rest, taken):
             if block[o] > gain:
                 j = i + o
                 if j not in taken:
-                    value, q = _gain(c[j], energy[j], index_cost[j] + rest, level_cost, nonnegative)
+                    cost = unit[j] + rest, other[j] + rest
+                    value, q = _gain(c[j], energy[j], *cost, level_cost, nonnegative)
                     if value > gain:
                         gain, atom, level = value, j, q
 
 
 @nb.njit(cache=True, nogil=True)
-def _pursue(corr, gram, index_cost, level_cost, size_cost, nonnegative, sweeps, idx, levels, sizes):
-    """Codes of the rows of ``corr`` (m, K); costs are in distortion units (lam * bits); K is a
-    multiple of BLOCK."""
+def _pursue(
+    corr, gram, unit, other, level_cost, size_cost, nonnegative, sweeps, idx, levels, sizes
+):
+    """Codes of the rows of ``corr`` (m, K); costs are in distortion units (lam * bits), those of
+    ``unit`` and ``other`` with the atom's; K is a multiple of BLOCK."""
     m, k = corr.shape
     limit = size_cost.shape[0] - 1
-    slope = np.float32(2 * (level_cost.shape[0] // 2))
-    least = np.float32(np.inf)
-    for p in range(len(level_cost)):
-        if p != len(level_cost) // 2 and level_cost[p] < least:
-            least = level_cost[p]
+    middle = level_cost.shape[0] // 2
+    slope = np.float32(2 * middle)
+    least = level_cost[:middle].min()
+    for p in range(middle + 2, len(level_cost)):
+        least = min(least, level_cost[p])
     energy = np.empty(k, np.float32)
     for j in range(k):
         energy[j] = gram[j, j]
-    near = energy + index_cost + least
+    near = energy + np.minimum(unit, other + least)
     limits = (near, near + (slope - np.float32(2)) * np.float32(1.5) * energy, slope)
-    costs = (energy, index_cost, level_cost, nonnegative)
+    costs = (energy, unit, other, level_cost, nonnegative)
     tops = np.empty(k // BLOCK, np.int32)
     block = np.empty(BLOCK, np.float32)
     c, trial = np.empty(k, np.float32), np.empty(k, np.float32)
@@ -290,15 +328,12 @@ class Pursuit:
         self.gram = (wide @ wide.T).astype(np.float32)
         self.offset = None if mean is None else mean @ self.atoms.T
         # An atom that cannot be used costs more than any item is worth.
-        index = np.full(len(self.atoms), 1e30)
-        index[: len(atoms)] = np.where(
-            np.diag(self.gram)[: len(atoms)] > 0, lam * costs.index, 1e30
-        )
-        self.costs = Costs(
-            index.astype(np.float32),
-            (lam * costs.level).astype(np.float32),
-            (lam * costs.support).astype(np.float32),
-        )
+        self.unit, self.other = np.full((2, len(self.atoms)), 1e30, np.float32)
+        usable = np.diag(self.gram)[: len(atoms)] > 0
+        for target, bits in ((self.unit, costs.unit), (self.other, costs.other)):
+            target[: len(atoms)][usable] = (lam * (costs.index + bits))[usable]
+        self.level = (lam * costs.level).astype(np.float32)
+        self.support = (lam * costs.support).astype(np.float32)
 
     def code(self, items: NDArray[np.float32]) -> csr_matrix:
         """Codes (N, K) of items (N, d) float32, as CSR of integers, indices sorted in each row."""
@@ -317,16 +352,17 @@ class Pursuit:
             _pursue(
                 corr,
                 self.gram,
-                self.costs.index,
-                self.costs.level,
-                self.costs.size,
+                self.unit,
+                self.other,
+                self.level,
+                self.support,
                 self.nonnegative,
                 self.sweeps,
                 idx,
                 levels,
                 sizes,
             )
-        return _to_csr(idx, levels, sizes, self.n_atoms, len(self.costs.level) // 2)
+        return _to_csr(idx, levels, sizes, self.n_atoms, len(self.level) // 2)
 
 
 def _to_csr(idx: NDArray, levels: NDArray, sizes: NDArray, k: int, qmax: int) -> csr_matrix:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .coefficients import others_of
 from .pursuit import Pursuit, in_chunks
 
 #: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below
@@ -51,7 +52,7 @@ class Statistics:
         total: (K,) sum of c.
         latents: (d,) sum of z, in units of 2**-20.
         energy: sum of z'z, in units of 2**-30.
-        counts: (K,) items that use each atom.
+        counts, others: (K,) items that use each atom, and with another coefficient than 1.
         levels: (2 L + 1,) uses of coefficient q at q + L.
         sizes: (M + 1,) items with n atoms.
     """
@@ -62,6 +63,7 @@ class Statistics:
     latents: NDArray[np.float64]
     energy: float
     counts: NDArray[np.int64]
+    others: NDArray[np.int64]
     levels: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
@@ -75,6 +77,7 @@ class Statistics:
             np.zeros(d),
             0.0,
             np.zeros(k, np.int64),
+            np.zeros(k, np.int64),
             np.zeros(2 * max_level + 1, np.int64),
             np.zeros(max_nonzero + 1, np.int64),
         )
@@ -85,6 +88,7 @@ class Statistics:
         mean: NDArray[np.float32],
         atoms: NDArray[np.float32],
         counts: NDArray[np.int64],
+        others: NDArray[np.int64],
         levels: NDArray[np.int64],
         sizes: NDArray[np.int64],
     ) -> Statistics:
@@ -100,6 +104,7 @@ class Statistics:
             np.rint(sizes.sum() * m * _GRID),
             0.0,
             counts,
+            others,
             levels,
             sizes,
         )
@@ -135,9 +140,15 @@ class Statistics:
             self.latents,
         )
         self.counts += np.bincount(codes.indices, minlength=len(self.counts))
+        self.others += others_of(codes)
         middle = len(self.levels) // 2
         self.levels += np.bincount(codes.data.astype(np.int64) + middle, minlength=len(self.levels))
         self.sizes += np.bincount(np.diff(codes.indptr), minlength=len(self.sizes))
+
+    @property
+    def of_codes(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """The counts that :class:`fiftyone_smic.pursuit.Costs` are of."""
+        return self.counts, self.others, self.levels, self.sizes
 
     @property
     def items(self) -> int:
@@ -158,7 +169,7 @@ class Statistics:
     def scaled(self, factor: float) -> Statistics:
         """What ``factor`` times as many items like these would give, in whole numbers."""
         sums = {n: np.rint(getattr(self, n) * factor) for n in self.__dataclass_fields__}
-        for name in ("counts", "levels", "sizes"):
+        for name in ("counts", "others", "levels", "sizes"):
             sums[name] = sums[name].astype(np.int64)
         return Statistics(**sums)
 
@@ -171,6 +182,7 @@ class Statistics:
             self.latents,
             self.energy,
             self.counts[atoms],
+            self.others[atoms],
             self.levels,
             self.sizes,
         )

@@ -13,7 +13,7 @@ from .priors import Prior
 if TYPE_CHECKING:
     from .dictionary import SemanticDictionary
 
-_COUNTS = ("counts", "level_counts", "size_counts")
+_COUNTS = ("counts", "other_counts", "level_counts", "size_counts")
 _PRIOR = ("mean", "basis", "profile", "atoms")
 
 

@@ -98,14 +98,28 @@ class Stream:
         widths = table(weights)
         return [self.symbol(widths) for _ in range(count)]
 
+    def tables(self, k: int, max_level: int, most: int) -> tuple[list[int], ...]:
+        index, usual = self.level_table(k), self.uniform(81) - 40
+        odds = [usual + ((x + 1) // 2 if x % 2 else -(x // 2)) for x in self.run(k, 161)]
+        return index, odds, self.level_table(2 * max_level - 1), self.level_table(most + 1)
+
+    def coefficient(self, odds: int, others: list[int]) -> int:
+        if not self.symbol(table([weight(1 + max(0, -odds)), weight(1 + max(0, odds))])):
+            return 1
+        level = self.symbol(others) - (len(others) + 1) // 2
+        return level if level < 0 else level + 2
+
     def level_table(self, n: int) -> list[int]:
         """The weights of its levels."""
         level, weights = self.uniform(256), []
         for x in self.run(n, 90):
             level += (x + 1) // 2 if x % 2 else -(x // 2)
-            odd = 256 if level % 2 else 362
-            weights.append(odd << ((level - 1) // 2) if level else 0)
+            weights.append(weight(level))
         return weights
+
+
+def weight(level: int) -> int:
+    return (256 if level % 2 else 362) << ((level - 1) // 2) if level else 0
 
 
 def first_counts() -> list[list[int]]:
@@ -228,7 +242,7 @@ class Content:
 
 
 def read_inter(
-    stream: Stream, n: int, degrees: list, largest: int, k: int, coefficients: list[int]
+    stream: Stream, n: int, degrees: list, largest: int, odds: list[int], others: list[int]
 ) -> list[tuple[list[int], list[int]]]:
     flags = [[8, 8] for _ in range(9)]
     more = [[[8, 8] for _ in range(largest)] for _ in range(4)]
@@ -255,24 +269,24 @@ def read_inter(
         indices = [i for i, flag in zip(items[-1][0], kept, strict=True) if flag] if items else []
         first = 0
         for remaining in range(new, 0, -1):
-            indices.append(read_index(stream, degrees[remaining], first, k - remaining))
+            indices.append(read_index(stream, degrees[remaining], first, len(odds) - remaining))
             first = indices[-1] + 1
-        symbols = [stream.symbol(coefficients) - len(coefficients) // 2 for _ in indices]
-        items.append((sorted(indices), [s + (s >= 0) for s in symbols]))
+        indices = sorted(indices)
+        items.append((indices, [stream.coefficient(odds[i], others) for i in indices]))
     return items
 
 
 def read(data: bytes, prior: Prior | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
-    assert file.take(5) == b"SMIC\5"
+    assert file.take(5) == b"SMIC\6"
     d, k, max_level, most, flags = (file.varint() for _ in range(5))
     file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
     number = file.varint()
     encoder = ENCODERS[number] if number < 32 else file.take(number - 32).decode()
     stream = Stream(file.take(file.varint()))
     file.check(0)
-    shared = [stream.level_table(n) for n in (k, 2 * max_level, most + 1)]
+    shared = stream.tables(k, max_level, most)
     mean, atoms = read_rows(stream, 1, d, prior)[0], read_rows(stream, k, d, prior)
     out = Content(encoder, mean, atoms, [], [])
     start = file.at - 4
@@ -283,20 +297,19 @@ def read(data: bytes, prior: Prior | None = None) -> Content:
         start = file.at - 4
         tables = shared
         if stream.uniform(2):
-            tables = [stream.level_table(length) for length in map(len, shared)]
+            tables = stream.tables(k, max_level, most)
         degrees = polynomials([max(1, w) for w in tables[0]], most)
-        coefficients, sizes = table(tables[1]), table(tables[2])
+        odds, others, sizes = tables[1], table(tables[2]), table(tables[3])
         if stream.uniform(2):
-            largest = min(k, max([0, *(m for m, w in enumerate(tables[2]) if w)]))
-            out.items += read_inter(stream, n, degrees, largest, k, coefficients)
+            largest = min(k, max([0, *(m for m, w in enumerate(tables[3]) if w)]))
+            out.items += read_inter(stream, n, degrees, largest, odds, others)
             n = 0
         for size in [stream.symbol(sizes) for _ in range(n)]:
             indices, first = [], 0
             for remaining in range(size, 0, -1):
                 indices.append(read_index(stream, degrees[remaining], first, k - remaining))
                 first = indices[-1] + 1
-            symbols = [stream.symbol(coefficients) - max_level for _ in indices]
-            out.items.append((indices, [s + (s >= 0) for s in symbols]))
+            out.items.append((indices, [stream.coefficient(odds[i], others) for i in indices]))
         if names is not None:
             out.names += read_names(names, len(out.items) - len(out.names))
     file.check(start)

@@ -16,13 +16,20 @@ def problem(n=300, d=24, k=40, seed=0):
     return items, atoms, Costs.initial(k, 4, 6)
 
 
+def bits_of(costs, atom, q):
+    """Of one coefficient of up to 4."""
+    return costs.index[atom] + (
+        costs.unit[atom] if q == 1 else costs.other[atom] + costs.level[q + 4]
+    )
+
+
 def objective(items, atoms, codes, costs, lam):
     """Distortion + lam * bits per item, straight from the definition."""
     out = []
     for y, row in zip(items, codes.toarray().astype(int), strict=True):
         used = np.flatnonzero(row)
         bits = costs.size[len(used)] - math.log2(math.factorial(len(used)))
-        bits += sum(costs.index[j] + costs.level[row[j] + 4] for j in used)
+        bits += sum(bits_of(costs, j, row[j]) for j in used)
         out.append(((y - row @ atoms) ** 2).sum() + lam * bits)
     return np.array(out)
 
@@ -35,7 +42,7 @@ def test_finds_the_best_single_atom_exactly():
     for y, value in zip(items, found, strict=True):
         candidates = [(y**2).sum() + lam * costs.size[0]]
         for j, q in itertools.product(range(len(atoms)), [-4, -3, -2, -1, 1, 2, 3, 4]):
-            bits = costs.size[1] + costs.index[j] + costs.level[q + 4]
+            bits = costs.size[1] + bits_of(costs, j, q)
             candidates.append(((y - q * atoms[j]) ** 2).sum() + lam * bits)
         assert value == pytest.approx(min(candidates), abs=1e-5)
 

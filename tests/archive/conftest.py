@@ -72,6 +72,7 @@ def invent(seed, n, d, k, max_level, max_nonzero, density, alike=0.0):
         Rows(np.rint(rng.normal(size=(1, d)) * 30).astype(np.int32), np.array([-20], np.int32)),
         Rows(levels, rng.integers(-30, 5, k).astype(np.int32)),
         np.zeros(k, np.int64),
+        np.zeros(k, np.int64),
         np.zeros(2 * max_level + 1, np.int64),
         np.zeros(max_nonzero + 1, np.int64),
     )
