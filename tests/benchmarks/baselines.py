@@ -3,8 +3,8 @@
 Every function yields points ``(payload bits per item, total bits per item, rebuilt latents)``.
 Indices cost their fixed length, or, "squeezed", the length of an ideal adaptive code
 (Krichevsky-Trofimov). Codebooks cost 32 or 8 bits a number or, squeezed, the length of an ideal
-adaptive code of their numbers in steps that give about 2, 3 or 4 bits. The mean costs 8 bits a
-dimension.
+adaptive code of their numbers in steps that give about 3 or 4 bits, or, harder, 2. The mean costs 8
+bits a dimension.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from scipy.special import gammaln
 
 Point = tuple[float, float, np.ndarray]
-SQUEEZED = (2, 3, 4)  # bits per number of a codebook
+#: Bits per number of a codebook, by what a method is called.
+BOOKS = {"float32": (32,), "8 bits": (8,), "squeezed": (3, 4), "squeezed harder": (2,)}
 
 
 def adaptive_bits(symbols: np.ndarray, size: int) -> float:
@@ -95,8 +96,8 @@ def additive(kind: str, z: np.ndarray, book: str, quick: bool) -> Iterator[Point
     for parts, bits in settings:
         if len(z) < 2**bits * 4:
             continue
-        for book_bits in {"float32": (32,), "8 bits": (8,), "squeezed": SQUEEZED}[book]:
-            yield _additive(kind, z, parts, bits, book_bits, book == "squeezed")
+        for book_bits in BOOKS[book]:
+            yield _additive(kind, z, parts, bits, book_bits, book.startswith("squeezed"))
 
 
 def product(z: np.ndarray, rotate: bool, quick: bool) -> Iterator[Point]:
@@ -136,7 +137,7 @@ def kmeans(z: np.ndarray, squeezed: bool, quick: bool) -> Iterator[Point]:
     for size in sizes[:: 2 if quick else 1]:
         model = faiss.Kmeans(d, size, niter=15, seed=1, min_points_per_centroid=1)
         model.train(y)
-        for bits in SQUEEZED if squeezed else (32, 8):
+        for bits in (2, 3, 4) if squeezed else (32, 8):
             book, cost = shorten(model.centroids, bits, squeezed)
             index = faiss.IndexFlatL2(d)
             index.add(book)
