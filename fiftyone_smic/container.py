@@ -1,4 +1,4 @@
-"""The .smic format, version 6, and its low parts: numbers, checksums, head and blocks.
+"""The .smic format, version 6, and its head and blocks.
 
 Numbers are unsigned LEB128 ("varint", at most 9 bytes) unless said otherwise; float32 are
 little-endian IEEE 754. ``//`` rounds down, ``>>`` shifts right, all other arithmetic is on integers
@@ -128,26 +128,24 @@ Names
 Bounds a reader enforces before it makes room. Shared stream of s bytes: d <= 65,536; K <= 2**20 and
 <= 4,096 + 8 s; K d and (K + 1)(M + 1) <= 2**22 + 64 s. File of f bytes: items <= 2**16 + 64 f,
 coefficients too; bytes of names <= 2**22 + 1,100 f. A block with tables of its own: codes of at
-least (K + 1)(M + 1) / 64 bytes. Writers put zero bytes behind a range-coded stream where the
+least (K + 1)(M + 1) / 64 bytes. An unordered archive: items <= 2**20. Writers put zero bytes behind a range-coded stream where the
 content is cheaper than that (an appended block satisfies the bounds of f by itself). So reading
 takes memory and time in proportion to the file, plus at most 64 MB.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+
+from .bounds import MAX_ATOMS, MAX_DIMENSIONS, believable, lacking
+from .reader import ArchiveError, Reader, varint
 
 MAGIC = b"SMIC"
 VERSION = 6
 END_SIZE = 5
-MAX_DIMENSIONS = 1 << 16
-MAX_ATOMS = 1 << 20
 MAX_ENCODER = 1 << 12
 
 #: Encoders that an archive names by their place in this list, which may grow to 32.
@@ -172,80 +170,6 @@ ENCODERS = (
 _NUMBERED = 32
 
 _NAMES, _NONNEGATIVE, _PIXELS, _PRIOR, _UNORDERED = 1, 2, 4, 8, 16
-
-
-class ArchiveError(ValueError):
-    """The file is not a readable .smic archive: truncated, altered, foreign, or of a newer
-    version."""
-
-
-def varint(value: int) -> bytes:
-    """Unsigned LEB128."""
-    out = bytearray()
-    while True:
-        out.append(value & 0x7F | (0x80 if value > 0x7F else 0))
-        value >>= 7
-        if not value:
-            return bytes(out)
-
-
-class Reader:
-    """Takes an archive apart from the front; raises ArchiveError where that cannot be.
-
-    Attributes:
-        size: bytes of the file.
-        left: how many of them were not taken yet.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.size = self.left = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        self._sum = 0
-
-    @classmethod
-    def of(cls, data: bytes) -> Reader:
-        """A reader of bytes in memory."""
-        return cls(io.BytesIO(data))
-
-    def take(self, count: int) -> bytes:
-        """The next bytes."""
-        if count > self.left:
-            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
-        self.left -= count
-        taken = self._file.read(count)
-        self._sum = zlib.crc32(taken, self._sum)
-        return taken
-
-    def skip(self, count: int) -> bytes:
-        """Passes over bytes; the next checksum can then not be verified."""
-        if count > self.left:
-            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
-        self.left -= count
-        self._file.seek(count, os.SEEK_CUR)
-        return b""
-
-    def varint(self) -> int:
-        """An unsigned LEB128 number of at most 63 bits."""
-        value = 0
-        for shift in range(0, 63, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise ArchiveError("a number in the file is too long: it is damaged")
-
-    def float(self) -> float:
-        """A little-endian float32."""
-        return float(struct.unpack("<f", self.take(4))[0])
-
-    def checksum(self, of: str | None) -> None:
-        """Takes a checksum, verifies it if told of what it is, and begins the next one with it."""
-        wanted = self._sum
-        taken = self.take(4)
-        if of is not None and struct.unpack("<I", taken)[0] != wanted:
-            raise ArchiveError(f"the checksum of {of} is wrong: the file is damaged")
-        self._sum = zlib.crc32(taken)
 
 
 @dataclass(frozen=True)
@@ -364,17 +288,6 @@ class Head:
             raise ArchiveError("the header promises more than the file can hold: it is damaged")
 
 
-def lacking(dimensions: int, atoms: int, max_nonzero: int) -> int:
-    """How many bytes tables and rows must have at least to be believed."""
-    largest = max(atoms * dimensions, table_entries(atoms, max_nonzero))
-    return max(0, -(-(largest - (1 << 22)) // 64), -(-(atoms - 4096) // 8))
-
-
-def table_entries(atoms: int, max_nonzero: int) -> int:
-    """How many polynomials the tables of codes take."""
-    return (atoms + 1) * (max_nonzero + 1)
-
-
 @dataclass(frozen=True)
 class Block:
     """Consecutive items of an archive.
@@ -430,19 +343,3 @@ def read_blocks(
     reader.checksum("the end of the file")
     if reader.left:
         raise ArchiveError("there is more in the file than an archive: it is damaged")
-
-
-def believable(size: int) -> int:
-    """How many items, and how many coefficients, a file of so many bytes may hold."""
-    return (1 << 16) + 64 * size
-
-
-def believable_text(size: int) -> int:
-    """How many bytes of names a file of so many bytes may hold."""
-    return (1 << 22) + 1100 * size
-
-
-def least_block(items: int, coefficients: int, text: int, entries: int = 0) -> int:
-    """How many bytes hold so much by themselves, without what :func:`believable` and
-    :func:`believable_text` give to every file."""
-    return max(-(-max(items, coefficients, entries) // 64), -(-text // 1100))

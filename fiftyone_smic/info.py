@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .container import VERSION, Head, Reader, read_blocks
+from .container import VERSION, Head, read_blocks
+from .reader import Reader
 
 
 def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:

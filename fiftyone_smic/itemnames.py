@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from .container import ArchiveError, Reader, varint
+from .reader import ArchiveError, Reader, varint
 
 _DIGITS = re.compile(rb"[0-9]+(?=[^0-9]*\Z)")
 # Raw LZMA with these properties and no header.

@@ -25,6 +25,11 @@ class Rate:
     dictionary_bits: int
     header_bits: int
 
+    @classmethod
+    def of_bytes(cls, items: int, total: int, payload: int, dictionary: int) -> Rate:
+        """Of a file of so many bytes, with so many of each kind in it."""
+        return cls(items, 8 * payload, 8 * dictionary, 8 * (total - payload - dictionary))
+
     @property
     def total_bits(self) -> int:
         """All bits of the file."""

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .bounds import least_block, table_entries
 from .coefficients import LARGEST, odds_of, others_of, widths_of_one
-from .container import least_block, table_entries
 from .entropy import (
     TOTAL,
     Coder,

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .container import ArchiveError
 from .metrics import unit
+from .reader import ArchiveError
 from .rows import Public
 
 #: Shipped priors.

@@ -15,9 +15,10 @@ from fiftyone_smic.archive import (
     decode_archive,
     read_archive,
 )
-from fiftyone_smic.container import END_SIZE, varint
+from fiftyone_smic.container import END_SIZE
 from fiftyone_smic.entropy import Coder, CorruptStream
 from fiftyone_smic.priors import Prior
+from fiftyone_smic.reader import varint
 from fiftyone_smic.rows import Rows, code_rows
 
 from ..benchmarks import fuzz
