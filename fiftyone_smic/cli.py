@@ -301,5 +301,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
-        typer.echo(f"error: {error}", err=True)
+        what = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            what = f"{error.filename}: {error.strerror}"
+        typer.echo(f"error: {what}", err=True)
         sys.exit(1)

@@ -128,9 +128,9 @@ Names
 Bounds a reader enforces before it makes room. Shared stream of s bytes: d <= 65,536; K <= 2**20 and
 <= 4,096 + 8 s; K d and (K + 1)(M + 1) <= 2**22 + 64 s. File of f bytes: items <= 2**16 + 64 f,
 coefficients too; bytes of names <= 2**22 + 1,100 f. A block with tables of its own: codes of at
-least (K + 1)(M + 1) / 64 bytes. An unordered archive: items <= 2**20. Writers put zero bytes behind a range-coded stream where the
-content is cheaper than that (an appended block satisfies the bounds of f by itself). So reading
-takes memory and time in proportion to the file, plus at most 64 MB.
+least (K + 1)(M + 1) / 64 bytes. An unordered archive: items <= 2**20. Writers put zero bytes behind
+a range-coded stream where the content is cheaper than that (an appended block satisfies the bounds
+of f by itself). So reading takes memory and time in proportion to the file, plus at most 64 MB.
 """
 
 from __future__ import annotations

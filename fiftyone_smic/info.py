@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from .container import VERSION, Head, read_blocks
-from .reader import Reader
+from .reader import Reader, naming
 
 
 def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArchiveError: the file is not an archive, its header is damaged, or it is truncated.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         reader = Reader(file)
         head, shared = Head.read(reader)
         blocks = list(read_blocks(reader, head.named, stop=0))

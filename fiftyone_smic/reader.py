@@ -7,12 +7,23 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 
 class ArchiveError(ValueError):
     """The file is not a readable .smic archive: truncated, altered, foreign, or of a newer
     version."""
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts the file's path before what is wrong with it."""
+    try:
+        yield
+    except ArchiveError as e:
+        raise ArchiveError(f"{os.fspath(path)}: {e}") from e
 
 
 def varint(value: int) -> bytes:

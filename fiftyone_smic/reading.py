@@ -23,7 +23,7 @@ from .metrics import Rate, unit
 from .models import CodeTables, decode_items
 from .multiset import pop_codes
 from .priors import Prior, require_prior
-from .reader import ArchiveError, Reader
+from .reader import ArchiveError, Reader, naming
 from .rows import code_rows
 
 
@@ -81,7 +81,7 @@ def read_archive(
         ValueError: the archive does not have these items.
         OSError: the file cannot be read.
     """
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         return _read(file, prior, start, stop)
 
 

@@ -17,7 +17,7 @@ from .itemnames import check_names, pack_names
 from .metrics import Rate
 from .models import CodeTables, encode_items
 from .multiset import push_codes, sort_keys
-from .reader import Reader
+from .reader import Reader, naming
 from .reading import decoding, lengths
 from .rows import code_rows
 
@@ -176,9 +176,11 @@ def append_archive(
     """
     with open(path, "rb") as file:
         data = bytearray(file.read())
-    reader = Reader.of(bytes(data))
-    head, shared = Head.read(reader)
-    blocks = list(read_blocks(reader, head.named))
+    with naming(path), decoding():
+        reader = Reader.of(bytes(data))
+        head, shared = Head.read(reader)
+        blocks = list(read_blocks(reader, head.named))
+        known = CodeTables.read(Coder(shared), *lengths(head))
     if not head.ordered:
         raise ValueError(
             "nothing can be appended to an unordered archive, which is one sorted set: "
@@ -189,8 +191,6 @@ def append_archive(
         raise ValueError(f"the archive has {'' if head.named else 'no '}names: so must new items")
     if names is not None:
         check_names(names, c.shape[0])
-    with decoding():
-        known = CodeTables.read(Coder(shared), *lengths(head))
     del data[-END_SIZE:]
     payload = sum(block.codes_size for block in blocks)
     for first in range(0, c.shape[0], BLOCK):

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+import psutil
 from scipy.sparse import csr_matrix, load_npz, save_npz
 
 from fiftyone_smic.archive import (
@@ -41,7 +42,8 @@ def made_up(n: int, d: int, seed: int = 0) -> np.ndarray:
         part = z[start : start + 10_000]
         part[:] = 0.7 + sum(topics[rng.integers(0, 300, len(part))] for _ in range(3))
         part += 0.3 * rng.normal(size=part.shape)
-    return z / np.linalg.norm(z, axis=1, keepdims=True)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    return z
 
 
 def timed(action: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
@@ -92,12 +94,11 @@ def pursuit(n: int) -> None:
 def learning(n: int) -> None:
     """Seconds and peak memory of learning K = 1024 on n x 512."""
     z = made_up(n, 512)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds, dictionary = timed(lambda: SemanticDictionary(1024, lam=0.002).fit(z))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with Memory() as memory:
+        seconds, dictionary = timed(lambda: SemanticDictionary(1024, lam=0.002).fit(z))
     print(
         f"learning K = 1024 on {n:,} x 512: {seconds:.0f} s ({dictionary.n_atoms_} atoms kept),"
-        f" peak memory {(peak - before) / 1024:.0f} MB above the latents' {z.nbytes >> 20} MB"
+        f" peak memory {memory.peak} MB above the latents' {z.nbytes >> 20} MB"
     )
 
 
@@ -115,15 +116,16 @@ def archive(n: int) -> None:
     codes.eliminate_zeros()
     processor = time.process_time()
     write, (data, rate) = timed(lambda: encode_archive(dictionary, codes, encoder="e"))
-    write_processor, before = time.process_time() - processor, _peak()
+    write_processor = time.process_time() - processor
     processor = time.process_time()
-    read, back = timed(lambda: decode_archive(data))
+    with Memory() as memory:
+        read, back = timed(lambda: decode_archive(data))
     read_processor = time.process_time() - processor
     assert (back.codes != codes).nnz == 0
     print(
         f"archive of {n:,} items, K = {k}: {rate.bits_per_item:.1f} bits an item, written in"
         f" {write:.1f} s ({write_processor:.1f} s of processor), read in {read:.1f} s"
-        f" ({read_processor:.1f} s), peak memory of reading {_peak() - before} MB more"
+        f" ({read_processor:.1f} s), peak memory of reading {memory.peak} MB"
     )
     with tempfile.TemporaryDirectory() as folder:
         path, zipped = os.path.join(folder, "x.smic"), os.path.join(folder, "x.npz")
@@ -144,9 +146,29 @@ def archive(n: int) -> None:
     )
 
 
-def _peak() -> int:
-    """Largest memory this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+class Memory:
+    """Measures by how much this process's memory grows inside it.
+
+    Attributes:
+        peak: MB, the most that was there at a time, looked at every 5 ms.
+    """
+
+    def __enter__(self) -> Memory:
+        self.peak = 0
+        self._process, self._left = psutil.Process(), threading.Event()
+        self._before = self._process.memory_info().rss
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self._left.set()
+        self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._left.wait(0.005):
+            more = self._process.memory_info().rss - self._before
+            self.peak = max(self.peak, more >> 20)
 
 
 def main() -> None:
@@ -155,6 +177,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of the items")
     scale = 10 if parser.parse_args().quick else 1
     pursuit(50_000 // scale)
+    learning(50_000 // scale)
     learning(100_000 // scale)
     archive(1_000_000 // scale)
 
