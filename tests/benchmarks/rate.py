@@ -22,11 +22,11 @@ in common with the two, four or eight items before it instead of one: -0.3 to -0
 neighbours are alike (fashion), +0.3 to +1.1 where not. Names of classes, through the text tower, as
 further latents of the prior: +0.5. Noise on the atoms that fades, as in LSQ++, in 20 or 40 rounds:
 +0.5 to +5, because atoms die of it. Pursuit that goes on from an item's last code, or takes out two
-atoms at random and goes on from there, 16 times, the best kept: +0.3 to +2 in learning (better codes
-hold the atoms where they are), -0.1 to -0.2 if only the last codes are made so. Learning that begins
-with an eighth of the atoms and adds the others by and by, or with FAISS's codebooks: 0.0 to +0.8 where
-atoms pay for themselves, -1 where their number is given and their bits cost nothing. Odds of a
-coefficient other than 1 that depend on how many atoms the item has too: 0.0.
+atoms at random and goes on from there, 16 times, the best kept: +0.3 to +2 in learning (better
+codes hold the atoms where they are), -0.1 to -0.2 if only the last codes are made so. Learning that
+begins with an eighth of the atoms and adds the others by and by, or with FAISS's codebooks: 0.0 to
++0.8 where atoms pay for themselves, -1 where their number is given and their bits cost nothing.
+Odds of a coefficient other than 1 that depend on how many atoms the item has too: 0.0.
 
 What paid: sixteen residual stages and smoothed sizes -0.6 / -0.4; rows predicted from earlier rows
 -0.9 bits and exact rate-distortion costs -0.6 bits at lam = .002; starting from 0.6 N**0.7 instead
@@ -35,8 +35,8 @@ of N**0.7 atoms -0.3 / -0.8. Atoms swapped after learning -0.4 / -1.4 at lam = .
 sixteen -0.3 / -0.7, three +0.4 / +0.3 (it is twelve). Rows predicted from the prior's atoms -0.7 of
 28 bits, with 200 items -2.5 of 17. Items coded by what they have in common with the one before:
 -3.5 of 24 bits on fashion, where it is used; the others are coded without. Half of lam for four
-rounds, then lam again, beside each swap: -0.3 / -0.2 in the same time, -0.7 with 256 given atoms. Each
-atom with odds of its own that its coefficient is not 1, in pursuit too: -0.4 / -0.8.
+rounds, then lam again, beside each swap: -0.3 / -0.2 in the same time, -0.7 with 256 given atoms.
+Each atom with odds of its own that its coefficient is not 1, in pursuit too: -0.4 / -0.8.
 """
 
 from __future__ import annotations
