@@ -48,6 +48,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,15 +115,16 @@ def equal_atoms(z: np.ndarray) -> None:
             continue
         theirs, _, rebuilt = baselines.local_search(z, parts, bits)
         ev = fidelity(z, rebuilt, max_queries=1).explained_variance
-        near = learn_to_target(z, explained_variance=ev, n_atoms=atoms, n_items=100 * len(z))
+        finely: dict[str, Any] = {"n_atoms": atoms, "n_items": 100 * len(z)}
+        near = learn_to_target(z, explained_variance=ev, n_swaps=0, **finely)
         found = []
-        for lam in near.lam * np.array([1.2, 1.1, 1.0, 0.9, 0.8]):
+        for lam in near.lam * np.array([1.3, 1.2, 1.1, 1.0, 0.9, 0.8]):
             dictionary = SemanticDictionary(atoms, lam=lam).fit(z, n_items=100 * len(z))
             codes = dictionary.transform(z)
             rate = encode_archive(dictionary, codes, encoder="ViT-B-32/openai")[1]
             kept = fidelity(z, dictionary.inverse_transform(codes), max_queries=1)
             found.append((kept.explained_variance, rate.payload_bits_per_item))
-        ours = float(np.interp(ev, *np.transpose(sorted(found))))
+        ours = float(np.interp(ev, *np.transpose(lower_hull(found))))
         print(
             f"payload with {atoms} atoms at ev {ev:.3f}: FAISS local search {theirs:.2f} bits,"
             f" smic {ours:.2f}: {1 - ours / theirs:.0%} less",
@@ -175,13 +177,7 @@ def at_targets(z: np.ndarray, points: list[baselines.Point]) -> list[dict]:
     for payload, total, rebuilt in points:
         f = fidelity(z, rebuilt, max_queries=500)
         rows.append((f.explained_variance, total, payload, f.centred_cosine, f.recall_at_10))
-    hull: list[tuple] = []
-    for row in sorted(rows):
-        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (row[0] - hull[-2][0]) >= (
-            row[1] - hull[-2][1]
-        ) * (hull[-1][0] - hull[-2][0]):
-            hull.pop()
-        hull.append(row)
+    hull = lower_hull(rows)
     # Left of its cheapest point a method gains nothing.
     while len(hull) > 1 and hull[1][1] <= hull[0][1]:
         hull.pop(0)
@@ -197,6 +193,18 @@ def at_targets(z: np.ndarray, points: list[baselines.Point]) -> list[dict]:
         names = ("total_bits_per_item", "payload_bits_per_item", "centred_cosine", "recall_at_10")
         out.append({"ev": target, **dict(zip(names, values, strict=True))})
     return out
+
+
+def lower_hull(rows: list[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Those of the rows (x, y, ...) that no mixture of two others is below, by x."""
+    hull: list[tuple[float, ...]] = []
+    for row in sorted(rows):
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (row[0] - hull[-2][0]) >= (
+            row[1] - hull[-2][1]
+        ) * (hull[-1][0] - hull[-2][0]):
+            hull.pop()
+        hull.append(row)
+    return hull
 
 
 def main() -> None:
