@@ -78,8 +78,8 @@ class Alternation:
         return min(learned, found, key=lambda each: each.objective)
 
     def step(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
-        """Leaves a local minimum, in which alternation alone stays, in one of two ways, and returns
-        the better."""
+        """Leaves the local minimum, in which alternation alone stays, in two ways, one after the
+        other; what is better is kept."""
         return self._swap(self._loosen(learned), wanted, rng)
 
     def _loosen(self, learned: Learned) -> Learned:
@@ -101,6 +101,8 @@ class Alternation:
         fewer = learned.sums.take(kept)
         atoms = learned.atoms[kept]
         new = min(k // 8 + 2, wanted - len(kept))
+        if new < 1:  # a stream may bring more atoms than are wanted now
+            return learned
         codes = self._pursuit(atoms, _costs(fewer)).code(self.items)
         rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
         atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])

@@ -302,7 +302,7 @@ def main() -> None:
         sys.exit(130)
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         what = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            what = f"{error.filename}: {error.strerror}"
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            what = f"{error.filename2 or error.filename}: {error.strerror}"
         typer.echo(f"error: {what}", err=True)
         sys.exit(1)

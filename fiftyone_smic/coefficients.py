@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .entropy import TOTAL, frequencies, log_weights
+from .entropy import frequencies, log_weights
 
 #: Odds are at most so many half octaves, and at least as many negative ones.
-LARGEST = 40
+LARGEST_ODDS = 40
 
-#: Before an atom is used it is taken to have been used so often as all others are.
+#: An atom is taken to be like all atoms together by as much as so many uses of it would say.
 _STRENGTH = 2
 
 
@@ -31,7 +31,7 @@ def odds_of(counts: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.
     another coefficient than 1."""
     share = (others.sum() + 0.5) / (counts.sum() + 1)
     ratio = (others + _STRENGTH * share) / (counts - others + _STRENGTH * (1 - share))
-    return np.clip(np.rint(2 * np.log2(ratio)), -LARGEST, LARGEST).astype(np.int64)
+    return np.clip(np.rint(2 * np.log2(ratio)), -LARGEST_ODDS, LARGEST_ODDS).astype(np.int64)
 
 
 def _width_of_one(odds: int) -> int:
@@ -39,14 +39,22 @@ def _width_of_one(odds: int) -> int:
     return int(frequencies.py_func(log_weights(levels))[0])
 
 
-_WIDTHS_OF_ONE = np.array([_width_of_one(x) for x in range(-LARGEST, LARGEST + 1)], np.int64)
+_WIDTHS_OF_ONE = np.array(
+    [_width_of_one(x) for x in range(-LARGEST_ODDS, LARGEST_ODDS + 1)], np.int64
+)
 
 
 def widths_of_one(odds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Widths (K,), of 2**24, of the interval of that a coefficient is 1."""
-    return _WIDTHS_OF_ONE[odds + LARGEST]
+    return _WIDTHS_OF_ONE[odds + LARGEST_ODDS]
 
 
 def expected_others(counts: NDArray[np.int64], odds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ``others`` that these odds most likely are of."""
-    return counts * (TOTAL - widths_of_one(odds)) // TOTAL
+    """Reverses :func:`odds_of`, as nearly as whole numbers can."""
+    ratio = 2.0 ** (odds / 2)
+    others = counts * ratio / (1 + ratio)
+    for _ in range(8):
+        share = (others.sum() + 0.5) / (counts.sum() + 1)
+        others = ratio * (counts + _STRENGTH * (1 - share)) - _STRENGTH * share
+        others = np.clip(others / (1 + ratio), 0, counts)
+    return np.rint(others).astype(np.int64)

@@ -130,7 +130,8 @@ Bounds a reader enforces before it makes room. Shared stream of s bytes: d <= 65
 coefficients too; bytes of names <= 2**22 + 1,100 f. A block with tables of its own: codes of at
 least (K + 1)(M + 1) / 64 bytes. An unordered archive: items <= 2**20. Writers put zero bytes behind
 a range-coded stream where the content is cheaper than that (an appended block satisfies the bounds
-of f by itself). So reading takes memory and time in proportion to the file, plus at most 64 MB.
+of f by itself). So reading takes at most 64 MB and 8 kB for each byte of the file, and time in
+proportion.
 """
 
 from __future__ import annotations

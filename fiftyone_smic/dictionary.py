@@ -49,9 +49,9 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         max_level: coefficients are between -max_level and max_level, at most 127.
         nonnegative: only positive coefficients.
         max_iter: rounds of pursuit and update.
-        n_swaps: how often to leave the local minimum afterwards, by putting some atoms anew and the
-            like, and keep what is better; "auto" for 10,000 // N, at most 6, which save up to 5 %
-            of the bits of some hundred or thousand items.
+        n_swaps: how often to leave the local minimum afterwards, by spending more bits for a few
+            rounds and then by putting some atoms anew, and keep what is better; "auto" for 10,000
+            // N, at most 6, which save up to 5 % of the bits of some hundred or thousand items.
         random_state: seed of the initialisation and the swaps.
         prior: public basis the atoms are coded in, a Prior or its file; an archive then needs it to
             be read.
@@ -373,6 +373,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
             mean.levels.shape != (1, d)
             or atoms.levels.shape != (len(counts), d)
             or others.shape != counts.shape
+            or (others > counts).any()
+            or min(a.min(initial=0) for a in (counts, others, levels, sizes)) < 0
             or levels.shape != (2 * self.max_level + 1,)
             or sizes.shape != (self.max_nonzero + 1,)
             or (self.prior_ is not None and self.prior_.mean.shape != (d,))

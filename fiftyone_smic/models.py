@@ -6,13 +6,15 @@ One function writes and reads. How each stream is laid out is part of the format
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .bounds import least_block, table_entries
-from .coefficients import LARGEST, odds_of, others_of, widths_of_one
+from .coefficients import LARGEST_ODDS, odds_of, others_of, widths_of_one
 from .entropy import (
     TOTAL,
     Coder,
@@ -47,11 +49,11 @@ def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
 def _code_odds(coder: Coder, odds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Writes or reads odds (:func:`coefficients.odds_of`) as differences from a middle one."""
     usual = 0 if coder.reading or not len(odds) else int(np.median(odds))
-    usual = coder.uniform(usual + LARGEST, 2 * LARGEST + 1) - LARGEST
+    usual = coder.uniform(usual + LARGEST_ODDS, 2 * LARGEST_ODDS + 1) - LARGEST_ODDS
     steps = odds - usual
-    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 4 * LARGEST + 1)
+    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 4 * LARGEST_ODDS + 1)
     odds = usual + np.where(coded % 2, (coded + 1) // 2, -(coded // 2))
-    if np.abs(odds).max(initial=0) > LARGEST:
+    if np.abs(odds).max(initial=0) > LARGEST_ODDS:
         raise CorruptStream("the odds of an atom's coefficients are out of range")
     return odds
 
@@ -84,8 +86,11 @@ class CodeTables:
         self.sizes = frequencies(log_weights(size))
         self.largest = int(np.flatnonzero(size).max(initial=0))
         self.least = least_block(0, 0, 0, table_entries(len(index), len(size) - 1))
-        weights = np.maximum(log_weights(index), 1)
-        self.mantissas, self.shifts = _polynomials(weights, self.largest)
+
+    @cached_property
+    def polynomials(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Mantissas and shifts (largest + 1, K + 1) of ``e[r][j]``."""
+        return _polynomials(np.maximum(log_weights(self.index), 1), self.largest)
 
     @classmethod
     def of(
@@ -94,8 +99,8 @@ class CodeTables:
         """The tables that suit codes (N, K) with sorted indices, to be coded so."""
         k = codes.shape[1]
         counts = np.bincount(codes.indices, minlength=k)
-        others = codes.data[codes.data != 1].astype(np.int64)
-        symbols = others + max_level - 2 * (others > 0)
+        values = codes.data[codes.data != 1].astype(np.int64)
+        symbols = values + max_level - 2 * (values > 0)
         chosen = counts
         if inter:
             new = _in_common(codes.indptr, codes.indices)[0] == 0
@@ -132,10 +137,8 @@ class CodeTables:
         """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to
         come."""
         first, last = previous + 1, self.n_atoms - remaining
-        values = self.mantissas[remaining, first : last + 2].astype(np.int64)
-        values >>= np.minimum(
-            self.shifts[remaining, first] - self.shifts[remaining, first : last + 2], 31
-        )
+        mantissas, shifts = (part[remaining, first : last + 2] for part in self.polynomials)
+        values = mantissas.astype(np.int64) >> np.minimum(shifts[0] - shifts, 31)
         n = last + 1 - first
         return np.diff(np.arange(n + 1) + (values[0] - values) * (TOTAL - n) // values[0])
 
@@ -396,7 +399,7 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
 
 
 def _of_coefficients(tables: CodeTables) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    return tables.mantissas, tables.shifts, tables.ones, ends_of(tables.levels)
+    return *tables.polynomials, tables.ones, ends_of(tables.levels)
 
 
 def _room(coder: Coder, codes: csr_matrix, total: int) -> tuple[NDArray, NDArray]:

@@ -80,11 +80,11 @@ class Costs:
         """Krichevsky-Trofimov estimates from how often each atom was used, and with another
         coefficient than 1, and how often each coefficient and each size was used."""
         odds = odds_of(index, others) / 2
-        one = len(level) // 2 + 1
-        which = np.array(level, np.float64)
-        which[one - 1 : one + 1] = 0
-        lengths = _code_lengths(which)
-        lengths[one] = 0
+        middle = len(level) // 2
+        not_coded = [middle, middle + 1]  # 0 and 1
+        lengths = np.zeros(len(level))
+        which = np.delete(np.arange(len(level)), not_coded)
+        lengths[which] = _code_lengths(np.asarray(level)[which])
         return cls(
             _code_lengths(index),
             np.log2(1 + 2.0**odds),
@@ -174,7 +174,8 @@ def _gain(v, energy, unit, other, level_cost, nonnegative):
     if energy > 0 and not (nonnegative and v <= 0):
         top = int(min(max(np.rint(abs(v) / energy), 1), qmax))
         s = 1 if v > 0 else -1
-        for p in range(max(top - 1, 1), top + 1):
+        # One more, where a coefficient of 1 is the dear one.
+        for p in range(max(top - 1, 1), min(top + 1, qmax) + 1):
             cost = unit if s * p == 1 else other + level_cost[s * p + qmax]
             value = 2 * p * abs(v) - p * p * energy - cost
             if value > best:

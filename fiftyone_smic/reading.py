@@ -33,7 +33,7 @@ class Archive:
 
     Attributes:
         dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
-            counts are those of the archive's tables, to half an octave, so that it codes alike
+            counts are those of the archive's tables, to about half an octave, so that it codes alike
             however much of the archive is read. (Where neighbours are alike, these tables know how
             often an atom was new; the counts are then in proportion to that.)
         codes: (N, K) CSR matrix of int8.
@@ -121,10 +121,12 @@ def _read(
     first = wanted[0].first if wanted else start
     chosen = slice(start - first, end - first)
     index, level, size = map(counts_of, (tables.index, tables.level, tables.size))
+    odds = tables.odds
+    del tables  # their polynomials can be large
     # Tables of an inter block count new atoms only.
     uses = size @ np.arange(len(size))
     index = np.rint(index * (uses / max(index.sum(), 1))).astype(np.int64)
-    others = expected_others(index, tables.odds)
+    others = expected_others(index, odds)
     middle = head.max_level
     level = np.concatenate([level[:middle], [0, (index - others).sum()], level[middle:]])
     dictionary = SemanticDictionary(

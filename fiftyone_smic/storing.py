@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import basis
+from .checking import check_parameters
 from .priors import Prior
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def from_arrays(kind: type[SemanticDictionary], arrays: dict[str, NDArray]) -> S
         if "prior_mean" in arrays:
             out.prior = Prior(*(arrays[f"prior_{n}"] for n in _PRIOR))
         counts = [np.asarray(arrays[name], np.int64) for name in _COUNTS]
+        check_parameters(out)
     except (KeyError, IndexError) as e:
         raise ValueError(
             f"not a stored dictionary of this version, {e} is missing: learn it again"

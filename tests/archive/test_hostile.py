@@ -2,20 +2,24 @@
 
 import lzma
 import random
+import tracemalloc
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from fiftyone_smic.archive import (
     ArchiveError,
     archive_info,
     decode_archive,
+    encode_archive,
     read_archive,
 )
 from fiftyone_smic.container import END_SIZE
+from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.entropy import Coder, CorruptStream
 from fiftyone_smic.priors import Prior
 from fiftyone_smic.reader import varint
@@ -79,6 +83,21 @@ def test_promises_larger_than_the_file_are_refused(archive_bytes):
     huge = start[:5] + b"\x80\x80\x04" + b"\x80\x20" + start[7:]
     with pytest.raises(ArchiveError, match="more than the file can hold"):
         decode_archive(fuzz.put_together((huge, shared, [(300, codes, names)])))
+
+
+def test_a_small_file_takes_little_memory():
+    """As large a dictionary of nothing as a small file may hold, and polynomials as large."""
+    k, d, most = 16382, 256, 255
+    zeros = [np.zeros(n, np.int64) for n in (k, k, 255, most + 1)]
+    rows = [Rows(np.zeros((n, d), np.int32), np.zeros(n, np.int32)) for n in (1, k)]
+    dictionary = SemanticDictionary(k, lam=0.01, max_level=127, max_nonzero=most)
+    codes = csr_matrix((np.ones(most), (np.zeros(most, int), np.arange(most))), shape=(1, k))
+    data = encode_archive(dictionary._restore(*rows, *zeros), codes, encoder="e")[0]
+    tracemalloc.start()
+    decode_archive(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data) < 2000 and peak < (1 << 26) + 8192 * len(data)
 
 
 def test_many_blocks_cannot_promise_more_than_one(archive_bytes):

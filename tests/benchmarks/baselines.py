@@ -3,8 +3,8 @@
 Every function yields points ``(payload bits per item, total bits per item, rebuilt latents)``.
 Indices cost their fixed length, or, "squeezed", the length of an ideal adaptive code
 (Krichevsky-Trofimov). Codebooks cost 32 or 8 bits a number or, squeezed, the length of an ideal
-adaptive code of their numbers in steps that give about 3 or 4 bits, or, harder, 2. The mean costs 8
-bits a dimension.
+adaptive code of their numbers in steps that give about 3 or 4 bits, or, harder, 2 (of k-means, all
+three). The mean costs 8 bits a dimension.
 """
 
 from __future__ import annotations
