@@ -33,9 +33,9 @@ class Archive:
 
     Attributes:
         dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
-            counts are those of the archive's tables, to about half an octave, so that it codes alike
-            however much of the archive is read. (Where neighbours are alike, these tables know how
-            often an atom was new; the counts are then in proportion to that.)
+            counts are those of the archive's tables, to about half an octave, so that it codes
+            alike however much of the archive is read. (Where neighbours are alike, these tables
+            know how often an atom was new; the counts are then in proportion to that.)
         codes: (N, K) CSR matrix of int8.
         names: N names, or None.
         encoder: identity of the encoder the latents come from.

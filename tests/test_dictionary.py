@@ -29,6 +29,15 @@ def fitted():
     return SemanticDictionary(lam=0.003, max_iter=8).fit(z), z
 
 
+def test_a_stream_may_have_more_atoms_than_are_wanted_later():
+    z = make_latents(1200)
+    stream = SemanticDictionary(lam=0.0005, max_iter=3, n_swaps=2).fit(z[:300])
+    stream.set_params(n_atoms=5)
+    for part in (z[300:500], z[500:]):
+        stream.partial_fit(part)
+    assert fidelity(z, stream.inverse_transform(stream.transform(z))).explained_variance > 0.5
+
+
 def test_explains_what_topics_explain_with_few_bits(fitted):
     dictionary, z = fitted
     codes = dictionary.transform(z)

@@ -34,9 +34,18 @@ def objective(items, atoms, codes, costs, lam):
     return np.array(out)
 
 
-def test_finds_the_best_single_atom_exactly():
+def usual(k, odds):
+    """Costs of atoms of which every second one has ``2**odds`` times as many other coefficients
+    as ones."""
+    counts = np.full(k, 1000)
+    others = np.where(np.arange(k) % 2, 1000 * 2**odds / (1 + 2**odds), 100).astype(np.int64)
+    return Costs.from_counts(counts, others, np.array([5, 9, 30, 90, 0, 9e3, 900, 90, 9]), [9, 99])
+
+
+@pytest.mark.parametrize("costs", [Costs.initial(40, 4, 1), usual(40, 1), usual(40, 5)])
+def test_finds_the_best_single_atom_exactly(costs):
     items, atoms, _ = problem(60)
-    costs, lam = Costs.initial(len(atoms), 4, 1), 0.003
+    lam = 0.003
     codes = Pursuit(atoms, costs, lam).code(items)
     found = objective(items, atoms, codes, costs, lam)
     for y, value in zip(items, found, strict=True):
