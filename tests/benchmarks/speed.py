@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,18 +98,26 @@ def in_child(action: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(action, *arguments).result()
 
 
-def peak() -> int:
-    """Largest memory this process has had, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+def memory_of(action: Callable[[], Any]) -> tuple[Any, int]:
+    """What a function returns, and by how many MB this process's memory grew at most (on Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what there is
+    before = _peak()
+    result = action()
+    return result, (_peak() - before) >> 10
+
+
+def _peak() -> int:
+    """In kB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def learn(n: int) -> tuple[float, int, int, int]:
     """Seconds, atoms, MB of the latents and MB more than these that learning takes."""
     SemanticDictionary(10).fit(made_up(100, 512))  # compiles, or loads what was compiled
     z = made_up(n, 512)
-    before = peak()
-    seconds, dictionary = timed(lambda: SemanticDictionary(1024, lam=0.002).fit(z))
-    return seconds, dictionary.n_atoms_, z.nbytes >> 20, peak() - before
+    found, more = memory_of(lambda: timed(lambda: SemanticDictionary(1024, lam=0.002).fit(z)))
+    return found[0], found[1].n_atoms_, z.nbytes >> 20, more
 
 
 def learning(n: int) -> None:
@@ -124,9 +132,7 @@ def learning(n: int) -> None:
 def memory_of_reading(path: str) -> int:
     """MB that reading an archive takes."""
     read_archive(path, stop=1)  # compiles, or loads what was compiled
-    before = peak()
-    read_archive(path)
-    return peak() - before
+    return memory_of(lambda: read_archive(path))[1]
 
 
 def archive(n: int) -> None:
