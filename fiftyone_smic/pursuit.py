@@ -3,14 +3,15 @@
 An item y (the latent minus the collection's mean) becomes ``sum_j q_j d_j`` with integers ``q_j``.
 The codes minimise
 
-    |y - sum_j q_j d_j|^2 + lam * bits(q),    bits = size[n] - log2 n! + sum_j bits(j, q_j | n)
+    |y - sum_j q_j d_j|^2 + lam * bits(q),
+    bits = size[n] - log2 n! + sum_j (index[j] + c(j, q_j)),
 
-where ``- log2 n!`` is what coding the *set* of indices saves over coding their sequence. Greedy
-selection by the best change of that objective (orthogonal steps are not needed: the coefficients
-are integers), then one sweep that takes out every chosen atom in turn and puts the best one back,
-or none. Correlations with the residual are kept up to date through the atoms' Gram matrix, as in
-Batch-OMP (Rubinstein et al. 2008), so an item costs one row of a GEMM and a few passes over K
-numbers.
+where ``c(j, 1) = unit[j]``, else ``c(j, q) = other[j] + level[q]``, and ``- log2 n!`` is what
+coding the *set* of indices saves over coding their sequence. Greedy selection by the best change of
+that objective (orthogonal steps are not needed: the coefficients are integers), then one sweep that
+takes out every chosen atom in turn and puts the best one back, or none. Correlations with the
+residual are kept up to date through the atoms' Gram matrix, as in Batch-OMP (Rubinstein et al.
+2008), so an item costs one row of a GEMM and a few passes over K numbers.
 
 Items are independent, chunks have a fixed size and each chunk's GEMM runs on one BLAS thread: the
 number of threads does not change the result.
@@ -81,9 +82,8 @@ class Costs:
         coefficient than 1, and how often each coefficient and each size was used."""
         odds = odds_of(index, others) / 2
         middle = len(level) // 2
-        not_coded = [middle, middle + 1]  # 0 and 1
         lengths = np.zeros(len(level))
-        which = np.delete(np.arange(len(level)), not_coded)
+        which = np.delete(np.arange(len(level)), [middle, middle + 1])  # neither 0 nor 1
         lengths[which] = _code_lengths(np.asarray(level)[which])
         return cls(
             _code_lengths(index),
