@@ -41,7 +41,7 @@ def demo(
     app: Annotated[bool, typer.Option("--app", help="Open the FiftyOne App afterwards.")] = False,
 ) -> None:
     """The whole way once: draw a collection, compress it, draw it again from the archive."""
-    from .demo import run_demo
+    from fiftyone_smic.fiftyone.demo import run_demo
 
     run_demo(directory, items=items, regenerate=regenerate, seed=seed, app=app)
 
@@ -64,8 +64,8 @@ def compress(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Compress a folder of images to one .smic file. Needs no FiftyOne."""
-    from .folders import compress_folder
-    from .report import size_table
+    from fiftyone_smic.pipelines.folders import compress_folder
+    from fiftyone_smic.pipelines.report import size_table
 
     if archive.exists() and not overwrite:
         raise FileExistsError(f"{archive} exists: choose another name or pass --overwrite")
@@ -107,7 +107,7 @@ def append(
     prior: PriorFile = None,
 ) -> None:
     """Add the images that a .smic file does not have yet, with the dictionary it has."""
-    from .folders import NothingNew, append_folder
+    from fiftyone_smic.pipelines.folders import NothingNew, append_folder
 
     try:
         done = append_folder(
@@ -160,7 +160,7 @@ def decompress(
 ) -> None:
     """Draw the images of a .smic file again, from it and nothing else (and the prior, if it was
     made with one of yours)."""
-    from .folders import decompress_archive
+    from fiftyone_smic.pipelines.folders import decompress_archive
 
     start, stop = _range(items)
     done = decompress_archive(
@@ -189,7 +189,7 @@ def info(
     """Say what a .smic file holds."""
     from json import dumps
 
-    from .info import archive_info
+    from fiftyone_smic.archive.info import archive_info
 
     content = archive_info(archive)
     if json:
@@ -208,7 +208,7 @@ def install_plugin(
     ] = None,
 ) -> None:
     """Make the FiftyOne App find the plugin (or, with --remove, forget it)."""
-    from . import plugin
+    from fiftyone_smic.fiftyone import plugin
 
     if remove:
         removed = plugin.remove_plugin(plugins_dir)
@@ -225,8 +225,8 @@ def doctor(
     """Check what the rest needs: a MongoDB for FiftyOne, diffusers for drawing, the plugin."""
     from importlib.util import find_spec
 
-    from . import plugin
-    from .encoders import default_device
+    from fiftyone_smic.fiftyone import plugin
+    from fiftyone_smic.models.devices import default_device
 
     mongod = plugin.ensure_mongod() if fix else plugin.find_mongod()
     typer.echo(f"mongod      {mongod or 'missing: run fiftyone-smic doctor --fix'}")
@@ -248,7 +248,7 @@ def build_prior(
     """Learn a prior from latents that are public or of other collections."""
     import numpy as np
 
-    from .priors import Prior
+    from fiftyone_smic.dictionary.priors import Prior
 
     arrays = [np.load(path, allow_pickle=False) for path in latents]
     if len({array.shape[1:] for array in arrays}) > 1 or arrays[0].ndim != 2:
@@ -270,8 +270,8 @@ def draw_postcards(
     seed: Annotated[int, typer.Option(help="Which collection.", min=0)] = 0,
 ) -> None:
     """Draw postcards into a folder, with their captions in captions.jsonl."""
-    from .postcards.draw import write_collection
-    from .report import stage
+    from fiftyone_smic.pipelines.report import stage
+    from fiftyone_smic.postcards.draw import write_collection
 
     with stage("Drawing postcards", {}, "draw") as progress:
         paths = write_collection(folder, count, size=size, seed=seed, progress=progress)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fiftyone_smic.utils.vectors import unit
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -116,11 +118,6 @@ def item_fidelity(latents: ArrayLike, rebuilt: ArrayLike, mean: ArrayLike) -> ND
     z, x = _pair(latents, rebuilt)
     m = np.asarray(mean, np.float32)
     return _cosines(z - m, x - m)
-
-
-def unit(latents: NDArray) -> NDArray:
-    """Latents (N, d) scaled to unit norm; rows of zeros stay."""
-    return latents / np.maximum(np.linalg.norm(latents, axis=1, keepdims=True), 1e-12)
 
 
 def _recall_at_10(z: NDArray, x: NDArray, max_queries: int, seed: int) -> float:

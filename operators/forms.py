@@ -44,7 +44,7 @@ def collection(ctx: Any) -> fo.core.collections.SampleCollection:
 
 def check_images(inputs: types.Object, samples: fo.core.collections.SampleCollection) -> bool:
     """Say at once if the collection cannot be worked on; returns whether it can."""
-    from fiftyone_smic.fiftyone.reading import image_samples
+    from fiftyone_smic.fiftyone.collections import image_samples
 
     try:
         image_samples(samples)
@@ -244,7 +244,7 @@ def skipped(reasons: dict[str, str]) -> str:
     """Which samples were left out and why, as a paragraph of Markdown."""
     if not reasons:
         return ""
-    from fiftyone_smic.fiftyone.reading import named
+    from fiftyone_smic.fiftyone.collections import named
 
     return f"{len(reasons):,} skipped: {named(reasons)}\n\n"
 

@@ -75,14 +75,14 @@ class ManageDictionaries(SMICOperator):
             forms.stop(inputs, "unsure", "Deleting cannot be undone", "Tick the box above first")
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
-        from fiftyone_smic.fiftyone import managing
+        from fiftyone_smic.fiftyone import management
         from fiftyone_smic.fiftyone.runs import list_dictionaries
 
         key, what = forms.default_key(ctx), ctx.params.get("what", "describe")
         if what == "compare":
             others = [other for other in list_dictionaries(ctx.dataset) if other != key]
             other = ctx.params.get("other") or next(iter(others), key)
-            done = managing.compare_dictionaries(ctx.dataset, key, other)
+            done = management.compare_dictionaries(ctx.dataset, key, other)
             text = _table([done.one, done.other])
             if done.likeness is not None:
                 text += (
@@ -90,40 +90,40 @@ class ManageDictionaries(SMICOperator):
                     f"**{other}** too; on average the nearest has cosine {done.likeness:.2f}."
                 )
         elif what == "rename":
-            managing.rename_dictionary(ctx.dataset, key, ctx.params["new_key"])
+            management.rename_dictionary(ctx.dataset, key, ctx.params["new_key"])
             text = f"**{key}** is now **{ctx.params['new_key']}**, and so are its fields."
         elif what == "delete":
-            gone = managing.delete_dictionary(ctx.dataset, key)
+            gone = management.delete_dictionary(ctx.dataset, key)
             text = f"**{key}** is deleted" + (
                 f", with {', '.join(f'`{name}`' for name in gone)}." if gone else "."
             )
         else:
             keys = list_dictionaries(ctx.dataset)
-            text = _table([managing.describe_dictionary(ctx.dataset, key) for key in keys])
+            text = _table([management.describe_dictionary(ctx.dataset, key) for key in keys])
         return {"summary": text, "buttons": []}
 
     def now(self, samples: Any, params: dict[str, Any]) -> Any:
-        """Do ``params["what"]`` by a function of :mod:`fiftyone_smic.fiftyone.managing`, which
+        """Do ``params["what"]`` by a function of :mod:`fiftyone_smic.fiftyone.management`, which
         gets the other parameters; "describe" without a key describes all."""
-        from fiftyone_smic.fiftyone import managing
+        from fiftyone_smic.fiftyone import management
         from fiftyone_smic.fiftyone.runs import list_dictionaries
 
         params = dict(params)
         what = params.pop("what", "describe")
         if what == "describe" and "key" not in params:
             keys = list_dictionaries(samples)
-            return [managing.describe_dictionary(samples, key) for key in keys]
+            return [management.describe_dictionary(samples, key) for key in keys]
         functions: dict[str, Callable[..., Any]] = {
-            "describe": managing.describe_dictionary,
-            "compare": managing.compare_dictionaries,
-            "rename": managing.rename_dictionary,
-            "delete": managing.delete_dictionary,
+            "describe": management.describe_dictionary,
+            "compare": management.compare_dictionaries,
+            "rename": management.rename_dictionary,
+            "delete": management.delete_dictionary,
         }
         return functions[what](samples, **params)
 
 
 def _description(ctx: Any, key: str) -> Any:
-    from fiftyone_smic.fiftyone.managing import describe_dictionary
+    from fiftyone_smic.fiftyone.management import describe_dictionary
 
     return describe_dictionary(ctx.dataset, key)
 

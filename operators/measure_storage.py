@@ -23,8 +23,8 @@ class MeasureStorage(DictionaryOperator):
     parameters = ("key", "most_pictures", "most_latents")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.measuring import FACTORS
         from fiftyone_smic.fiftyone.runs import measured
+        from fiftyone_smic.fiftyone.storage import FACTORS
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:

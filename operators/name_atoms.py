@@ -31,7 +31,7 @@ class NameAtoms(DictionaryOperator):
     parameters = ("key", "vocabulary", "labels", "overwrite")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.naming import default_vocabulary
+        from fiftyone_smic.fiftyone.names import default_vocabulary
         from fiftyone_smic.fiftyone.runs import load_config, measured
 
         config = load_config(ctx.dataset, key)
@@ -84,7 +84,7 @@ class NameAtoms(DictionaryOperator):
         )
 
     def _labels(self, ctx: Any, inputs: types.Object, samples: Any) -> bool:
-        from fiftyone_smic.fiftyone.naming import label_path
+        from fiftyone_smic.fiftyone.names import label_path
 
         names = [name for name in samples.get_field_schema() if self._can_name(ctx, samples, name)]
         labels = [n for n in names if "." in label_path(samples, n)]
@@ -99,7 +99,7 @@ class NameAtoms(DictionaryOperator):
     def _can_name(self, ctx: Any, samples: Any, name: str) -> bool:
         """Whether a field holds labels, strings or tags that somebody gave to the samples."""
         from fiftyone_smic.fiftyone.fields import existing_fields
-        from fiftyone_smic.fiftyone.naming import label_path
+        from fiftyone_smic.fiftyone.names import label_path
         from fiftyone_smic.fiftyone.runs import list_dictionaries
 
         own = [f for key in list_dictionaries(ctx.dataset) for f in existing_fields(samples, key)]
@@ -116,7 +116,7 @@ class NameAtoms(DictionaryOperator):
         return True
 
     def _file(self, ctx: Any, inputs: types.Object) -> None:
-        from fiftyone_smic.naming import read_vocabulary
+        from fiftyone_smic.semantics.names import read_vocabulary
 
         path = forms.whole_path(
             ctx,
@@ -147,7 +147,7 @@ class NameAtoms(DictionaryOperator):
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         if (ctx.params.get("source") or self._source(ctx)) != "hand":
             return super().work(ctx, progress)
-        from fiftyone_smic.fiftyone.naming import set_atom_names
+        from fiftyone_smic.fiftyone.names import set_atom_names
         from fiftyone_smic.fiftyone.runs import atom_names
 
         key, atom = forms.default_key(ctx), ctx.params.get("atom", 0)

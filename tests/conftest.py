@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from . import private_mongod
+from .support import private_mongod
 
 _HOME = tempfile.TemporaryDirectory(prefix="smic-tests-", ignore_cleanup_errors=True)
 for _name, _folder in {
@@ -37,7 +37,7 @@ from PIL import Image  # noqa: E402
 @pytest.fixture(scope="session")
 def encoder():
     """The embedded encoder, through the code every encoder goes through."""
-    from fiftyone_smic.encoders import load_encoder
+    from fiftyone_smic.models.encoders import load_encoder
 
     return load_encoder(device="cpu")
 
@@ -45,7 +45,7 @@ def encoder():
 @pytest.fixture(scope="session")
 def generator():
     """The embedded generator, through the code every generator goes through."""
-    from fiftyone_smic.generators import load_generator
+    from fiftyone_smic.models.generators import load_generator
 
     return load_generator("postcards", device="cpu")
 

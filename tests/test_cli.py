@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiftyone_smic import cli, folders
+from fiftyone_smic import cli
 from fiftyone_smic.archive import read_archive, write_archive
-from fiftyone_smic.container import END_SIZE
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.encoders import embedded_identity, load_encoder
-from fiftyone_smic.priors import Prior, shipped_prior
-from fiftyone_smic.report import contact_sheet
+from fiftyone_smic.archive.format import END_SIZE
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior, shipped_prior
+from fiftyone_smic.models.encoders import embedded_identity, load_encoder
+from fiftyone_smic.pipelines import folders
+from fiftyone_smic.pipelines.report import contact_sheet
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_library_below_its_fiftyone_part_never_imports_fiftyone(pictures, tmp_path):
     code = (
         "import sys\n"
-        "from fiftyone_smic.folders import compress_folder, decompress_archive\n"
+        "from fiftyone_smic.pipelines.folders import compress_folder, decompress_archive\n"
         "compress_folder(sys.argv[1], sys.argv[2])\n"
         "decompress_archive(sys.argv[2], sys.argv[3], stop=1, steps=1)\n"
         "assert 'fiftyone' not in sys.modules"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiftyone_smic import demo
 from fiftyone_smic.archive import read_archive
+from fiftyone_smic.fiftyone import demo
 
 KEYS = {
     "items",

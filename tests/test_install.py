@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fiftyone_smic import plugin
+from fiftyone_smic.fiftyone import plugin
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,7 +37,7 @@ def python(code, *arguments, cwd):
 
 def test_the_wheel_holds_the_weights_the_plugin_and_nothing_else_of_the_checkout(wheel):
     package = wheel / "fiftyone_smic"
-    weights = Path("postcards/weights")
+    weights = Path("models/embedded")
     tracked = subprocess.run(
         ["git", "ls-files", f"fiftyone_smic/{weights}"],
         cwd=ROOT,
@@ -73,7 +73,7 @@ def test_the_plugin_can_be_installed_from_a_wheel(wheel, tmp_path):
 def test_the_embedded_models_load_from_a_wheel(wheel, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from fiftyone_smic.generators import load_generator\n"
+        "from fiftyone_smic.models.generators import load_generator\n"
         "import fiftyone_smic; assert fiftyone_smic.__file__.startswith(sys.argv[1])\n"
         "print(load_generator('postcards', device='cpu').encoder)"
     )
@@ -112,7 +112,7 @@ def test_fiftyone_registers_every_operator_and_panel_of_an_installed_plugin(tmp_
     code = (
         "import os, sys\n"
         "os.environ['FIFTYONE_PLUGINS_DIR'] = sys.argv[1]\n"
-        "from fiftyone_smic.plugin import install_plugin; install_plugin()\n"
+        "from fiftyone_smic.fiftyone.plugin import install_plugin; install_plugin()\n"
         "import fiftyone.operators as foo, yaml\n"
         "content = yaml.safe_load(open(sys.argv[2]))\n"
         "wanted = {*content.get('operators', []), *content.get('panels', [])}\n"

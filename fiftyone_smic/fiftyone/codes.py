@@ -11,10 +11,11 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.reading import image_samples
-from fiftyone_smic.metrics import item_fidelity, unit
+from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.metrics import item_fidelity
+from fiftyone_smic.utils.vectors import unit
 
 
 def code_columns(

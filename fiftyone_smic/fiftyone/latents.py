@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.encoders import load_encoder
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, named, reporting, tell
+from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.models.encoders import load_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -192,3 +194,95 @@ def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any], seconds: floa
     if changes:
         stored.info = {**former, **changes}
         stored.save()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The usable latents of a collection.
+
+    Attributes:
+        ids: N sample ids
+        values: N x d float32, unit norm
+        encoder: identity of the encoder that made them, "unknown" if the field does not say
+        source: the name that encoder was loaded by
+        norm: typical norm before normalising
+        skipped: sample id -> why it has no usable latent
+    """
+
+    ids: list[str]
+    values: np.ndarray
+    encoder: str
+    source: str
+    norm: float
+    skipped: dict[str, str]
+
+
+def read_latents(samples: SampleCollection, field: str) -> Latents:
+    """Read a field of embeddings, leaving out what cannot be used.
+
+    Args:
+        samples: a flat image collection
+        field: a sample field that holds one vector per sample
+
+    Returns:
+        latents in the collection's order; samples with no vector, or one with NaN, infinite or
+        only zero entries are skipped and named
+
+    Raises:
+        ValueError: if there is no such field, its vectors differ in length, or none is usable
+    """
+    schema = samples.get_field_schema()
+    there = [n for n, f in schema.items() if isinstance(f, fo.VectorField)]
+    others = f", or use one of the vector fields {there}" if there else ""
+    if field not in schema:
+        raise ValueError(
+            f"there is no field {field!r} here; compute latents first with "
+            f"fiftyone_smic.compute_latents(dataset, field={field!r}){others}"
+        )
+    if isinstance(schema[field], (fo.StringField, fo.EmbeddedDocumentField)):
+        raise ValueError(
+            f"field {field!r} holds no vectors; compute latents into another field{others}"
+        )
+    ids, paths, rows = samples.values(["id", "filepath", field])
+    skipped: dict[str, str] = {}
+    kept: list[int] = []
+    vectors = []
+    for i, row in enumerate(rows):
+        reason = None
+        if row is None:
+            reason = f"no latent in {field!r}"
+        else:
+            vector = np.asarray(row, dtype=np.float32).ravel()
+            if not np.isfinite(vector).all():
+                reason = "its latent has NaN or infinite entries"
+            elif not vector.any():
+                reason = "its latent is all zero"
+        if reason:
+            skipped[ids[i]] = f"{Path(paths[i]).name}: {reason}"
+        else:
+            kept.append(i)
+            vectors.append(vector)
+    if not kept:
+        raise ValueError(
+            f"none of the {len(ids)} samples has a usable latent in {field!r} (the first: "
+            f"{next(iter(skipped.values()))}); run compute_latents on them"
+        )
+    sizes = sorted({len(v) for v in vectors})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the vectors in {field!r} have different lengths {sizes}, so they come from "
+            "different encoders; compute them again with compute_latents(…, overwrite=True)"
+        )
+    values = np.stack(vectors)
+    norms = np.linalg.norm(values, axis=1, keepdims=True)
+    info = schema[field].info or {}
+    if skipped:
+        logger.warning("%d of %d samples skipped: %s", len(skipped), len(ids), named(skipped))
+    return Latents(
+        ids=[ids[i] for i in kept],
+        values=values / norms,
+        encoder=info.get("encoder", "unknown"),
+        source=info.get("source", "unknown"),
+        norm=float(info.get("latent_norm", np.median(norms))),
+        skipped=skipped,
+    )

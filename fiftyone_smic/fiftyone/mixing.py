@@ -12,15 +12,16 @@ import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.arithmetic import add, text_direction
-from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.naming import default_vocabulary, encode_texts
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting
+from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.names import default_vocabulary, encode_texts
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.regeneration import default_folder, save_picture, writable
-from fiftyone_smic.generators import load_generator
-from fiftyone_smic.naming import read_vocabulary
+from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.semantics.directions import add, text_direction
+from fiftyone_smic.semantics.names import read_vocabulary
 
 #: Samples that tell along which directions pictures of this collection vary.
 MOST_LATENTS = 1000

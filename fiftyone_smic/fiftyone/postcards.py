@@ -8,7 +8,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_smic.fiftyone.reading import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.postcards.attributes import FLAGS
 from fiftyone_smic.postcards.draw import write_collection
 

@@ -19,9 +19,10 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import read_codes
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, reporting, tell
-from fiftyone_smic.generators import load_generator
-from fiftyone_smic.metrics import unit
+from fiftyone_smic.fiftyone.collections import image_samples, tell
+from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.utils.vectors import unit
 
 
 @dataclass(frozen=True)

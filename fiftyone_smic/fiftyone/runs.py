@@ -15,7 +15,7 @@ from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.metrics import Rate
 
 if TYPE_CHECKING:
-    from fiftyone_smic.dictionary import SemanticDictionary
+    from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
 METHOD = "smic"
 #: Fewer samples than this do not say how long many take: at work of milliseconds a sample, loading
@@ -228,7 +228,7 @@ def load_dictionary(samples: SampleCollection, key: str = "smic") -> SemanticDic
     Raises:
         ValueError: if there is no such dictionary
     """
-    from fiftyone_smic.dictionary import SemanticDictionary
+    from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
     return SemanticDictionary.from_arrays(load_results(samples, key).arrays)
 

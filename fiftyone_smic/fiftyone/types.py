@@ -23,11 +23,10 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import ArchiveError, read_archive
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.exporting import export_archive
-from fiftyone_smic.fiftyone.importing import install, place
-from fiftyone_smic.fiftyone.reading import image_samples
+from fiftyone_smic.fiftyone.archives import export_archive, install, place
+from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.regeneration import regenerate
-from fiftyone_smic.folders import safe_names
+from fiftyone_smic.pipelines.folders import safe_names
 
 CODES = "codes.smic"
 LABELS = "fiftyone"

@@ -14,8 +14,10 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.learning import check_fit
-from fiftyone_smic.fiftyone.reading import Progress, image_samples, read_latents, reporting
+from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.encoding import check_fit
+from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 
 FEWEST = 5
 #: Cells along the longer side of the map that share a dot where there are many samples.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..encoders import load_encoder
-from ..priors import FOLDER, Prior, shipped_prior_file
-from .training import command_line, load_training_set, to_batch
+from fiftyone_smic.dictionary.priors import FOLDER, Prior, shipped_prior_file
+from fiftyone_smic.models.encoders import load_encoder
+from fiftyone_smic.postcards.training import command_line, load_training_set, to_batch
 
 COLLECTION = 902
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .attributes import Attributes, compose_caption, sample_attributes
-from .palette import (
+from fiftyone_smic.postcards.attributes import Attributes, compose_caption, sample_attributes
+from fiftyone_smic.postcards.palette import (
     APPLE,
     CLOUD,
     FOG,

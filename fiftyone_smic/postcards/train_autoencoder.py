@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from . import UNCLIP_DIR
-from .training import command_line, load_training_set, run_training, to_batch
+from fiftyone_smic.models.embedded import UNCLIP_DIR
+from fiftyone_smic.postcards.training import command_line, load_training_set, run_training, to_batch
 
 LATENT_CHANNELS = 96
 WIDTHS = (24, 24, 48, 96, 192)  # at 64 (unused: no layers there), 32, 16, 8 and 4 pixels

@@ -15,9 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from . import CLIP_DIR
-from .attributes import CATEGORIES, FLAGS, compose_caption, sample_attributes
-from .training import MODEL_SIZE, command_line, load_training_set, run_training, to_batch
+from fiftyone_smic.models.embedded import CLIP_DIR
+from fiftyone_smic.postcards.attributes import CATEGORIES, FLAGS, compose_caption, sample_attributes
+from fiftyone_smic.postcards.training import (
+    MODEL_SIZE,
+    command_line,
+    load_training_set,
+    run_training,
+    to_batch,
+)
 
 DIMENSION = 128
 CONTEXT = 32

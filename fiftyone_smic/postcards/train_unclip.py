@@ -22,10 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from . import CLIP_DIR, NOTICE, UNCLIP_DIR
-from .train_autoencoder import LATENT_CHANNELS, load_basis
-from .train_clip import DIMENSION
-from .training import MODEL_SIZE, command_line, load_training_set, run_training, to_batch
+from fiftyone_smic.models.embedded import CLIP_DIR, NOTICE, UNCLIP_DIR
+from fiftyone_smic.postcards.train_autoencoder import LATENT_CHANNELS, load_basis
+from fiftyone_smic.postcards.train_clip import DIMENSION
+from fiftyone_smic.postcards.training import (
+    MODEL_SIZE,
+    command_line,
+    load_training_set,
+    run_training,
+    to_batch,
+)
 
 TEXT_WIDTH = 16  # of the dummy text encoder: the prompt is always empty
 GUIDANCE = 3.0  # 1.5 leaves out objects that the latent has; above 4 nothing more is gained
@@ -117,7 +123,7 @@ def noise_schedule() -> Any:
 
 def rebuilt(latents: np.ndarray) -> list[np.ndarray]:
     """Latents (N, d) of unit norm as archives of the dictionaries ``CODED`` give them back."""
-    from ..dictionary import SemanticDictionary
+    from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
     found = []
     for parameters in CODED:
@@ -157,7 +163,7 @@ def train(
         StableUnCLIPImageNormalizer,
     )
 
-    from ..encoders import load_encoder
+    from fiftyone_smic.models.encoders import load_encoder
 
     torch.manual_seed(3)
     data = load_training_set(work, images)

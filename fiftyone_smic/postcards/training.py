@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .attributes import CATEGORIES, FLAGS, Attributes, compose_caption
-from .draw import draw_postcard
+from fiftyone_smic.postcards.attributes import CATEGORIES, FLAGS, Attributes, compose_caption
+from fiftyone_smic.postcards.draw import draw_postcard
 
 if TYPE_CHECKING:
     import torch

@@ -146,7 +146,7 @@ def _groups(found: Any) -> list[tuple[str, str, list[int]]]:
 
     The largest groups come first; those beyond the colours, and atoms without a name, are one.
     """
-    from fiftyone_smic.naming import stem
+    from fiftyone_smic.semantics.names import stem
 
     groups: dict[str, list[int]] = {}
     for i, name in enumerate(found.names):
@@ -173,8 +173,8 @@ def _describe(
     host: Any, panel: types.Object, samples: fo.Dataset, key: str, chosen: Any, found: Any
 ) -> None:
     """The atom that was clicked last."""
-    from fiftyone_smic.fiftyone.atoms import describe_atom
     from fiftyone_smic.fiftyone.mixing import atom_path
+    from fiftyone_smic.fiftyone.statistics import describe_atom
 
     if not str(chosen).isdigit() or int(chosen) >= len(found.names):
         return
@@ -210,7 +210,7 @@ def _describe(
 
 def _chosen(ctx: Any, key: str) -> tuple[Any, list[str], str | None, str]:
     """Statistics of the atoms, the label fields there are, and what was chosen of them."""
-    from fiftyone_smic.fiftyone.atoms import atom_statistics, label_fields
+    from fiftyone_smic.fiftyone.statistics import atom_statistics, label_fields
 
     fields = label_fields(ctx.dataset)
     labels = ctx.panel.state.get("order.labels")

@@ -20,7 +20,7 @@ SQUARE: dict[str, Any] = {"item": {"sx": {"width": SIZE}}}
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """A page of the selected samples, or else of the view."""
-    from fiftyone_smic.fiftyone.reading import image_samples
+    from fiftyone_smic.fiftyone.collections import image_samples
     from fiftyone_smic.fiftyone.runs import atom_names
 
     samples, selected = image_samples(ctx.view), list(ctx.selected)

@@ -21,7 +21,7 @@ def plugin():
     if steps.chromium() is None:
         pytest.skip("chromium is not installed: apt-get install -y chromium")
     pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
-    from fiftyone_smic.plugin import install_plugin
+    from fiftyone_smic.fiftyone.plugin import install_plugin
 
     install_plugin()
 

@@ -82,7 +82,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
 
 
 if __name__ == "__main__":
-    from fiftyone_smic.plugin import install_plugin
+    from fiftyone_smic.fiftyone.plugin import install_plugin
 
     install_plugin()
     with tempfile.TemporaryDirectory() as folder:

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, random_array
 
-from fiftyone_smic.archive import (
-    append_archive,
-    write_archive,
-)
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.rows import Rows
+from fiftyone_smic.archive import append_archive, write_archive
+from fiftyone_smic.coding.rows import Rows
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
 
 @pytest.fixture(scope="package")

@@ -15,12 +15,12 @@ from fiftyone_smic.archive import (
     read_archive,
     write_archive,
 )
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.entropy import Coder
+from fiftyone_smic.coding.range_coder import Coder
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.metrics import fidelity
-from fiftyone_smic.priors import Prior
 
-from .. import second_reader
+from ..support import second_reader
 from .conftest import full, invent
 
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,12 +18,13 @@ from fiftyone_smic.archive import (
     encode_archive,
     read_archive,
 )
-from fiftyone_smic.container import END_SIZE
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.entropy import Coder, CorruptStream
-from fiftyone_smic.priors import Prior
-from fiftyone_smic.reader import varint
-from fiftyone_smic.rows import Rows, code_rows
+from fiftyone_smic.archive.format import END_SIZE
+from fiftyone_smic.archive.primitives import varint
+from fiftyone_smic.coding.range_coder import Coder
+from fiftyone_smic.coding.rows import Rows, code_rows
+from fiftyone_smic.coding.tables import CorruptStream
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior
 
 from ..benchmarks import fuzz
 

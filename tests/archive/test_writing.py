@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from fiftyone_smic import writing
 from fiftyone_smic.archive import (
     ArchiveError,
     append_archive,
@@ -18,8 +17,9 @@ from fiftyone_smic.archive import (
     encode_archive,
     read_archive,
     write_archive,
+    writer,
 )
-from fiftyone_smic.container import END_SIZE
+from fiftyone_smic.archive.format import END_SIZE
 
 from ..benchmarks import fuzz
 from .conftest import full
@@ -140,7 +140,7 @@ def test_what_cannot_be_appended(collection, archive_bytes, tmp_path):
 
 def test_a_range_is_read_without_the_other_blocks(collection, tmp_path, monkeypatch):
     dictionary, codes, _ = collection
-    monkeypatch.setattr(writing, "BLOCK", 64)
+    monkeypatch.setattr(writer, "BLOCK", 64)
     path = tmp_path / "x.smic"
     names = [f"{i}.jpg" for i in range(300)]
     write_archive(path, dictionary, codes, encoder="e", names=names)
@@ -165,7 +165,7 @@ def test_a_range_is_read_without_the_other_blocks(collection, tmp_path, monkeypa
 def test_blocks_change_little_but_the_overhead(collection, monkeypatch):
     dictionary, codes, _ = collection
     whole = encode_archive(dictionary, codes, encoder="e")[0]
-    monkeypatch.setattr(writing, "BLOCK", 100)
+    monkeypatch.setattr(writer, "BLOCK", 100)
     data = encode_archive(dictionary, codes, encoder="e")[0]
     assert len(data) - len(whole) < 3 * 14
     assert (decode_archive(data).codes != codes).nnz == 0

@@ -10,10 +10,10 @@ from PIL import Image
 from fiftyone_smic import SemanticDictionary
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.pipelines.report import contact_sheet
 from fiftyone_smic.postcards.attributes import OBJECTS
 from fiftyone_smic.postcards.train_autoencoder import psnr
 from fiftyone_smic.postcards.training import to_batch
-from fiftyone_smic.report import contact_sheet
 from tests.benchmarks.bench import Bench, agreement, base_rates, encode_pixels
 
 BARS = {"river": 0.98, "people": 0.8, "shirt": 0.8, **dict.fromkeys(OBJECTS, 0.9)}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiftyone_smic.arithmetic import add, concept_direction, text_direction
 from fiftyone_smic.postcards.attributes import OBJECT_WORDS, OBJECTS, TERRAIN_WORDS
+from fiftyone_smic.semantics.directions import add, concept_direction, text_direction
 from tests.benchmarks.bench import ATTRIBUTES, Bench, Postcards, grid
 from tests.benchmarks.clip import PHRASES, SCENES, said_of
 

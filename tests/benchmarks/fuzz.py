@@ -28,10 +28,10 @@ from fiftyone_smic.archive import (
     decode_archive,
     encode_archive,
 )
-from fiftyone_smic.container import Head, pack_block, pack_end, read_blocks
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.priors import Prior
-from fiftyone_smic.reader import Reader, varint
+from fiftyone_smic.archive.format import Head, pack_block, pack_end, read_blocks
+from fiftyone_smic.archive.primitives import Reader, varint
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior
 
 Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None]]]
 

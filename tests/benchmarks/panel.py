@@ -106,7 +106,7 @@ def watch(name: str, folder: Path) -> None:
     """Print what each tab takes in the browser."""
     import fiftyone as fo
 
-    from fiftyone_smic.plugin import install_plugin
+    from fiftyone_smic.fiftyone.plugin import install_plugin
 
     from ..app import steps
     from ..app.server import serving

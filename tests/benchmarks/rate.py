@@ -53,10 +53,10 @@ from typing import Any
 import numpy as np
 
 from fiftyone_smic.archive import encode_archive, read_archive, write_archive
-from fiftyone_smic.control import learn_to_target
-from fiftyone_smic.dictionary import SemanticDictionary
+from fiftyone_smic.archive.rate_control import learn_to_target
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.metrics import fidelity
-from fiftyone_smic.priors import Prior
 
 from . import baselines
 

@@ -29,8 +29,9 @@ from fiftyone_smic.archive import (
     encode_archive,
     read_archive,
 )
-from fiftyone_smic.dictionary import SemanticDictionary
-from fiftyone_smic.pursuit import Costs, Pursuit
+from fiftyone_smic.dictionary.costs import Costs
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.pursuit import Pursuit
 
 
 def made_up(n: int, d: int, seed: int = 0) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import atom_names, list_dictionaries
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
-from fiftyone_smic.metrics import unit
+from fiftyone_smic.utils.vectors import unit
 
 
 def codes_of(dataset):

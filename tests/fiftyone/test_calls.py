@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_smic.plugin import install_plugin
+from fiftyone_smic.fiftyone.plugin import install_plugin
 
 #: Operators on samples, and what they are given where they have no default.
 CALLS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import atom_names, load_dictionary, reading
+from fiftyone_smic.fiftyone import atom_names, collections, load_dictionary
 
 
 def labels_of(dataset):
@@ -119,7 +119,7 @@ def test_names_that_cannot_be(encoded, state, tmp_path):
 
 
 def test_the_demonstration_says_so_once(postcards, caplog, monkeypatch):
-    monkeypatch.setattr(reading, "_told", set())
+    monkeypatch.setattr(collections, "_told", set())
     with caplog.at_level(logging.WARNING, logger="fiftyone_smic"):
         smic.compute_latents(postcards[:2], "second")
         smic.compute_latents(postcards[:2], "second", overwrite=True)

@@ -15,7 +15,7 @@ from fiftyone.operators.executor import ExecutionContext, execute_or_delegate_op
 
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import list_dictionaries
-from fiftyone_smic.plugin import install_plugin
+from fiftyone_smic.fiftyone.plugin import install_plugin
 
 OPERATORS = [
     "compute_latents",

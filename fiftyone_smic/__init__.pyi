@@ -1,0 +1,57 @@
+from .archive.errors import ArchiveError
+from .archive.info import archive_info
+from .archive.rate_control import learn_to_target
+from .archive.reader import Archive, read_archive
+from .archive.writer import append_archive, write_archive
+from .dictionary.estimator import SemanticDictionary
+from .dictionary.priors import Prior
+from .fiftyone import types
+from .fiftyone.apply_model import load_model
+from .fiftyone.archives import export_archive, import_archive, import_codes
+from .fiftyone.codes import rebuilt_latents
+from .fiftyone.encoding import encode
+from .fiftyone.latents import compute_latents
+from .fiftyone.learning import learn_dictionary
+from .fiftyone.names import name_atoms, set_atom_names
+from .fiftyone.postcards import load_postcards
+from .fiftyone.regeneration import regenerate
+from .fiftyone.runs import list_dictionaries, load_dictionary
+from .fiftyone.visualization import visualize_atoms
+from .metrics import Fidelity, Rate, fidelity
+from .models.encoders import load_encoder
+from .models.generators import load_generator
+
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "Fidelity",
+    "Prior",
+    "Rate",
+    "SemanticDictionary",
+    "append_archive",
+    "archive_info",
+    "compute_latents",
+    "encode",
+    "export_archive",
+    "fidelity",
+    "import_archive",
+    "import_codes",
+    "learn_dictionary",
+    "learn_to_target",
+    "list_dictionaries",
+    "load_dictionary",
+    "load_encoder",
+    "load_generator",
+    "load_model",
+    "load_postcards",
+    "name_atoms",
+    "read_archive",
+    "rebuilt_latents",
+    "regenerate",
+    "set_atom_names",
+    "types",
+    "visualize_atoms",
+    "write_archive",
+]
+
+__version__: str

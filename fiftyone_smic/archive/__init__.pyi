@@ -1,0 +1,17 @@
+from .errors import ArchiveError
+from .info import archive_info
+from .rate_control import learn_to_target
+from .reader import Archive, decode_archive, read_archive
+from .writer import append_archive, encode_archive, write_archive
+
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "append_archive",
+    "archive_info",
+    "decode_archive",
+    "encode_archive",
+    "learn_to_target",
+    "read_archive",
+    "write_archive",
+]

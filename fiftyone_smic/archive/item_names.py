@@ -1,0 +1,115 @@
+"""Names of items as few bytes: each as a change of what the name before leads one to expect."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import zlib
+from collections.abc import Sequence
+
+from fiftyone_smic.archive.errors import ArchiveError
+from fiftyone_smic.archive.primitives import Reader, varint
+
+_DIGITS = re.compile(rb"[0-9]+(?=[^0-9]*\Z)")
+# Raw LZMA with these properties and no header.
+_LZMA = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}]
+
+
+def check_names(names: Sequence[str], n_items: int) -> None:
+    """Raises ValueError unless there are as many names as items, without NUL characters."""
+    if len(names) != n_items:
+        raise ValueError(f"{len(names)} names for {n_items} items")
+    if any("\0" in name for name in names):
+        raise ValueError("names must not contain NUL characters")
+
+
+def pack_names(names: Sequence[str]) -> bytes:
+    """The names of a block; the format is described in :mod:`fiftyone_smic.archive.format`."""
+    cuts, tails, middles = bytearray(), bytearray(), []
+    before = b""
+    for name in names:
+        raw, guess = name.encode(), _following(before)
+        head = _shared(raw, guess)
+        most = min(len(raw), len(guess)) - head
+        tail = _shared(raw[::-1][:most], guess[::-1][:most])
+        cuts += varint(len(guess) - head - tail)
+        tails += varint(tail)
+        middles.append(raw[head : len(raw) - tail])
+        before = raw
+    text = bytes(cuts + tails) + b"\0".join(middles)
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = [
+        b"\0" + text,
+        b"\1" + varint(len(text)) + deflate.compress(text) + deflate.flush(),
+        b"\2" + varint(len(text)) + lzma.compress(text, lzma.FORMAT_RAW, filters=_LZMA),
+    ]
+    return min(packed, key=len)
+
+
+def unpack_names(packed: bytes, n_items: int, most: int) -> tuple[str, ...]:
+    """Reverses :func:`pack_names`; n_items >= 1.
+
+    Raises:
+        ArchiveError: they are not the names of so many items, or longer than ``most`` bytes.
+    """
+    reader = Reader.of(_unpack(packed, most))
+    cuts = [reader.varint() for _ in range(n_items)]
+    tails = [reader.varint() for _ in range(n_items)]
+    middles = reader.take(reader.left).split(b"\0")
+    if len(middles) != n_items:
+        raise ArchiveError("the names do not fit the items: the file is damaged")
+    out, before = [], b""
+    for cut, tail, middle in zip(cuts, tails, middles, strict=True):
+        guess = _following(before)
+        if cut + tail > len(guess):
+            raise ArchiveError("a name does not follow from the one before: the file is damaged")
+        before = guess[: len(guess) - cut - tail] + middle + guess[len(guess) - tail :]
+        most -= len(before)
+        if most < 0:
+            raise ArchiveError("the names are longer than the file can hold: it is damaged")
+        try:
+            out.append(before.decode())
+        except UnicodeDecodeError as e:
+            raise ArchiveError("a name is not text: the file is damaged") from e
+    return tuple(out)
+
+
+def _shared(a: bytes, b: bytes) -> int:
+    """How many bytes are alike at the beginning."""
+    differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differing, min(len(a), len(b)))
+
+
+def _following(name: bytes) -> bytes:
+    """The name with its last number increased by one."""
+    found = _DIGITS.search(name)
+    if found is None or len(found[0]) > 18:
+        return name
+    number = b"%0*d" % (len(found[0]), int(found[0]) + 1)
+    return name[: found.start()] + number + name[found.end() :]
+
+
+def _unpack(packed: bytes, most: int) -> bytes:
+    if packed[:1] == b"\0":
+        return packed[1:]
+    reader = Reader.of(packed)
+    kind, length = reader.take(1), reader.varint()
+    if length > most:
+        raise ArchiveError("the names are longer than the file can hold: it is damaged")
+    rest = reader.take(reader.left)
+    try:
+        if kind == b"\1":
+            inflate = zlib.decompressobj(-15)
+            text = inflate.decompress(rest, length + 1)
+            whole = inflate.eof and not inflate.unused_data
+        elif kind == b"\2":
+            expand = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_LZMA)
+            text = expand.decompress(rest, length + 1)
+            whole = expand.eof and not expand.unused_data
+        else:
+            raise ArchiveError("the names are of an unknown kind: the file is damaged")
+    except (zlib.error, lzma.LZMAError) as e:
+        raise ArchiveError("the names cannot be read: the file is damaged") from e
+    if len(text) != length or not whole:
+        raise ArchiveError("the names do not fit the items: the file is damaged")
+    return text

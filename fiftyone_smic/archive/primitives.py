@@ -1,0 +1,81 @@
+"""The low parts of the .smic format: numbers and checksums, as described in
+:mod:`fiftyone_smic.archive.format`."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from typing import BinaryIO
+
+from fiftyone_smic.archive.errors import ArchiveError
+
+
+def varint(value: int) -> bytes:
+    """Unsigned LEB128."""
+    out = bytearray()
+    while True:
+        out.append(value & 0x7F | (0x80 if value > 0x7F else 0))
+        value >>= 7
+        if not value:
+            return bytes(out)
+
+
+class Reader:
+    """Takes an archive apart from the front; raises ArchiveError where that cannot be.
+
+    Attributes:
+        size: bytes of the file.
+        left: how many of them were not taken yet.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = self.left = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._sum = 0
+
+    @classmethod
+    def of(cls, data: bytes) -> Reader:
+        """A reader of bytes in memory."""
+        return cls(io.BytesIO(data))
+
+    def take(self, count: int) -> bytes:
+        """The next bytes."""
+        if count > self.left:
+            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
+        self.left -= count
+        taken = self._file.read(count)
+        self._sum = zlib.crc32(taken, self._sum)
+        return taken
+
+    def skip(self, count: int) -> bytes:
+        """Passes over bytes; the next checksum can then not be verified."""
+        if count > self.left:
+            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
+        self.left -= count
+        self._file.seek(count, os.SEEK_CUR)
+        return b""
+
+    def varint(self) -> int:
+        """An unsigned LEB128 number of at most 63 bits."""
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise ArchiveError("a number in the file is too long: it is damaged")
+
+    def float(self) -> float:
+        """A little-endian float32."""
+        return float(struct.unpack("<f", self.take(4))[0])
+
+    def checksum(self, of: str | None) -> None:
+        """Takes a checksum, verifies it if told of what it is, and begins the next one with it."""
+        wanted = self._sum
+        taken = self.take(4)
+        if of is not None and struct.unpack("<I", taken)[0] != wanted:
+            raise ArchiveError(f"the checksum of {of} is wrong: the file is damaged")
+        self._sum = zlib.crc32(taken)

@@ -1,0 +1,214 @@
+"""Priors: what is public about an encoder's latents, so that no archive has to say it.
+
+A prior is the mean, the principal axes, the typical size of atoms along them, and the atoms of a
+dictionary, all learned on any public latents of the encoder. An archive's mean and atoms are
+predicted from the prior's atoms where that saves bits: with a few hundred items, for which a
+dictionary is most of the archive, 4 to 14 % of it. An archive names its prior by a hash of the
+content; reading needs the same prior again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
+
+from fiftyone_smic.archive.errors import ArchiveError, naming
+from fiftyone_smic.archive.format import Block, Head, read_blocks
+from fiftyone_smic.archive.item_names import unpack_names
+from fiftyone_smic.archive.primitives import Reader
+from fiftyone_smic.coding.code_tables import CodeTables
+from fiftyone_smic.coding.coefficients import expected_others
+from fiftyone_smic.coding.items import decode_items
+from fiftyone_smic.coding.limits import MAX_UNORDERED, believable, believable_text
+from fiftyone_smic.coding.multiset import pop_codes
+from fiftyone_smic.coding.range_coder import Coder
+from fiftyone_smic.coding.rows import code_rows
+from fiftyone_smic.coding.tables import counts_of
+from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.priors import Prior, as_prior, find_prior
+from fiftyone_smic.metrics import Rate
+from fiftyone_smic.utils.vectors import unit
+
+
+def require_prior(
+    name: str, dimensions: int, given: Prior | str | os.PathLike[str] | None
+) -> Prior:
+    """The prior with this hash: the given one, else a shipped one.
+
+    Raises:
+        ArchiveError: neither is it, or it is for another number of dimensions.
+    """
+    prior = as_prior(given)
+    if prior is None or prior.hash != name:
+        prior = find_prior(name)
+    if prior is None or len(prior.mean) != dimensions:
+        raise ArchiveError(
+            f"the archive was written with the public prior {name}, which is needed to read it: "
+            "pass that prior's file, with --prior or as the argument prior"
+        )
+    return prior
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What an archive holds, or a range of its items.
+
+    Attributes:
+        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
+            counts are those of the archive's tables, to about half an octave, so that it codes
+            alike however much of the archive is read. (Where neighbours are alike, these tables
+            know how often an atom was new; the counts are then in proportion to that.)
+        codes: (N, K) CSR matrix of int8.
+        names: N names, or None.
+        encoder: identity of the encoder the latents come from.
+        latent_norm: typical norm of that encoder's raw latents.
+        pixels_per_item: mean number of pixels of an original, or None.
+        rate: where the bits of the file go (all of it, whatever range was read).
+        first: number in the file of the first item that was read.
+    """
+
+    dictionary: SemanticDictionary
+    codes: csr_matrix
+    names: tuple[str, ...] | None
+    encoder: str
+    latent_norm: float
+    pixels_per_item: float | None
+    rate: Rate
+    first: int = 0
+
+    def latents(self) -> NDArray[np.float32]:
+        """Reconstructions (N, d) float32, scaled to unit norm."""
+        return unit(self.dictionary.inverse_transform(self.codes))
+
+
+def read_archive(
+    path: str | os.PathLike[str],
+    prior: Prior | str | os.PathLike[str] | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Archive:
+    """Reads and checks an archive, or the items start..stop-1 of it.
+
+    Only the blocks that hold these items are read and decoded; ``stop=0`` reads the dictionary.
+    (An unordered archive is one block.)
+
+    Args:
+        path: of the file.
+        prior: the public prior it was written with, if that is not shipped with this package.
+        start, stop: range of items; by default all.
+
+    Raises:
+        ArchiveError: truncated, altered, foreign, of another version, or without its prior.
+        ValueError: the archive does not have these items.
+        OSError: the file cannot be read.
+    """
+    with naming(path), open(path, "rb") as file:
+        return _read(file, prior, start, stop)
+
+
+def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = None) -> Archive:
+    """:func:`read_archive` for bytes in memory."""
+    return _read(io.BytesIO(data), prior, 0, None)
+
+
+def _read(
+    file: BinaryIO, given: Prior | str | os.PathLike[str] | None, start: int, stop: int | None
+) -> Archive:
+    reader = Reader(file)
+    head, shared = Head.read(reader)
+    blocks = list(read_blocks(reader, head.named, start, stop))
+    n = sum(block.items for block in blocks)
+    end = n if stop is None else stop
+    if not 0 <= start <= end <= n:
+        raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
+    wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
+    prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
+    public = None if prior is None else prior.public
+    coder = Coder(shared)
+    with decoding():
+        tables = CodeTables.read(coder, *lengths(head))
+        mean = code_rows(coder, 1, head.dimensions, public)
+        atoms = code_rows(coder, head.atoms, head.dimensions, public)
+        codes = _decode_blocks(wanted, tables, head, reader.size)
+    names = None
+    if head.named:
+        most = believable_text(reader.size)
+        found: list[str] = []
+        for block in wanted:
+            part = unpack_names(block.names, block.items, most)
+            most -= sum(len(name.encode()) for name in part)
+            found += part
+        names = tuple(found)
+    first = wanted[0].first if wanted else start
+    chosen = slice(start - first, end - first)
+    index, level, size = map(counts_of, (tables.index, tables.level, tables.size))
+    odds = tables.odds
+    del tables  # their polynomials can be large
+    # Tables of an inter block count new atoms only.
+    uses = size @ np.arange(len(size))
+    index = np.rint(index * (uses / max(index.sum(), 1))).astype(np.int64)
+    others = expected_others(index, odds)
+    middle = head.max_level
+    level = np.concatenate([level[:middle], [0, (index - others).sum()], level[middle:]])
+    dictionary = SemanticDictionary(
+        max(head.atoms, 1),
+        lam=head.lam,
+        max_nonzero=head.max_nonzero,
+        max_level=head.max_level,
+        nonnegative=head.nonnegative,
+        prior=prior,
+    )._restore(mean, atoms, index, others, level, size)
+    return Archive(
+        dictionary,
+        codes[chosen],
+        None if names is None else names[chosen],
+        head.encoder,
+        head.latent_norm,
+        head.pixels_per_item,
+        Rate.of_bytes(n, reader.size, sum(block.codes_size for block in blocks), len(shared)),
+        start,
+    )
+
+
+@contextmanager
+def decoding() -> Iterator[None]:
+    """What cannot have been written is said to be damaged."""
+    try:
+        yield
+    except ArchiveError:
+        raise
+    except ValueError as e:
+        raise ArchiveError(f"the file is damaged: {e}") from e
+
+
+def lengths(head: Head) -> tuple[int, int, int]:
+    """What tables of codes depend on: K, L and M."""
+    return head.atoms, head.max_level, head.max_nonzero
+
+
+def _decode_blocks(
+    blocks: list[Block], tables: CodeTables, head: Head, file_size: int
+) -> csr_matrix:
+    most = believable(file_size)
+    parts = [csr_matrix((0, head.atoms), dtype=np.int8)]
+    for block in blocks:
+        if not head.ordered:
+            if block.items > MAX_UNORDERED or len(blocks) > 1:
+                raise ArchiveError("too many items for an unordered archive: it is damaged")
+            part = pop_codes(block.codes, block.items, tables, most)
+        else:
+            part = decode_items(block.codes, block.items, tables, most)
+        if head.nonnegative and part.nnz and part.data.min() < 0:
+            raise ArchiveError("a coefficient is negative where none may be: the file is damaged")
+        most -= part.nnz
+        parts.append(part)
+    return csr_matrix(vstack(parts, format="csr"))

@@ -1,0 +1,1 @@
+"""Entropy coding alone: tables, coders, items, multisets, quantised rows, limits."""

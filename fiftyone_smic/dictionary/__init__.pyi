@@ -1,0 +1,4 @@
+from .estimator import SemanticDictionary
+from .priors import Prior
+
+__all__ = ["Prior", "SemanticDictionary"]

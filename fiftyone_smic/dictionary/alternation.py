@@ -1,0 +1,171 @@
+"""How a dictionary is learned: pursuit and update in turn, then out of the local minimum where that
+ends, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiftyone_smic.coding.rows import Rows
+from fiftyone_smic.dictionary import quantisation
+from fiftyone_smic.dictionary.costs import Costs
+from fiftyone_smic.dictionary.initialization import centres, residual_stages
+from fiftyone_smic.dictionary.priors import Prior
+from fiftyone_smic.dictionary.pursuit import Pursuit
+from fiftyone_smic.dictionary.sampling import some
+from fiftyone_smic.dictionary.statistics import Statistics
+
+#: Rounds of pursuit and update after a step out of a local minimum, and with half of lam before.
+STEP_ITER, LOOSE_ITER = 12, 4
+#: How often ``done`` is called in one step.
+STEP_ROUNDS = 2 * (STEP_ITER + 1) + LOOSE_ITER + 1
+
+
+class Learned(NamedTuple):
+    """Atoms and what is known of the items coded with them.
+
+    Attributes:
+        objective: distortion + lam * (payload bits + dictionary bits), summed over the items.
+        rows: the atoms as integers.
+        atoms: (K, d) float32, their values.
+        sums: of the items and their codes.
+    """
+
+    objective: float
+    rows: Rows
+    atoms: NDArray[np.float32]
+    sums: Statistics
+
+
+@dataclass(frozen=True)
+class Alternation:
+    """Minimises ``distortion + lam * bits`` over the atoms of a given mean.
+
+    Attributes:
+        items: (N, d) latents; ``n_items``: how many they stand for.
+        mean: (d,).
+        lam, max_level, max_nonzero, nonnegative, prior: as in SemanticDictionary.
+        done: called after each round.
+    """
+
+    items: NDArray[np.float32]
+    n_items: int
+    mean: NDArray[np.float32]
+    lam: float
+    max_level: int
+    max_nonzero: int
+    nonnegative: bool
+    prior: Prior | None
+    done: Callable[[], None]
+
+    def start(
+        self, sample: NDArray[np.float32], wanted: int, rounds: int, rng: np.random.RandomState
+    ) -> Learned:
+        """Learns up to ``wanted`` atoms from nothing, the first half of the rounds on a sample."""
+        seen = some(self.items, max(10 * wanted, 4000), rng)
+        atoms = residual_stages(seen - self.mean, wanted, rng)
+        costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
+        return self._run(atoms, costs, rounds, sample)
+
+    def go_on(self, learned: Learned, atoms: NDArray[np.float32], costs: Costs) -> Learned:
+        """Learns on from other atoms and returns the better."""
+        if not len(atoms):
+            return learned
+        found = self._run(atoms, costs, STEP_ITER)
+        return min(learned, found, key=lambda each: each.objective)
+
+    def step(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
+        """Leaves the local minimum, in which alternation alone stays, in two ways, one after the
+        other; what is better is kept."""
+        return self._swap(self._loosen(learned), wanted, rng)
+
+    def _loosen(self, learned: Learned) -> Learned:
+        """Spends more bits for a few rounds, then saves them again."""
+        loose = replace(self, lam=self.lam / 2)._run(
+            learned.atoms, _costs(learned.sums), LOOSE_ITER
+        )
+        return self.go_on(learned, loose.atoms, _costs(loose.sums))
+
+    def _swap(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
+        """Takes out some atoms, rather rare ones, puts in centres of what is left of the items
+        then, up to ``wanted`` atoms in all, and goes on from there."""
+        counts, k = learned.sums.counts, len(learned.atoms)
+        if not k:
+            return learned
+        rarity = 1 / (1 + counts)
+        out = rng.choice(k, k // 12 + 1, replace=False, p=rarity / rarity.sum())
+        kept = np.delete(np.arange(k), out)
+        fewer = learned.sums.take(kept)
+        atoms = learned.atoms[kept]
+        new = min(k // 8 + 2, wanted - len(kept))
+        if new < 1:  # a stream may bring more atoms than are wanted now
+            return learned
+        codes = self._pursuit(atoms, _costs(fewer)).code(self.items)
+        rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
+        atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])
+        uses = self.n_items // (2 * new) + 1
+        others = uses * fewer.others.sum() // max(fewer.counts.sum(), 1)
+        fewer.counts = np.append(fewer.counts, np.full(new, uses))
+        fewer.others = np.append(fewer.others, np.full(new, others))
+        return self.go_on(learned, atoms, _costs(fewer))
+
+    def _run(
+        self,
+        atoms: NDArray[np.float32],
+        costs: Costs,
+        rounds: int,
+        sample: NDArray[np.float32] | None = None,
+    ) -> Learned:
+        """Alternates pursuit and update; returns the best round that saw all items."""
+        best: Learned | None = None
+        rows: Rows | None = None
+        coarse = 0 if sample is None else rounds // 2  # rounds on the sample, unpredicted rows
+        for step in range(rounds + 1):
+            part = self.items if sample is None or step >= coarse else sample
+            pursuit = self._pursuit(atoms, costs)
+            sums = Statistics.of_pursuit(pursuit, part, self.max_level, self.max_nonzero)
+            sums = sums.scaled(self.n_items / len(part))
+            if rows is not None and len(part) == len(self.items):
+                objective = self._objective(rows, atoms, sums)
+                if best is None or objective < best.objective:
+                    best = Learned(objective, rows, atoms, sums)
+            self.done()
+            if step == rounds:
+                break
+            order = np.argsort(-sums.counts, kind="stable")
+            least = 1 if step < 2 and sample is not None else 2
+            sums = sums.take(order[sums.counts[order] >= least])
+            rows, alive = self._solve(sums, predict=step >= coarse)
+            sums = sums.take(alive)
+            atoms = quantisation.atom_values(rows, self.prior)
+            costs = _costs(sums)
+        assert best is not None  # there is at least one round
+        return best
+
+    def _pursuit(self, atoms: NDArray[np.float32], costs: Costs) -> Pursuit:
+        return Pursuit(atoms, costs, self.lam, mean=self.mean, nonnegative=self.nonnegative)
+
+    def _solve(self, sums: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
+        """Least-squares atoms, quantised, and which of them are not zero."""
+        gram, cross = sums.gram + 2 * self.lam * np.eye(len(sums.counts)), sums.centred(self.mean)
+        atoms = np.asarray(np.linalg.solve(gram, cross), np.float64) if len(gram) else cross
+        rows = quantisation.quantise_atoms(atoms, gram, self.lam, self.prior, predict=predict)
+        used = np.asarray(rows.levels.any(axis=1))
+        used[rows.terms[:, 0]] = True
+        alive = np.flatnonzero(used)
+        return rows.take(alive), alive
+
+    def _objective(self, rows: Rows, atoms: NDArray[np.float32], sums: Statistics) -> float:
+        payload = Costs.from_counts(*sums.of_codes).total(*sums.of_codes)
+        return sums.distortion(self.mean, atoms) + self.lam * (rows.bits + payload)
+
+
+def _costs(sums: Statistics) -> Costs:
+    """Code lengths; sizes are spread over their neighbours, else one that is rare once stays so."""
+    padded = np.pad(sums.sizes, 1, mode="edge")
+    sizes = np.convolve(padded, [0.25, 0.5, 0.25], mode="valid")
+    return Costs.from_counts(sums.counts, sums.others, sums.levels, sizes)

@@ -1,0 +1,61 @@
+from . import types
+from .apply_model import load_model
+from .archives import ImportReport, export_archive, import_archive, import_codes
+from .codes import rebuilt_latents
+from .encoding import EncodeReport, encode
+from .fields import dictionary_fields
+from .latents import LatentsReport, compute_latents
+from .learning import learn_dictionary
+from .management import (
+    compare_dictionaries,
+    delete_dictionary,
+    describe_dictionary,
+    rename_dictionary,
+)
+from .mixing import Recipe, draw_atom, keep_picture, mix
+from .names import NamesReport, name_atoms, set_atom_names
+from .postcards import load_postcards
+from .regeneration import RegenerateReport, regenerate
+from .runs import atom_names, list_dictionaries, load_dictionary
+from .statistics import atom_statistics, describe_atom
+from .storage import StorageReport, measure_storage
+from .visualization import AtomsVisualization, visualize_atoms
+
+__all__ = [
+    "AtomsVisualization",
+    "EncodeReport",
+    "ImportReport",
+    "LatentsReport",
+    "NamesReport",
+    "Recipe",
+    "RegenerateReport",
+    "StorageReport",
+    "atom_names",
+    "atom_statistics",
+    "compare_dictionaries",
+    "compute_latents",
+    "delete_dictionary",
+    "describe_atom",
+    "describe_dictionary",
+    "dictionary_fields",
+    "draw_atom",
+    "encode",
+    "export_archive",
+    "import_archive",
+    "import_codes",
+    "keep_picture",
+    "learn_dictionary",
+    "list_dictionaries",
+    "load_dictionary",
+    "load_model",
+    "load_postcards",
+    "measure_storage",
+    "mix",
+    "name_atoms",
+    "rebuilt_latents",
+    "regenerate",
+    "rename_dictionary",
+    "set_atom_names",
+    "types",
+    "visualize_atoms",
+]

@@ -1,0 +1,149 @@
+"""The dictionaries of a dataset: described, compared, renamed, deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.semantics.names import nearest
+
+#: Atoms this alike (cosine) count as the same.
+SAME = 0.9
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of a stored dictionary.
+
+    Attributes:
+        key: its key
+        created: when it was stored, UTC
+        encoder: whose latents it codes
+        latents_field: the field they were in
+        dim: their dimension
+        n_atoms: atoms
+        named: atoms that have a name
+        lam: rate against distortion
+        items: samples it was learned from
+        coded: samples that have a code
+        drawn: samples that have a regenerated picture
+        bits_per_item: of the samples encoded last, or else of those it was learned from; or None
+        explained_variance: likewise
+        fields: its sample fields
+    """
+
+    key: str
+    created: datetime
+    encoder: str
+    latents_field: str
+    dim: int
+    n_atoms: int
+    named: int
+    lam: float
+    items: int
+    coded: int
+    drawn: int
+    bits_per_item: float | None
+    explained_variance: float | None
+    fields: list[str]
+
+
+def describe_dictionary(samples: SampleCollection, key: str) -> Description:
+    """Describe the dictionary ``key``.
+
+    Raises:
+        ValueError: if there is no such dictionary
+    """
+    dataset = samples._root_dataset
+    config = runs.load_config(samples, key)
+    held = fields.existing_fields(samples, key)
+    everything = fields.everything(dataset)
+
+    def count(suffix: str) -> int:
+        name = fields.field_name(key, suffix)
+        return everything.exists(name).count() if name in held else 0
+
+    learned = config.learned or {}
+    bits, variance = learned.get("bits_per_item"), learned.get("explained_variance")
+    if config.storage:
+        bits = runs.stored_rate(config.storage).bits_per_item
+        if config.storage["fidelity"]:
+            variance = config.storage["fidelity"]["explained_variance"]
+    return Description(
+        key=key,
+        created=dataset.get_run_info(key).timestamp,
+        encoder=config.encoder,
+        latents_field=config.latents_field,
+        dim=config.dim,
+        n_atoms=config.n_atoms,
+        named=sum(name is not None for name in config.names or []),
+        lam=config.settings["lam"],
+        items=config.items,
+        coded=count(fields.BITS),
+        drawn=count(fields.REGENERATED),
+        bits_per_item=bits,
+        explained_variance=variance,
+        fields=held,
+    )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two dictionaries side by side.
+
+    Attributes:
+        one, other: their descriptions
+        likeness: mean over the atoms of ``one`` of the cosine with the nearest of ``other``, or
+            None if their latents are of different encoders
+        shared: atoms of ``one`` that ``other`` has too, or None
+    """
+
+    one: Description
+    other: Description
+    likeness: float | None
+    shared: int | None
+
+
+def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Comparison:
+    """Compare two dictionaries of a dataset.
+
+    Raises:
+        ValueError: if there is no such dictionary, or they are the same
+    """
+    if key == other:
+        raise ValueError(f"{key!r} is the same dictionary; choose two")
+    both = describe_dictionary(samples, key), describe_dictionary(samples, other)
+    atoms = [runs.load_dictionary(samples, name).atoms_ for name in (key, other)]
+    if both[0].encoder != both[1].encoder or both[0].dim != both[1].dim or not all(map(len, atoms)):
+        return Comparison(*both, None, None)
+    _, cosines = nearest(*atoms)
+    return Comparison(*both, float(cosines.mean()), int((cosines >= SAME).sum()))
+
+
+def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None:
+    """Give a dictionary another key; its sample fields follow.
+
+    Raises:
+        ValueError: if there is no such dictionary, or the new key is taken or no field name
+    """
+    runs.check_exists(samples, key)
+    runs.check_free(samples, new_key, overwrite=False)
+    samples._root_dataset.rename_run(key, new_key)
+
+
+def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
+    """Delete a dictionary, its sample fields and its map; pictures on the disk stay.
+
+    Returns:
+        the sample fields that are gone
+
+    Raises:
+        ValueError: if there is no such dictionary
+    """
+    runs.check_exists(samples, key)
+    gone = fields.existing_fields(samples, key)
+    samples._root_dataset.delete_run(key)
+    return gone

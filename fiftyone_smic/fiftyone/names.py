@@ -1,0 +1,249 @@
+"""Names for a dictionary's atoms: found, given by hand, kept with the run, shown in the labels."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import runs
+from fiftyone_smic.fiftyone.codes import relabel
+from fiftyone_smic.fiftyone.collections import image_samples, tell
+from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.models.encoders import EMBEDDED, load_encoder
+from fiftyone_smic.semantics.names import (
+    PHOTOGRAPHS,
+    POSTCARDS,
+    distinct,
+    nearest,
+    read_vocabulary,
+    text_directions,
+)
+
+#: Labels that name atoms at most, the most frequent ones.
+MOST_LABELS = 1000
+
+
+@dataclass(frozen=True)
+class NamesReport:
+    """What ``name_atoms`` did.
+
+    Attributes:
+        key: the dictionary
+        names: K names
+        cosines: K, how near each atom is to what it is named after; NaN for names given by hand
+        candidates: number of texts or labels there were to choose from
+        kept: names that were given by hand and stay
+    """
+
+    key: str
+    names: list[str]
+    cosines: np.ndarray
+    candidates: int
+    kept: int
+
+
+def name_atoms(
+    samples: SampleCollection,
+    key: str = "smic",
+    vocabulary: Sequence[str] | str | Path | None = None,
+    *,
+    labels: str | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+    progress: Progress = None,
+) -> NamesReport:
+    """Name each atom after the nearest text of a vocabulary, or the nearest label.
+
+    Names are kept with the dictionary and appear in ``<key>_labels``, in which a negative
+    coefficient reads "not night". Names given by hand (:func:`set_atom_names`) stay.
+
+    Args:
+        samples: a dataset or view
+        key: a dictionary of the dataset
+        vocabulary: texts, or a text file with one on each line; by default a list for photographs,
+            or for postcards if the embedded encoder made the latents
+        labels: instead of texts, a label field, a field of strings, or "tags": an atom is named
+            after the value whose samples lie in its direction from the mean of all. That compares
+            images with images and needs no text encoder
+        overwrite: replace names given by hand too
+        device: a torch device for the text encoder, by default the best there is
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+
+    Raises:
+        ValueError: for an unknown key, both a vocabulary and labels, fewer than two candidates, a
+            field that cannot name anything, or if the encoder cannot be loaded by name
+        OSError: if the vocabulary's file cannot be read
+    """
+    if vocabulary is not None and labels is not None:
+        raise ValueError("give either a vocabulary or labels to name atoms after, not both")
+    samples = image_samples(samples)
+    config = runs.load_config(samples, key)
+    dictionary = runs.load_dictionary(samples, key)
+    with reporting(progress, int(dictionary.n_atoms_)) as report:
+        if labels is not None:
+            found, directions = _label_directions(samples, labels, config.latents_field)
+        else:
+            found = read_vocabulary(
+                default_vocabulary(config.encoder) if vocabulary is None else vocabulary
+            )
+            report(0.1)
+            directions = text_directions(encode_texts(found, config, key, device))
+        report(0.8)
+        best, cosines = nearest(dictionary.atoms_, directions)
+        own = {} if overwrite else _own_names(config)
+        names = distinct(
+            [None if i in own else found[j] for i, j in enumerate(best)], list(own.values())
+        )
+        for i, name in own.items():
+            names[i] = name
+            cosines[i] = np.nan
+        _store(samples, key, names, sorted(own))
+        report(1.0)
+    return NamesReport(key, runs.atom_names(samples, key), cosines, len(found), len(own))
+
+
+def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str | None]) -> None:
+    """Name atoms by hand; :func:`name_atoms` keeps these names.
+
+    Args:
+        samples: a dataset or view
+        key: a dictionary of the dataset
+        names: atom -> name; None or an empty one takes its name away
+
+    Raises:
+        ValueError: for an unknown key or an atom that does not exist
+    """
+    config = runs.load_config(samples, key)
+    wrong = [i for i in names if not (isinstance(i, int) and 0 <= i < config.n_atoms)]
+    if wrong:
+        raise ValueError(
+            f"dictionary {key!r} has atoms 0 to {config.n_atoms - 1} and no atom {wrong[0]!r}"
+        )
+    given = {i: (name or "").strip() or None for i, name in names.items()}
+    kept = list(config.names or [None] * config.n_atoms)
+    for i, name in given.items():
+        kept[i] = name
+    own = {*config.own_names, *given} - {i for i, name in given.items() if name is None}
+    _store(samples, key, kept, sorted(own))
+
+
+def default_vocabulary(encoder: str) -> Path:
+    """The built-in vocabulary that suits the latents of an encoder."""
+    return POSTCARDS if encoder.split("@")[0] == EMBEDDED else PHOTOGRAPHS
+
+
+def _own_names(config: runs.SMICRunConfig) -> dict[int, str]:
+    return {i: config.names[i] for i in config.own_names}
+
+
+def _store(
+    samples: SampleCollection, key: str, names: list[str | None], own_names: list[int]
+) -> None:
+    config = runs.load_config(samples, key)
+    former = {"names": config.names, "own_names": config.own_names}
+    runs.update_config(samples, key, names=names, own_names=own_names)
+    started = time.perf_counter()
+    try:
+        coded = relabel(samples._root_dataset, key, runs.atom_names(samples, key))
+    except BaseException:
+        runs.update_config(samples, key, **former)
+        raise
+    runs.note_seconds(samples, key, "name", time.perf_counter() - started, coded)
+
+
+def encode_texts(
+    texts: list[str], config: runs.SMICRunConfig, key: str, device: str | None
+) -> np.ndarray:
+    """Latents of texts, by the encoder that made the latents of a dictionary.
+
+    Raises:
+        ValueError: if that encoder is not known, or not here
+    """
+    if config.encoder_source == "unknown":
+        raise ValueError(
+            f"the latents of dictionary {key!r} do not say which encoder made them, so texts "
+            "cannot be compared with its atoms; name atoms after labels: "
+            f"name_atoms(dataset, {key!r}, labels='<label field>')"
+        )
+    encoder = load_encoder(config.encoder_source, device=device)
+    if encoder.name != config.encoder:
+        raise ValueError(
+            f"dictionary {key!r} was learned on latents of {config.encoder!r} and this machine "
+            f"has {encoder.name!r}; install the same weights, or name atoms after labels"
+        )
+    tell(encoder.notice)
+    return encoder.encode_texts(texts)
+
+
+def label_path(samples: SampleCollection, field: str) -> str:
+    """The path of the values that ``labels=field`` names atoms after.
+
+    Raises:
+        ValueError: if there is no such field, or it holds neither labels nor strings
+    """
+    path = _label_path(samples, field)
+    if path is None:
+        missing = samples.get_field(field) is None
+        offered = [name for name in samples.get_field_schema() if _label_path(samples, name)]
+        raise ValueError(
+            f"atoms cannot be named after {field!r}: "
+            + ("there is no such field" if missing else "it holds neither labels nor strings")
+            + f"; these fields do: {offered}"
+        )
+    return path
+
+
+def _label_path(samples: SampleCollection, field: str) -> str | None:
+    import fiftyone as fo
+
+    known = samples.get_field(field)
+    if isinstance(known, fo.EmbeddedDocumentField) and issubclass(known.document_type, fo.Label):
+        try:
+            return samples._get_label_field_path(field, "label")[1]
+        except ValueError:
+            return None
+    if isinstance(known, fo.ListField):
+        known = known.field
+    return field if isinstance(known, (fo.StringField, fo.BooleanField, fo.IntField)) else None
+
+
+def _label_directions(
+    samples: SampleCollection, field: str, latents_field: str
+) -> tuple[list[str], np.ndarray]:
+    """Values, and for each the mean of its samples' latents less the mean of all."""
+    path = label_path(samples, field)
+    latents = read_latents(samples, latents_field)
+    values = dict(zip(*samples.values(["id", path]), strict=True))
+    held = [_texts(values[sample_id], field) for sample_id in latents.ids]
+    counts = Counter(text for texts in held for text in texts)
+    found = [text for text, n in counts.most_common() if 1 < n < len(held)][:MOST_LABELS]
+    if len(found) < 2:
+        raise ValueError(
+            f"{field!r} has {len(found)} values that several samples have and others have not, "
+            "and names need at least two; choose another field, or name atoms after a vocabulary"
+        )
+    place = {text: i for i, text in enumerate(found)}
+    sums = np.zeros((len(found), latents.values.shape[1]))
+    for texts, row in zip(held, latents.values, strict=True):
+        for text in texts & place.keys():
+            sums[place[text]] += row
+    sums /= np.array([counts[text] for text in found])[:, None]
+    return found, (sums - latents.values.mean(axis=0)).astype(np.float32)
+
+
+def _texts(value: Any, field: str) -> set[str]:
+    """The values of one sample as texts; numbers and truth values say what they are of."""
+    several = value if isinstance(value, (list, tuple)) else [value]
+    present = [one for one in several if one is not None and one is not False]
+    return {
+        one if isinstance(one, str) else field if one is True else f"{field} {one}"
+        for one in present
+    }

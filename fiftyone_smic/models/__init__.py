@@ -1,0 +1,1 @@
+"""Images and texts to latents, and latents to pictures."""

@@ -1,0 +1,1 @@
+"""What directions in the latent space mean: arithmetic on latents, and names."""

@@ -1,0 +1,1 @@
+"""What every storey uses: whole files, unit vectors, chunks of work."""

@@ -1,0 +1,300 @@
+"""Generators: diffusers' unCLIP pipeline, the right one for each encoder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from fiftyone_smic.models import generators
+from fiftyone_smic.models.embedded import CLIP_DIR
+from fiftyone_smic.models.generators import load_generator
+
+DIM = 32
+DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
+
+
+@pytest.fixture(scope="module")
+def pipeline_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pipeline")
+    save_pipeline(folder, DIM)
+    (folder / "smic.json").write_text(json.dumps(DECLARED))
+    return folder
+
+
+def save_pipeline(folder, dim):
+    """A pipeline of the same kinds of parts as Stability's, far smaller and untrained.
+
+    With AutoencoderKL, cross-attention and a real CLIP image encoder, unlike the embedded one.
+    """
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        DDPMScheduler,
+        StableUnCLIPImg2ImgPipeline,
+        UNet2DConditionModel,
+    )
+    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
+        StableUnCLIPImageNormalizer,
+    )
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPTextConfig,
+        CLIPTextModel,
+        CLIPTokenizer,
+        CLIPVisionConfig,
+        CLIPVisionModelWithProjection,
+    )
+
+    torch.manual_seed(0)
+    tokenizer = CLIPTokenizer.from_pretrained(CLIP_DIR, model_max_length=16)
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "projection_dim": dim,
+    }
+    normalizer = StableUnCLIPImageNormalizer(embedding_dim=dim)
+    torch.nn.init.normal_(normalizer.mean)
+    torch.nn.init.uniform_(normalizer.std, 0.5, 1.5)
+    StableUnCLIPImg2ImgPipeline(
+        feature_extractor=CLIPImageProcessor(
+            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+        ),
+        image_encoder=CLIPVisionModelWithProjection(
+            CLIPVisionConfig(image_size=32, patch_size=8, **tower)
+        ),
+        image_normalizer=normalizer,
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        tokenizer=tokenizer,
+        text_encoder=CLIPTextModel(
+            CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=16, **tower)
+        ),
+        unet=UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(16, 32),
+            norm_num_groups=8,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            attention_head_dim=(2, 4),
+            cross_attention_dim=32,
+            class_embed_type="projection",
+            projection_class_embeddings_input_dim=2 * dim,
+            layers_per_block=1,
+        ),
+        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
+        vae=AutoencoderKL(
+            block_out_channels=(8, 16),
+            norm_num_groups=8,
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+        ),
+    ).save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def tiny(pipeline_folder):
+    return load_generator(str(pipeline_folder), encoder="ViT-Tiny/none", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def latents():
+    return np.random.default_rng(0).normal(size=(4, DIM)).astype(np.float32)
+
+
+def pixels(images):
+    return np.stack([np.asarray(image) for image in images]).astype(int)
+
+
+def test_a_picture_depends_on_its_seed_and_not_on_its_batch(tiny, latents):
+    seeds = [11, 12, 13, 14]
+    together = pixels(tiny.generate(latents, norm=10, seeds=seeds, batch_size=4))
+    alone = pixels(tiny.generate(latents, norm=10, seeds=seeds, batch_size=1))
+    one = pixels(tiny.generate(latents[2:3], norm=10, seeds=[13]))
+    assert together.shape == (4, tiny.size, tiny.size, 3)
+    # Batched arithmetic may round differently: one level of 255.
+    assert np.abs(together - alone).max() <= 1
+    assert np.abs(together[2] - one[0]).max() <= 1
+    other = pixels(tiny.generate(latents, norm=10, seeds=[11, 12, 99, 14], batch_size=4))
+    assert np.abs(together[2] - other[2]).max() > 10
+    assert np.abs(together[3] - other[3]).max() <= 1
+
+
+def test_one_seed_stands_for_a_run_of_seeds(tiny, latents):
+    run = pixels(tiny.generate(latents, norm=10, seeds=5))
+    listed = pixels(tiny.generate(latents, norm=10, seeds=[5, 6, 7, 8]))
+    assert (run == listed).all()
+
+
+def test_the_pipeline_gets_the_latent_at_the_trained_length(tiny, latents, monkeypatch):
+    seen = []
+    original = tiny.pipeline.noise_image_embeddings
+
+    def spy(image_embeds, **options):
+        seen.append(image_embeds.clone())
+        return original(image_embeds=image_embeds, **options)
+
+    monkeypatch.setattr(tiny.pipeline, "noise_image_embeddings", spy)
+    tiny.generate(7 * latents, norm=12.5, steps=1)
+    assert len(seen) == 1
+    np.testing.assert_allclose(np.linalg.norm(seen[0].numpy(), axis=1), 12.5, rtol=1e-5)
+    unit = latents / np.linalg.norm(latents, axis=1, keepdims=True)
+    np.testing.assert_allclose(seen[0].numpy(), 12.5 * unit, rtol=1e-4, atol=1e-5)
+
+
+def test_a_latent_given_is_the_latent_of_an_image_given(tiny):
+    """image_embeds must enter the pipeline exactly where its own image encoder's output does."""
+    import torch
+    from PIL import Image
+
+    rng = np.random.default_rng(1)
+    image = Image.fromarray(rng.integers(0, 255, (32, 32, 3)).astype(np.uint8))
+    pipe = tiny.pipeline
+    inputs = pipe.feature_extractor(images=image, return_tensors="pt").pixel_values
+    with torch.no_grad():
+        raw = pipe.image_encoder(inputs).image_embeds.numpy()
+    by_image = pipe(
+        image=image,
+        prompt="",
+        num_inference_steps=3,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(3),
+    ).images
+    mine = tiny.generate(raw, norm=float(np.linalg.norm(raw)), seeds=[3], steps=3, guidance=3.0)
+    assert np.abs(pixels(by_image) - pixels(mine)).max() <= 1
+
+
+def test_the_declared_length_wins_over_the_archives(pipeline_folder, tmp_path, latents):
+    folder = tmp_path / "declared"
+    shutil.copytree(pipeline_folder, folder)
+    (folder / "smic.json").write_text(json.dumps({**DECLARED, "latent_norm": 8.0}))
+    declared = load_generator(str(folder), device="cpu")
+    assert (declared.steps, declared.guidance, declared.latent_norm) == (3, 3.0, 8.0)
+    with_norm = pixels(declared.generate(latents, norm=99.0))
+    without = pixels(declared.generate(latents))
+    assert (with_norm == without).all()
+
+
+def test_half_precision_runs(pipeline_folder, latents):
+    half = load_generator(str(pipeline_folder), device="cpu", dtype="bfloat16")
+    assert len(half.generate(latents[:1], norm=10)) == 1
+
+
+def test_progress_counts_pictures(tiny, latents):
+    seen = []
+    tiny.generate(latents, norm=10, batch_size=2, steps=1, progress=seen.append)
+    assert seen == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latents": np.zeros((2, DIM + 1))}, "shape .n, 32.*What fits"),
+        ({"latents": np.zeros((2, DIM))}, "zero rows"),
+        ({"latents": np.full((2, DIM), np.nan)}, "NaN"),
+        ({"seeds": [1]}, "1 seeds for 4 latents"),
+        ({"norm": None}, "norm"),
+        ({"norm": 0.0}, "norm"),
+        ({"steps": 0}, "steps"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_bad_input_is_refused(tiny, latents, change, message):
+    arguments = {"latents": latents, "norm": 10.0, **change}
+    with pytest.raises(ValueError, match=message):
+        tiny.generate(arguments.pop("latents"), **arguments)
+
+
+def test_no_latents_no_pictures(tiny):
+    assert tiny.generate(np.zeros((0, DIM)), norm=10) == []
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name"),
+    [
+        ("ViT-H-14/laion2b_s32b_b79k", "stabilityai/stable-diffusion-2-1-unclip"),
+        ("ViT-L-14/openai", "stabilityai/stable-diffusion-2-1-unclip-small"),
+    ],
+)
+def test_the_reverse_default_of_an_encoder_is_found(monkeypatch, encoder, name):
+    """Without a hub: which names are asked for, in which order, and what the user is told."""
+    from diffusers import StableUnCLIPImg2ImgPipeline
+
+    asked = []
+
+    def offline(source, **options):
+        assert options["use_safetensors"] is True
+        asked.append(source)
+        raise OSError("no network")
+
+    monkeypatch.setattr(StableUnCLIPImg2ImgPipeline, "from_pretrained", offline)
+    with pytest.raises(OSError, match="Download it once"):
+        load_generator(encoder=encoder)
+    assert asked == [name, name.replace("stabilityai", "sd2-community")]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [
+        ("stabilityai/stable-diffusion-2-1-unclip", "ViT-L-14/openai"),
+        ("sd2-community/stable-diffusion-2-1-unclip-small", "ViT-H-14/laion2b_s32b_b79k"),
+        ("postcards", "ViT-L-14/openai"),
+        ("postcards", "postcards@000000000000"),
+        (None, "ViT-B-32/openai"),
+        (None, None),
+        ("someone/else", None),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_does(name, encoder):
+    with pytest.raises(ValueError) as caught:
+        load_generator(name, encoder=encoder)
+    for part in (
+        "ViT-H-14/laion2b_s32b_b79k -> stabilityai/stable-diffusion-2-1-unclip;",
+        "ViT-L-14/openai -> stabilityai/stable-diffusion-2-1-unclip-small",
+        "postcards -> postcards",
+        "smic.json",
+    ):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"encoder": "a/b", "steps": "many"}'])
+def test_a_folder_must_declare_its_encoder(tmp_path, content):
+    with pytest.raises(ValueError, match=r"model_index\.json"):
+        load_generator(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{}")
+    if content is not None:
+        (tmp_path / "smic.json").write_text(content)
+    with pytest.raises(ValueError, match="encoder"):
+        load_generator(str(tmp_path))
+
+
+def test_a_local_encoder_fits_with_or_without_its_hash():
+    assert generators._matches("local-dir:mine", "local-dir:mine@0123456789ab")
+    assert generators._matches("local-dir:mine@0123456789ab", "local-dir:mine@0123456789ab")
+    assert not generators._matches("local-dir:mine@0123456789ab", "local-dir:mine@ffffffffffff")
+
+
+def test_the_embedded_pair_works_together(encoder, generator, pictures):
+    assert generator.encoder == encoder.name
+    assert generator.dim == encoder.dim
+    assert generator.size >= 64
+    assert "photographs" in generator.notice
+    assert load_generator(encoder=encoder.name, device="cpu").name == "postcards"
+    found = encoder.encode_images(pictures[:2])
+    images = generator.generate(found.latents, norm=found.norm, steps=2)
+    assert [image.size for image in images] == [(generator.size,) * 2] * 2
+
+
+def test_loading_a_folder_is_quiet_and_leaves_logging_as_it_was(pipeline_folder, capfd):
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    logs = (diffusers_logging, transformers_logging)
+    before = [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
+    load_generator(str(pipeline_folder), device="cpu")
+    assert [(log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs] == before
+    assert capfd.readouterr().err == ""
