@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.utils.defaults import LAM
 
 #: A target counts as met within this share of it.
 TOLERANCE = 0.025
@@ -58,7 +59,7 @@ def learn_to_target(
     low: tuple[float, float] | None = None  # (log lam, log of what it reaches / target), too much
     high: tuple[float, float] | None = None  # too little
     best: SemanticDictionary | None = None
-    value, nearest, at = 0.0, math.inf, math.log(0.002)
+    value, nearest, at = 0.0, math.inf, math.log(LAM)
     slope = 1.1 if explained_variance is None else 3.0
 
     def one_of(before: int) -> Callable[[float], None]:

@@ -4,7 +4,6 @@ coefficients."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -29,8 +28,8 @@ from fiftyone_smic.dictionary.validation import (
     check_limits,
     check_parameters,
 )
-
-Progress = Callable[[float], None]
+from fiftyone_smic.utils.defaults import LAM
+from fiftyone_smic.utils.progress import Progress
 
 #: How many items for each atom a sample of a large collection has.
 ITEMS_PER_ATOM = 20
@@ -80,7 +79,7 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self,
         n_atoms: int | str = "auto",
         *,
-        lam: float = 0.002,
+        lam: float = LAM,
         max_nonzero: int = 16,
         max_level: int = 4,
         nonnegative: bool = False,

@@ -21,6 +21,7 @@ from fiftyone_smic.fiftyone.progress import Progress
 from fiftyone_smic.fiftyone.regeneration import default_folder, regenerate
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.pipelines.folders import file_names
+from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
 
 def export_archive(
@@ -70,14 +71,13 @@ def _names(paths: list[str]) -> list[str]:
 
 
 #: Where the latents of new images go unless the importer is told.
-LATENTS_FIELD = "clip_latents"
 
 
 def import_archive(
     path: str | Path,
     name: str | None = None,
     *,
-    key: str = "smic",
+    key: str = KEY,
     draw: bool = True,
     output_dir: str | Path | None = None,
     persistent: bool = False,
@@ -144,7 +144,7 @@ class ImportReport:
 
 
 def import_codes(
-    samples: SampleCollection, path: str | Path, key: str = "smic", *, overwrite: bool = False
+    samples: SampleCollection, path: str | Path, key: str = KEY, *, overwrite: bool = False
 ) -> ImportReport:
     """Give samples the codes that an archive holds under their file names.
 

@@ -15,6 +15,7 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.metrics import item_fidelity
+from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
 
 
@@ -168,7 +169,7 @@ def read_coded(
     return columns, codes
 
 
-def rebuilt_latents(samples: SampleCollection, key: str = "smic") -> tuple[list[str], np.ndarray]:
+def rebuilt_latents(samples: SampleCollection, key: str = KEY) -> tuple[list[str], np.ndarray]:
     """The latents that the codes of a collection stand for.
 
     Args:

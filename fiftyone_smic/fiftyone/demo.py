@@ -12,10 +12,9 @@ from fiftyone_smic.models.embedded import NOTICE
 from fiftyone_smic.models.images import load_image
 from fiftyone_smic.pipelines.image_codecs import image_baselines
 from fiftyone_smic.pipelines.report import contact_sheet, size_table, stage
+from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
 DATASET = "smic-demo"
-KEY = "smic"
-FIELD = "clip_latents"
 
 
 def default_directory() -> Path:
@@ -74,9 +73,9 @@ def run_demo(
         dataset.info["smic_demo"] = True
         dataset.save()
     with stage("CLIP latents of the images", seconds, "latents") as progress:
-        smic.compute_latents(dataset, FIELD, progress=progress)
+        smic.compute_latents(dataset, LATENTS_FIELD, progress=progress)
     with stage("Learning the dictionary", seconds, "dictionary") as progress:
-        smic.learn_dictionary(dataset, KEY, FIELD, seed=seed, progress=progress)
+        smic.learn_dictionary(dataset, KEY, LATENTS_FIELD, seed=seed, progress=progress)
     with stage("Codes into sample fields", seconds, "codes") as progress:
         encoded = smic.encode(dataset, KEY, progress=progress)
     archive = directory / "postcards.smic"
@@ -91,7 +90,7 @@ def run_demo(
         atoms.save(directory / "atoms.png")
 
     original = baselines.pop("original")
-    baselines["float32_latents"] = 4 * rate.items * len(dataset.first()[FIELD])
+    baselines["float32_latents"] = 4 * rate.items * len(dataset.first()[LATENTS_FIELD])
     report = {
         "items": rate.items,
         "pixels_per_item": pixels,

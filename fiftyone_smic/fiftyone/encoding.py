@@ -20,6 +20,7 @@ from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
+from fiftyone_smic.utils.defaults import KEY
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EncodeReport:
 
 def encode(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     latents_field: str | None = None,
     progress: Progress = None,

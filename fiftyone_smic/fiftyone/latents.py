@@ -17,6 +17,7 @@ from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import load_encoder
+from fiftyone_smic.utils.defaults import LATENTS_FIELD
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class LatentsReport:
 
 def compute_latents(
     samples: SampleCollection,
-    field: str = "clip_latents",
+    field: str = LATENTS_FIELD,
     encoder: str = "postcards",
     *,
     batch_size: int = 32,

@@ -16,15 +16,16 @@ from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
 
 
 def learn_dictionary(
     samples: SampleCollection,
-    key: str = "smic",
-    latents_field: str = "clip_latents",
+    key: str = KEY,
+    latents_field: str = LATENTS_FIELD,
     *,
     n_atoms: int | str = "auto",
-    lam: float = 0.002,
+    lam: float = LAM,
     bits_per_item: float | None = None,
     explained_variance: float | None = None,
     max_nonzero: int = 16,

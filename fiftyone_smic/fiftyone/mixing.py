@@ -22,6 +22,7 @@ from fiftyone_smic.fiftyone.regeneration import default_folder, save_picture, wr
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.semantics.directions import add, text_direction
 from fiftyone_smic.semantics.names import read_vocabulary
+from fiftyone_smic.utils.defaults import KEY
 
 #: Samples that tell along which directions pictures of this collection vary.
 MOST_LATENTS = 1000
@@ -71,7 +72,7 @@ def mix_paths(samples: SampleCollection, key: str, recipe: Recipe) -> list[Path]
 
 def mix(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     recipe: Recipe,
     device: str | None = None,
@@ -140,7 +141,7 @@ def atom_path(samples: SampleCollection, key: str, atom: int) -> Path:
 
 def draw_atom(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     atom: int,
     device: str | None = None,

@@ -26,6 +26,7 @@ from fiftyone_smic.semantics.names import (
     read_vocabulary,
     text_directions,
 )
+from fiftyone_smic.utils.defaults import KEY
 
 #: Labels that name atoms at most, the most frequent ones.
 MOST_LABELS = 1000
@@ -52,7 +53,7 @@ class NamesReport:
 
 def name_atoms(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     vocabulary: Sequence[str] | str | Path | None = None,
     *,
     labels: str | None = None,

@@ -22,6 +22,7 @@ from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.collections import image_samples, tell
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
 
 
@@ -50,7 +51,7 @@ class RegenerateReport:
 
 def regenerate(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     output_dir: str | Path | None = None,
     generator: str | None = None,

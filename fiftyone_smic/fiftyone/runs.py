@@ -13,6 +13,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.metrics import Rate
+from fiftyone_smic.utils.defaults import KEY
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
@@ -218,7 +219,7 @@ def load_results(samples: SampleCollection, key: str) -> SMICRunResults:
     return samples._root_dataset.load_run_results(key, load_view=False)
 
 
-def load_dictionary(samples: SampleCollection, key: str = "smic") -> SemanticDictionary:
+def load_dictionary(samples: SampleCollection, key: str = KEY) -> SemanticDictionary:
     """Load a dictionary that ``learn_dictionary`` stored.
 
     Args:

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_coded, read_codes
+from fiftyone_smic.utils.defaults import KEY
 
 # Whoever asks for what is being counted waits for it, instead of counting it too.
 _COUNTING = threading.Lock()
@@ -76,7 +77,7 @@ def label_fields(samples: SampleCollection) -> list[str]:
 
 
 def atom_statistics(
-    samples: SampleCollection, key: str = "smic", *, labels: str | None = None
+    samples: SampleCollection, key: str = KEY, *, labels: str | None = None
 ) -> AtomStatistics:
     """Count uses, weights and purity of each atom over a collection.
 

@@ -18,6 +18,7 @@ from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.pipelines.image_codecs import image_baselines
+from fiftyone_smic.utils.defaults import KEY
 
 #: What the dictionary's λ is multiplied with, from few bits to many.
 FACTORS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
@@ -45,7 +46,7 @@ class StorageReport:
 
 def measure_storage(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     most_pictures: int = 300,
     most_latents: int = 2000,

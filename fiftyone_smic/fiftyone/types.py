@@ -27,6 +27,7 @@ from fiftyone_smic.fiftyone.archives import export_archive, install, place
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.pipelines.folders import safe_names
+from fiftyone_smic.utils.defaults import KEY
 
 CODES = "codes.smic"
 LABELS = "fiftyone"
@@ -64,7 +65,7 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
             fields of dictionaries
     """
 
-    def __init__(self, export_dir: str, key: str = "smic", fields: Any = None) -> None:
+    def __init__(self, export_dir: str, key: str = KEY, fields: Any = None) -> None:
         super().__init__(export_dir=export_dir)
         self.key = key
         self.fields = fields

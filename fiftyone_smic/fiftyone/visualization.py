@@ -18,6 +18,7 @@ from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.utils.defaults import KEY
 
 FEWEST = 5
 #: Cells along the longer side of the map that share a dot where there are many samples.
@@ -127,7 +128,7 @@ class AtomsMap:
     ids: np.ndarray
 
 
-def load_map(samples: SampleCollection, key: str = "smic") -> AtomsMap | None:
+def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
     """The map of a dictionary, or None if there is none.
 
     Of more samples than there are cells on the map (:data:`CELLS`), one in each cell is a dot.
@@ -178,7 +179,7 @@ def samples_on_map(
 
 def visualize_atoms(
     samples: SampleCollection,
-    key: str = "smic",
+    key: str = KEY,
     *,
     brain_key: str | None = None,
     seed: int = 0,

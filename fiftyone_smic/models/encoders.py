@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fiftyone_smic.models.embedded import CLIP_DIR, NOTICE
+from fiftyone_smic.models.identity import EMBEDDED
+from fiftyone_smic.utils.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 from fiftyone_smic.models.devices import default_device
 from fiftyone_smic.models.images import load_image
 
-Progress = Callable[[float], None]
-
-EMBEDDED = "postcards"
 PRECISIONS = ("fp32", "fp16", "bf16")
 
 _LOCAL = "local-dir:"

@@ -15,6 +15,7 @@ from fiftyone_smic.metrics import Fidelity, Rate, fidelity, item_fidelity
 from fiftyone_smic.models.encoders import EMBEDDED, Encoder, ImageLatents, load_encoder
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.pipelines.report import stage
+from fiftyone_smic.utils.defaults import LAM
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def compress_folder(
     *,
     encoder: str = EMBEDDED,
     n_atoms: int | str = "auto",
-    lam: float = 0.002,
+    lam: float = LAM,
     names: bool = True,
     device: str | None = None,
     precision: str = "fp32",
