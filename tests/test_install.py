@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_weights_the_plugin_and_nothing_else_of_the_checkout
 def test_the_plugin_can_be_installed_from_a_wheel(wheel, tmp_path):
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
-        "from fiftyone_smic import plugin\n"
+        "from fiftyone_smic.fiftyone import plugin\n"
         "assert pathlib.Path(plugin.__file__).is_relative_to(sys.argv[1]), plugin.__file__\n"
         "print(plugin.install_plugin(sys.argv[2]))"
     )

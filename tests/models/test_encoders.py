@@ -160,7 +160,7 @@ def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(f
 def test_its_latents_are_drawn_by_a_pipeline_that_declares_it(full_clip, pictures, tmp_path):
     """Pictures to pictures on full CLIP latents, again after the pipeline was saved anew."""
     from fiftyone_smic.models.generators import load_generator
-    from tests.test_generators import save_pipeline
+    from tests.models.test_generators import save_pipeline
 
     mine = full_clip[2]
     assert mine.name.startswith("local-dir:mine@")

@@ -1,0 +1,52 @@
+"""Every public function and class has an example in its docstring, and the examples run."""
+
+import doctest
+import importlib
+import os
+
+import numpy as np
+import pytest
+
+PACKAGES = (
+    "fiftyone_smic",
+    "fiftyone_smic.archive",
+    "fiftyone_smic.dictionary",
+    "fiftyone_smic.metrics",
+)
+
+
+def public() -> dict[str, object]:
+    """Every public function and class once, by where it was defined."""
+    found: dict[str, object] = {}
+    for name in PACKAGES:
+        module = importlib.import_module(name)
+        for each in module.__all__:
+            value = getattr(module, each)
+            if callable(value):
+                found[f"{value.__module__}.{each}"] = value
+    return found
+
+
+PUBLIC = public()
+FINDER = doctest.DocTestFinder(exclude_empty=True)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_examples_of_a_public_name_run(name, tmp_path, monkeypatch):
+    value = PUBLIC[name]
+    module = importlib.import_module(value.__module__)
+    examples = [
+        test for test in FINDER.find(value, name, module=module, globs={"np": np}) if test.examples
+    ]
+    if isinstance(value, type) and issubclass(value, Exception):
+        return
+    assert examples, f"{name} has no runnable example in its docstring"
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(
+        optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False
+    )
+    said: list[str] = []
+    for test in examples:
+        runner.run(test, out=said.append)
+    assert runner.failures == 0, "".join(said)
+    assert os.getcwd() == str(tmp_path)
