@@ -1,5 +1,5 @@
-# `make demo` shows the whole way once, `make test` runs every test, `make screenshots` takes the
-# pictures of the panel in docs/ again. All make .venv if there is none.
+# `make demo` shows the whole way once, `make test` runs every test, `make docs` builds the documents
+# into build/docs, `make screenshots` takes their pictures again. All make .venv if there is none.
 SHELL := bash
 VENV ?= .venv
 PYTHON ?= python3
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.fiftyone-smic-installed
 ARGS ?=
 
-.PHONY: demo test lint bench screenshots browser clean
+.PHONY: demo test lint docs bench screenshots browser clean
 
 demo: $(STAMP)
 	$(BIN)/fiftyone-smic demo $(ARGS)
@@ -23,6 +23,9 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(STAMP)
+	$(BIN)/mkdocs build -f docs/mkdocs.yml
+
 bench: $(STAMP)
 	$(BIN)/python -m pip install -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.postcards $(ARGS)
@@ -35,7 +38,7 @@ screenshots: $(STAMP) browser
 # of every new machine for nothing: Python compiles what it imports.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile -e '.[generate,test]'
+	$(BIN)/python -m pip install --no-compile -e '.[docs,generate,test]'
 	$(BIN)/fiftyone-smic doctor --fix
 	touch $@
 
