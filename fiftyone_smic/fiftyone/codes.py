@@ -196,10 +196,10 @@ def write_codes(
     drawn = names[fields.REGENERATED]
     if dataset.has_sample_field(drawn):
         former = fields.read(dataset, ids, [names[fields.ATOMS], names[fields.COEFFICIENTS], drawn])
-        coded = zip(columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
+        coded = zip(ids, columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
         values[drawn] = [
-            path if (atoms, levels) == code else None
-            for atoms, levels, path, code in zip(*former, coded, strict=True)
+            former[i][2] if i in former and former[i][:2] == [atoms, levels] else None
+            for i, atoms, levels in coded
         ]
     new = [name for name in values if not dataset.has_sample_field(name)]
     try:

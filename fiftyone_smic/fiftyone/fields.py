@@ -1,12 +1,18 @@
-"""The sample fields of a dictionary key: their names, their types, and how they are written."""
+"""The sample fields of a dictionary key: one table says what each holds, and how it is written."""
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone as fo
+from fiftyone.core.collections import SampleCollection
+from fiftyone.core.odm.dataset import ActiveFields
+
+logger = logging.getLogger(__name__)
 
 ATOMS = "atoms"
 COEFFICIENTS = "coefficients"
@@ -14,39 +20,126 @@ BITS = "bits"
 FIDELITY = "fidelity"
 LABELS = "labels"
 REGENERATED = "regenerated"
+DRAWN_FIDELITY = "drawn_fidelity"
+
+#: A field is part of the code itself, or was made from the code and goes when the code changes.
+CODE, DRAWING = "code", "drawing"
+#: Ids in one database request. MongoDB takes 16 MB, which is about 800,000 ids.
+AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """One sample field of every dictionary key; a new field is one more entry of :data:`SPECS`.
+
+    Attributes:
+        suffix: the field is called ``<key>_<suffix>``.
+        type: FiftyOne's type of the field.
+        description: what the App shows beside the field.
+        part: :data:`CODE` for what ``encode`` writes, :data:`DRAWING` for what is made from a
+            code and is dropped as soon as the code changes.
+        options: further arguments of ``Dataset.add_sample_field``.
+        indexed: whether the database keeps an index, so that the App can sort and filter by it.
+        group: the group of the App's sidebar that shows the field.
+        shown: whether the App shows the field on every sample from the start.
+    """
+
+    suffix: str
+    type: type[fo.Field]
+    description: str
+    part: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    indexed: bool = False
+    group: str = "SMIC"
+    shown: bool = True
+
+
+_WHOLE_NUMBERS = {"subfield": fo.IntField}
+
+#: Every field of a key, in the order in which ``encode`` writes them.
+SPECS = (
+    FieldSpec(
+        ATOMS,
+        fo.ListField,
+        "SMIC: the dictionary atoms this sample is made of",
+        CODE,
+        options=_WHOLE_NUMBERS,
+    ),
+    FieldSpec(
+        COEFFICIENTS,
+        fo.ListField,
+        "SMIC: the integer coefficient of each atom",
+        CODE,
+        options=_WHOLE_NUMBERS,
+    ),
+    FieldSpec(BITS, fo.FloatField, "SMIC: bits this sample's code takes", CODE, indexed=True),
+    FieldSpec(
+        FIDELITY,
+        fo.FloatField,
+        "SMIC: cosine between the latent and its rebuilt version, the mean removed",
+        CODE,
+        indexed=True,
+    ),
+    FieldSpec(
+        LABELS,
+        fo.EmbeddedDocumentField,
+        "SMIC: the atoms as labels; the confidence is an atom's share of the code",
+        CODE,
+        options={"embedded_doc_type": fo.Classifications},
+        shown=False,
+    ),
+    FieldSpec(
+        REGENERATED,
+        fo.StringField,
+        "SMIC: path of the picture drawn again from the code",
+        DRAWING,
+    ),
+    FieldSpec(
+        DRAWN_FIDELITY,
+        fo.FloatField,
+        "SMIC: cosine between the latent of the picture drawn again and that of the original, "
+        "the mean removed",
+        DRAWING,
+        indexed=True,
+    ),
+)
 
 #: What ``encode`` writes for each sample, in this order.
-CODE_SUFFIXES = (ATOMS, COEFFICIENTS, BITS, FIDELITY, LABELS)
+CODE_SUFFIXES = tuple(spec.suffix for spec in SPECS if spec.part == CODE)
+#: What is made from a code and is dropped when the code changes.
+DRAWING_SUFFIXES = tuple(spec.suffix for spec in SPECS if spec.part == DRAWING)
 #: Every field that belongs to a key and follows it when it is renamed or deleted.
-ALL_SUFFIXES = (*CODE_SUFFIXES, REGENERATED)
-
-DESCRIPTIONS = {
-    ATOMS: "SMIC: the dictionary atoms this sample is made of",
-    COEFFICIENTS: "SMIC: the integer coefficient of each atom",
-    BITS: "SMIC: bits this sample's code takes",
-    FIDELITY: "SMIC: cosine between the latent and its rebuilt version, the mean removed",
-    LABELS: "SMIC: the atoms as labels; the confidence is an atom's share of the code",
-    REGENERATED: "SMIC: path of the picture drawn again from the code",
-}
+ALL_SUFFIXES = tuple(spec.suffix for spec in SPECS)
 
 
 def field_name(key: str, suffix: str) -> str:
-    """The sample field that holds ``suffix`` for the dictionary ``key``."""
+    """Return the sample field that holds ``suffix`` for the dictionary ``key``."""
     return f"{key}_{suffix}"
 
 
 def dictionary_fields(key: str) -> dict[str, str]:
-    """The sample fields of a key, by what they hold: ``{"atoms": "<key>_atoms", …}``."""
+    """Return the sample fields of a key, by what they hold.
+
+    Args:
+        key: A dictionary's key.
+
+    Returns:
+        Suffix -> field name, in the order of :data:`SPECS`.
+
+    Example:
+        >>> dictionary_fields("smic")["atoms"]
+        'smic_atoms'
+    """
     return {suffix: field_name(key, suffix) for suffix in ALL_SUFFIXES}
 
 
 def atom_name(atom: int) -> str:
-    """What an atom without a name of its own is called."""
+    """Return what an atom without a name of its own is called."""
     return f"atom {atom}"
 
 
-def existing_fields(samples: fo.core.collections.SampleCollection, key: str) -> list[str]:
-    """Those of a key's fields that the dataset has."""
+def existing_fields(samples: SampleCollection, key: str) -> list[str]:
+    """Return those of a key's fields that the dataset has."""
     schema = samples._root_dataset.get_field_schema()
     return [name for name in dictionary_fields(key).values() if name in schema]
 
@@ -55,7 +148,7 @@ def check_key(key: Any) -> str:
     """Return ``key`` if sample fields can be named after it.
 
     Raises:
-        ValueError: if it is no valid field name
+        ValueError: It is no valid field name.
     """
     if not isinstance(key, str) or not key.isidentifier() or keyword.iskeyword(key):
         raise ValueError(
@@ -70,61 +163,114 @@ def check_key(key: Any) -> str:
     return key
 
 
-def declare(dataset: fo.Dataset, key: str, suffixes: Sequence[str]) -> None:
-    """Add those fields of a key that are missing, with their types and descriptions."""
-    for suffix in suffixes:
-        name = field_name(key, suffix)
-        if dataset.has_sample_field(name):
+def declare(dataset: fo.Dataset, key: str, suffixes: Iterable[str]) -> None:
+    """Add those fields of a key that are missing, as :data:`SPECS` describes them.
+
+    Args:
+        dataset: The dataset.
+        key: A dictionary's key.
+        suffixes: Which fields.
+    """
+    wanted = set(suffixes)
+    for spec in SPECS:
+        name = field_name(key, spec.suffix)
+        if spec.suffix not in wanted or dataset.has_sample_field(name):
             continue
-        described: dict[str, Any] = {"description": DESCRIPTIONS[suffix]}
-        if suffix in (ATOMS, COEFFICIENTS):
-            dataset.add_sample_field(name, fo.ListField, subfield=fo.IntField, **described)
-        elif suffix in (BITS, FIDELITY):
-            dataset.add_sample_field(name, fo.FloatField, **described)
-        elif suffix == LABELS:
-            dataset.add_sample_field(
-                name,
-                fo.EmbeddedDocumentField,
-                embedded_doc_type=fo.Classifications,
-                **described,
-            )
-        else:
-            dataset.add_sample_field(name, fo.StringField, **described)
+        dataset.add_sample_field(name, spec.type, description=spec.description, **spec.options)
+        if spec.indexed:
+            dataset.create_index(name)
+        if not spec.shown:
+            _hide(dataset, name)
+        dataset._add_paths_to_sidebar_group([name], spec.group)
 
 
-def everything(dataset: fo.Dataset) -> fo.core.collections.SampleCollection:
-    """All samples of a dataset, of every group slice."""
+def _hide(dataset: fo.Dataset, name: str) -> None:
+    """Switch a field off in the App until the user switches it on."""
+    active = dataset.app_config.active_fields
+    if active is None:
+        active = dataset.app_config.active_fields = ActiveFields(exclude=True, paths=[])
+    if active.exclude and name not in active.paths:
+        active.paths.append(name)
+
+
+def everything(dataset: fo.Dataset) -> SampleCollection:
+    """Return all samples of a dataset, of every group slice."""
     if dataset.media_type == fo.core.media.GROUP:
         return dataset.select_group_slices(_allow_mixed=True)
     return dataset
 
 
-def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-    """Values of sample fields in the order of ``ids``: one list of N per name."""
-    found, *columns = everything(dataset).select(ids).values(["id", *names])
-    place = {sample_id: i for i, sample_id in enumerate(found)}
-    order = [place[sample_id] for sample_id in ids]
-    return [[column[i] for i in order] for column in columns]
+def in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split ids into parts that fit into one database request."""
+    for start in range(0, len(ids), AT_ONCE):
+        yield ids[start : start + AT_ONCE]
 
 
-def write(dataset: fo.Dataset, ids: Sequence[str], values: Mapping[str, Sequence[Any]]) -> None:
+def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Read sample fields by id, however many ids there are.
+
+    Args:
+        dataset: The dataset that owns the samples, of any group slice.
+        ids: N sample ids.
+        names: P fields.
+
+    Returns:
+        Sample id -> its P values; samples that are no longer there are left out.
+    """
+    samples = everything(dataset)
+    found: dict[str, list[Any]] = {}
+    for part in in_parts(ids):
+        for sample_id, *values in zip(*samples.select(part).values(["id", *names]), strict=True):
+            found[sample_id] = values
+    return found
+
+
+def write(
+    dataset: fo.Dataset, ids: Sequence[str], values: Mapping[str, Sequence[Any]]
+) -> list[str]:
     """Set sample fields in bulk, all or none.
 
     If writing is interrupted or fails, every field gets its former values back before the
-    exception goes on.
+    exception goes on. Samples that somebody else deletes meanwhile are left out.
 
     Args:
-        dataset: the dataset that owns the samples
-        ids: N sample ids
-        values: field name -> N values; the fields exist
+        dataset: The dataset that owns the samples, of any group slice.
+        ids: N sample ids.
+        values: Field name -> N values; the fields exist.
+
+    Returns:
+        Ids of the samples that are written.
     """
-    before = dict(zip(values, read(dataset, ids, list(values)), strict=True))
+    former = read(dataset, ids, list(values))
+    there = [sample_id for sample_id in ids if sample_id in former]
+    if len(there) < len(ids):
+        logger.warning(
+            "%d of %d samples were deleted meanwhile and are left out",
+            len(ids) - len(there),
+            len(ids),
+        )
+    columns = {name: dict(zip(ids, column, strict=True)) for name, column in values.items()}
     started: list[str] = []
     try:
-        for name, column in values.items():
+        for name, column in columns.items():
             started.append(name)
-            dataset.set_values(name, dict(zip(ids, column, strict=True)), key_field="id")
+            _set(dataset, name, {sample_id: column[sample_id] for sample_id in there})
     except BaseException:
+        place = {name: i for i, name in enumerate(values)}
         for name in started:
-            dataset.set_values(name, dict(zip(ids, before[name], strict=True)), key_field="id")
+            if dataset.has_field(name.split(".")[0]):
+                _set(dataset, name, {i: row[place[name]] for i, row in former.items()})
         raise
+    return there
+
+
+def _set(dataset: fo.Dataset, name: str, values: dict[str, Any]) -> None:
+    """Set one field by sample id; a path into a list is set where that list is unchanged."""
+    samples = everything(dataset) if "." in name else dataset
+    for part in in_parts(list(values)):
+        there: Iterable[str] = part
+        if "." in name:  # FiftyOne pairs these values with the samples that it finds, in order
+            there = set(samples.select(part).values("id"))
+        column = {sample_id: values[sample_id] for sample_id in part if sample_id in there}
+        if column:
+            samples.set_values(name, column, key_field="id")

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fiftyone as fo
 
-#: ``None`` follows FiftyOne's own setting, a bool shows or hides the bar, a function gets 0…1.
-Progress = bool | Callable[[float], None] | None
+from fiftyone_smic.utils.progress import Progress as Report
+
+#: What FiftyOne's own functions take as ``progress``: ``None`` follows FiftyOne's setting, a bool
+#: shows or hides the bar, and a function gets the fraction done.
+Progress = bool | Report | None
 
 
 @contextmanager
-def reporting(progress: Progress, total: int) -> Iterator[Callable[[float], None]]:
-    """Turn ``progress`` into a function that takes the fraction done.
+def reporting(progress: Progress, total: int) -> Iterator[Report]:
+    """Turn what FiftyOne takes as ``progress`` into a function of the fraction done.
 
     Args:
-        progress: see :data:`Progress`
-        total: number of samples, for FiftyOne's bar
+        progress: See :data:`Progress`.
+        total: Number of samples, for FiftyOne's bar.
+
+    Yields:
+        The function that the library's computations call.
     """
-    if callable(progress):
+    if progress is not None and not isinstance(progress, bool):
         yield progress
         return
     with fo.ProgressBar(total=total, progress=progress) as bar:
