@@ -200,13 +200,76 @@ def test_progress_counts_pictures(tiny, latents):
         ({"norm": None}, "norm"),
         ({"norm": 0.0}, "norm"),
         ({"steps": 0}, "steps"),
+        ({"norm": np.inf}, "norm"),
+        ({"steps": 1001}, "steps must be an integer, 1 to 1000"),
+        ({"steps": 2.5}, "steps"),
         ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"seeds": [1, 2, 3, 4.5]}, "one integer per latent"),
+        ({"seeds": 0.5}, "one integer"),
+        ({"seeds": "1234"}, "one integer"),
+        ({"seeds": [0, 1, 2, 2**64]}, "between"),
+        ({"guidance": np.nan}, "guidance"),
+        ({"noise_level": 1000}, "noise_level must be an integer, 0 to 999"),
+        ({"noise_level": -1}, "noise_level"),
+        ({"exclude": ["a.png"]}, "1 paths for 4 latents"),
     ],
 )
-def test_bad_input_is_refused(tiny, latents, change, message):
+def test_bad_input_is_refused_before_anything_is_drawn(tiny, latents, change, message, monkeypatch):
+    monkeypatch.setattr(tiny, "_draw", lambda *_: pytest.fail("it draws"))
     arguments = {"latents": latents, "norm": 10.0, **change}
     with pytest.raises(ValueError, match=message):
-        tiny.generate(arguments.pop("latents"), **arguments)
+        # Not iterated over: the error must not wait for the first batch.
+        tiny.generate_batches(arguments.pop("latents"), **arguments)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        np.arange(5, 9),
+        np.arange(5, 9, dtype=np.uint8),
+        range(5, 9),
+        (5, 6, 7, 8),
+        [np.int64(5), 6, 7, 8],
+        np.int64(5),
+        np.array(5),
+    ],
+)
+def test_seeds_are_any_integers(tiny, latents, seeds):
+    expected = pixels(tiny.generate(latents, norm=10, seeds=[5, 6, 7, 8], steps=1))
+    assert (pixels(tiny.generate(latents, norm=10, seeds=seeds, steps=1)) == expected).all()
+
+
+@pytest.mark.parametrize("noise_level", [0, 999])
+def test_the_promised_noise_levels_are_accepted(tiny, latents, noise_level):
+    assert len(tiny.generate(latents[:1], norm=10, steps=1, noise_level=noise_level)) == 1
+
+
+def test_pictures_come_as_they_are_drawn(tiny, latents, monkeypatch):
+    drawn, seen = [], []
+    original = tiny._draw
+
+    def spy(part, *others):
+        drawn.append(len(part))
+        return original(part, *others)
+
+    monkeypatch.setattr(tiny, "_draw", spy)
+    batches = tiny.generate_batches(latents, norm=10, batch_size=3, steps=1, progress=seen.append)
+    assert drawn == []
+    first = next(batches)
+    assert (len(first), drawn, seen) == (3, [3], [])
+    second = next(batches)
+    assert (len(second), drawn, seen) == (1, [3, 1], [0.75])
+    assert list(batches) == []
+    assert seen == [0.75, 1.0]
+    whole = pixels(tiny.generate(latents, norm=10, batch_size=3, steps=1))
+    assert (pixels(first + second) == whole).all()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_length_given_does_not_matter(tiny, latents, scale):
+    expected = pixels(tiny.generate(latents, norm=10, steps=1))
+    assert np.abs(pixels(tiny.generate(latents * scale, norm=10, steps=1)) - expected).max() <= 1
 
 
 def test_no_latents_no_pictures(tiny):

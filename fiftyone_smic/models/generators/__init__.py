@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ import numpy as np
 from fiftyone_smic.models.devices import default_device
 from fiftyone_smic.models.embedded import UNCLIP_DIR
 from fiftyone_smic.models.encoders import EMBEDDED, embedded_identity, fingerprint
+from fiftyone_smic.models.generators.base import Generator, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -91,20 +92,13 @@ class _Declared:
         return f"{self.name}@{fingerprint(weights[0])}" if weights else self.name
 
 
-class Generator:
-    """An unCLIP model ready to draw; made by :func:`load_generator`.
+class UnclipGenerator(Generator):
+    """Stable unCLIP through diffusers' ``StableUnCLIPImg2ImgPipeline``.
 
-    Attributes:
-        name: the name it was asked for.
-        identity: the name, for a directory with the start of the SHA-256 of its UNet's weights.
-        encoder: the encoder whose latents it understands.
-        dim: d, the number of dimensions of a latent.
-        size: width and height of a picture, in pixels.
-        steps, guidance: what :meth:`generate` uses unless told otherwise.
-        latent_norm: the length its training scaled latents to, or None if it was trained on the
-            encoder's raw output.
-        notice: what a user must know about this model, or None.
+    The negative of its guidance is a latent of zeros.
     """
+
+    max_noise_level = 999
 
     def __init__(self, pipeline: Any, declared: _Declared, device: str, dtype: torch.dtype) -> None:
         self.pipeline = pipeline
@@ -120,108 +114,25 @@ class Generator:
         self.size = int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
         self._dtype = dtype
 
-    def generate(
-        self,
-        latents: np.ndarray,
-        *,
-        norm: float | None = None,
-        seeds: Sequence[int] | int = 0,
-        batch_size: int = 8,
-        steps: int | None = None,
-        guidance: float | None = None,
-        noise_level: int = 0,
-        progress: Callable[[float], None] | None = None,
-    ) -> list[Image.Image]:
-        """Draw one picture per latent.
-
-        unCLIP decoders were trained on latents that were not normalised, so each latent is brought
-        to unit norm and then to the length training used: the generator's own ``latent_norm`` if it
-        declares one, else ``norm``, which archives carry as the median raw length of their
-        collection.
-
-        Args:
-            latents: (n, d) floats of any length above zero.
-            norm: the encoder's typical raw length; not needed if the generator declares its own.
-            seeds: n integers, one per picture, or one integer s for s, s+1, ..., s+n-1. Noise is
-                drawn on the CPU from each picture's own seed, so a picture depends neither on the
-                batch it is drawn in nor (but for rounding) on the device.
-            batch_size: pictures per pass.
-            steps: denoising steps; None takes the generator's own.
-            guidance: classifier-free guidance; 1 or less switches it off, None takes the
-                generator's own.
-            noise_level: noise added to the latent before drawing, 0 to 1000 time steps; more noise,
-                more variety.
-            progress: called with the fraction done, from 0 to 1.
-
-        Returns:
-            n RGB images of ``size`` x ``size`` pixels.
-
-        Raises:
-            ValueError: latents of the wrong shape or with NaN or zero rows, a number of seeds other
-                than n, no norm, or a setting out of range.
-        """
-        unit = self._check(latents)
-        seed_list = (
-            list(seeds) if isinstance(seeds, Sequence) else [seeds + i for i in range(len(unit))]
-        )
-        if len(seed_list) != len(unit):
-            raise ValueError(f"{len(seed_list)} seeds for {len(unit)} latents: give one for each")
-        steps = self.steps if steps is None else steps
-        if batch_size < 1 or steps < 1:
-            raise ValueError(
-                f"batch_size and steps must be at least 1, not {batch_size} and {steps}"
-            )
-        length = norm if self.latent_norm is None else self.latent_norm
-        if length is None or not length > 0:
-            raise ValueError(
-                f"generator {self.name!r} needs the encoder's typical raw latent length as norm, a "
-                f"number above 0, not {length}"
-            )
-        pictures: list[Image.Image] = []
-        for start in range(0, len(unit), batch_size):
-            batch = slice(start, start + batch_size)
-            pictures += self._draw(
-                unit[batch] * length,
-                seed_list[batch],
-                steps,
-                self.guidance if guidance is None else guidance,
-                noise_level,
-            )
-            if progress is not None:
-                progress(len(pictures) / len(unit))
-        return pictures
-
-    def _check(self, latents: np.ndarray) -> np.ndarray:
-        rows = np.asarray(latents, np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.dim:
-            raise ValueError(
-                f"generator {self.name!r} draws from latents of shape (n, {self.dim}), those of "
-                f"{self.encoder}, not {rows.shape}. {fits()}"
-            )
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-            bad = np.flatnonzero(~(lengths[:, 0] > 0) | ~np.isfinite(lengths[:, 0]))
-            raise ValueError(f"latents with NaN, infinite or all-zero rows: {bad[:5].tolist()}")
-        return rows / lengths
+    def _alternatives(self) -> str:
+        return fits()
 
     def _draw(
         self,
-        scaled: np.ndarray,
+        latents: np.ndarray,
         seeds: Sequence[int],
-        steps: int,
-        guidance: float,
-        noise_level: int,
+        settings: Settings,
+        exclude: Sequence[str | None],
     ) -> list[Image.Image]:
         import torch
 
-        embeds = torch.from_numpy(scaled).to(self.device, self._dtype)
         return self.pipeline(
-            image_embeds=embeds,
+            image_embeds=torch.from_numpy(latents).to(self.device, self._dtype),
             prompt=[""] * len(seeds),
-            generator=[torch.Generator().manual_seed(int(seed)) for seed in seeds],
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            noise_level=noise_level,
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            noise_level=settings.noise_level,
         ).images
 
 
@@ -263,7 +174,9 @@ def load_generator(
     if dtype not in ("float32", "float16", "bfloat16"):
         raise ValueError(f"dtype must be float32, float16 or bfloat16, not {dtype!r}")
     torch_dtype = getattr(torch, dtype)
-    return Generator(_load_pipeline(declared, torch_dtype, device), declared, device, torch_dtype)
+    return UnclipGenerator(
+        _load_pipeline(declared, torch_dtype, device), declared, device, torch_dtype
+    )
 
 
 def fits() -> str:
