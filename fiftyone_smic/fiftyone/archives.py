@@ -1,10 +1,9 @@
-"""From sample fields to a ``.smic`` file."""
+"""From sample fields to a ``.smic`` file, and back to samples."""
 
 from __future__ import annotations
 
-import os
+import logging
 import time
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,21 @@ import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import Archive, read_archive, write_archive
+from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import placeholders, runs
 from fiftyone_smic.fiftyone.codes import code_columns, read_codes, write_codes
 from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
+from fiftyone_smic.fiftyone.matching import match, relative_names
+from fiftyone_smic.fiftyone.pictures import default_folder
 from fiftyone_smic.fiftyone.progress import Progress
-from fiftyone_smic.fiftyone.regeneration import default_folder, regenerate
+from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.metrics import Rate
+from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.folders import file_names
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
+
+logger = logging.getLogger(__name__)
 
 
 def export_archive(
@@ -29,18 +35,38 @@ def export_archive(
 ) -> Rate:
     """Write the codes of a collection and their dictionary to a ``.smic`` file.
 
+    A sample's name in the file is its path relative to the folder that all exported samples share,
+    as the command line names the files of a folder.
+
     Args:
-        samples: a dataset or view; samples without a code are left out
-        key: a dictionary of the dataset
-        path: the file to write, replaced atomically
-        names: keep the file names of the images, by which samples are matched later
+        samples: A dataset or view. Samples without a code are left out.
+        key: Key of a dictionary of the dataset.
+        path: The file to write. It appears whole or not at all; a file of that name is replaced.
+        names: Whether to keep the names, by which :func:`import_codes` finds the samples.
 
     Returns:
-        the rate of the file
+        Where the bits of the file go.
 
     Raises:
-        ValueError: for an unknown key, or if no sample has a code
-        OSError: if the file cannot be written
+        ValueError: The key is unknown, or no sample has a code.
+        OSError: The file cannot be written.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np, tempfile, os
+        >>> from fiftyone_smic.fiftyone import encode, export_archive, learn_dictionary
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rate = export_archive(dataset, "smic", os.path.join(folder, "data.smic"))
+        >>> rate.items
+        40
+        >>> dataset.delete()
     """
     started = time.perf_counter()
     samples = image_samples(samples)
@@ -54,23 +80,11 @@ def export_archive(
         codes,
         encoder=config.encoder,
         latent_norm=config.latent_norm,
-        names=_names(paths) if names else None,
+        names=relative_names(paths) if names else None,
         pixels_per_item=storage.get("pixels_per_item"),
     )
     runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(paths))
     return rate
-
-
-def _names(paths: list[str]) -> list[str]:
-    """File names, with as much of their folder as tells them apart."""
-    names = [os.path.basename(path) for path in paths]
-    if max(Counter(names).values()) == 1:
-        return names
-    root = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.relpath(path, root) for path in paths]
-
-
-#: Where the latents of new images go unless the importer is told.
 
 
 def import_archive(
@@ -81,31 +95,45 @@ def import_archive(
     draw: bool = True,
     output_dir: str | Path | None = None,
     persistent: bool = False,
+    prior: Prior | str | Path | None = None,
+    generator: str | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    guidance: float | None = None,
+    batch_size: int = 8,
+    device: str | None = None,
     progress: Progress = None,
-    **settings: Any,
 ) -> fo.Dataset:
     """Make a dataset of an archive: its samples' pictures are drawn from their codes.
 
+    An import that is stopped or fails while it draws keeps the dataset and the pictures drawn so
+    far; :func:`fiftyone_smic.regenerate` draws the others. One that fails before leaves nothing.
+
     Args:
-        path: a ``.smic`` file; nothing else of the collection is needed
-        name: of the dataset, by default the file's
-        key: under which the archive's dictionary is stored
-        draw: draw all pictures now. Otherwise the samples have grey placeholders until
-            :func:`fiftyone_smic.regenerate` draws some or all of them
-        output_dir: an empty or new folder for the pictures, by default one below FiftyOne's
-            ``default_dataset_dir``
-        persistent: keep the dataset when FiftyOne's database is closed
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
-        settings: ``seed``, ``steps`` and others of :func:`fiftyone_smic.regenerate`
+        path: A ``.smic`` file. Nothing else of the collection is needed.
+        name: Name of the dataset, by default the file's.
+        key: Key under which the archive's dictionary is stored.
+        draw: Draw all pictures now. Otherwise the samples have grey placeholders, which say that
+            they are not drawn yet, until :func:`fiftyone_smic.regenerate` draws some or all.
+        output_dir: An empty or new folder for the pictures, by default one below FiftyOne's
+            ``default_dataset_dir``.
+        persistent: Keep the dataset when FiftyOne's database is closed.
+        prior: The prior that the archive was written with, or its file, if it is not one of those
+            that this package brings.
+        generator, seed, steps, guidance, batch_size, device: See :func:`fiftyone_smic.regenerate`.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        The new dataset.
 
     Raises:
-        ArchiveError: if the file is not a sound archive
-        ValueError: for an archive without items, a name that is taken, a bad key, or if no
-            generator fits
-        FileExistsError: if the folder is not empty
-        OSError: if the file cannot be read or the folder not be written
+        ArchiveError: The file is not a sound archive, or its prior is missing.
+        ValueError: The archive has no items, the name is taken, the key is no field name, or no
+            generator fits.
+        FileExistsError: The folder is not empty.
+        OSError: The file cannot be read, or the folder not be written.
     """
-    archive = read_archive(path)
+    archive = read_archive(path, prior)
     if not archive.codes.shape[0]:
         raise ValueError(f"{path} holds no items, so there is nothing to make a dataset of")
     name = name or Path(path).stem
@@ -115,27 +143,57 @@ def import_archive(
             "another name"
         )
     dataset = fo.Dataset(name, persistent=persistent)
+    files: list[str] = []
     try:
         runs.check_free(dataset, key, overwrite=False)
         files = place(dataset, file_names(archive), output_dir)
         ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
         install(dataset, ids, archive, key)
         if draw:
-            regenerate(dataset, key, output_dir=output_dir, progress=progress, **settings)
+            regenerate(
+                dataset,
+                key,
+                output_dir=output_dir,
+                generator=generator,
+                seed=seed,
+                steps=steps,
+                guidance=guidance,
+                batch_size=batch_size,
+                device=device,
+                progress=progress,
+            )
     except BaseException:
-        dataset.delete()
+        if not keep_drawn(dataset, key):
+            dataset.delete()
+            placeholders.remove(files)
         raise
     return dataset
 
 
+def keep_drawn(dataset: fo.Dataset, key: str) -> bool:
+    """Say what an import that ends early leaves, and whether there are pictures worth keeping."""
+    name = field_name(key, REGENERATED)
+    drawn = dataset.count(name) if dataset.has_sample_field(name) else 0
+    if drawn:
+        logger.warning(
+            "The import ended early. Dataset %r keeps the %d of %d pictures drawn so far; "
+            "fiftyone_smic.regenerate(dataset, %r) draws the others",
+            dataset.name,
+            drawn,
+            len(dataset),
+            key,
+        )
+    return bool(drawn)
+
+
 @dataclass(frozen=True)
 class ImportReport:
-    """What ``import_codes`` did.
+    """What :func:`import_codes` did.
 
     Attributes:
-        key: the dictionary
-        matched: samples that got a code
-        unmatched: names in the archive that no sample has
+        key: Key of the dictionary.
+        matched: Number of samples that got a code.
+        unmatched: Names in the archive that no sample has.
     """
 
     key: str
@@ -144,35 +202,48 @@ class ImportReport:
 
 
 def import_codes(
-    samples: SampleCollection, path: str | Path, key: str = KEY, *, overwrite: bool = False
+    samples: SampleCollection,
+    path: str | Path,
+    key: str = KEY,
+    *,
+    overwrite: bool = False,
+    prior: Prior | str | Path | None = None,
 ) -> ImportReport:
-    """Give samples the codes that an archive holds under their file names.
+    """Give samples the codes that an archive holds under their names.
 
-    The fidelity is left empty, since an archive does not hold what was coded; encoding the samples
-    with the imported dictionary measures it.
+    A name fits a sample whose path ends in it. Names of Windows, with backslashes, and of macOS, in
+    decomposed Unicode, fit too, and so do the bare file names that version 0.1.0 wrote. The
+    fidelity is left empty, since an archive does not hold what was coded; encoding the samples with
+    the imported dictionary measures it.
 
     Args:
-        samples: a dataset or view of images
-        path: a ``.smic`` file with names; a name matches a file path that ends in it
-        key: under which the archive's dictionary is stored
-        overwrite: replace the dictionary of that key; its codes are dropped with it
+        samples: A dataset or view of images.
+        path: A ``.smic`` file with names.
+        key: Key under which the archive's dictionary is stored.
+        overwrite: Replace the dictionary of that key. Its codes, and the pictures drawn from them,
+            are dropped with it.
+        prior: The prior that the archive was written with, or its file, if it is not one of those
+            that this package brings.
+
+    Returns:
+        How many samples got a code, and which names fit none.
 
     Raises:
-        ArchiveError: if the file is not a sound archive
-        ValueError: for a key that is taken or is no field name, an archive without names, or names
-            that fit no sample or several
-        OSError: if the file cannot be read
+        ArchiveError: The file is not a sound archive, or its prior is missing.
+        ValueError: The key is taken or is no field name, the archive has no names, or its names fit
+            no sample or several.
+        OSError: The file cannot be read.
     """
     started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
     samples = image_samples(samples)
-    archive = read_archive(path)
+    archive = read_archive(path, prior)
     if archive.names is None:
         raise ValueError(
             f"{path} has no file names to find its samples by; export it with names, or import it "
             "as a new dataset"
         )
-    found = _match(archive.names, *samples.values(["id", "filepath"]))
+    found = match(archive.names, *samples.values(["id", "filepath"]))
     rows = [i for i, sample_id in enumerate(found) if sample_id is not None]
     if not rows:
         raise ValueError(
@@ -180,9 +251,10 @@ def import_codes(
             f"(the first sample's: {samples.first().filepath!r}); choose the dataset it was made "
             "of, or import it as a new dataset"
         )
-    field, wanted = LATENTS_FIELD, archive.encoder
+    field, wanted = LATENTS_FIELD, EncoderIdentity.parse(archive.encoder)
     for vectors in samples.get_field_schema(ftype=fo.VectorField).values():
-        if (vectors.info or {}).get("encoder") == wanted:
+        stored = (vectors.info or {}).get("encoder")
+        if stored and wanted.known and wanted.matches(stored):
             field = vectors.name
     ids = [sample_id for sample_id in found if sample_id is not None]
     install(samples._root_dataset, ids, archive, key, rows, latents_field=field)
@@ -191,37 +263,17 @@ def import_codes(
     return ImportReport(key, len(rows), unmatched)
 
 
-def _match(names: Sequence[str], ids: list[str], paths: list[str]) -> list[str | None]:
-    """For each name the sample whose path ends in it."""
-    known = defaultdict(list)
-    for sample_id, path in zip(ids, paths, strict=True):
-        path = path.replace(os.sep, "/")
-        known[path.rsplit("/", 1)[-1]].append((sample_id, path))
-    found: list[str | None] = []
-    for name in names:
-        name = name.replace(os.sep, "/")
-        fitting = [
-            sample_id
-            for sample_id, path in known[name.rsplit("/", 1)[-1]]
-            if f"/{path}".endswith(f"/{name}")
-        ]
-        if len(fitting) > 1:
-            raise ValueError(
-                f"{len(fitting)} samples are called {name!r}; choose a view in which file names "
-                "are different"
-            )
-        found.append(fitting[0] if fitting else None)
-    taken = [sample_id for sample_id in found if sample_id is not None]
-    if len(set(taken)) < len(taken):
-        raise ValueError("several names in the archive fit one sample; import it as a new dataset")
-    return found
-
-
 def place(dataset: fo.Dataset, names: Sequence[str], output_dir: str | Path | None) -> list[str]:
-    """Write placeholders with these names into an empty folder; returns their paths.
+    """Write placeholders with these names into an empty folder, and return their paths.
+
+    Args:
+        dataset: The dataset, whose name the default folder has.
+        names: N relative file names.
+        output_dir: The folder; None takes a new one below :func:`default_folder`.
 
     Raises:
-        FileExistsError: if there is something in the folder
+        FileExistsError: There is something in the folder.
+        OSError: The folder cannot be written.
     """
     folder = Path(output_dir).expanduser() if output_dir else _new_folder(dataset)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -246,22 +298,22 @@ def install(
     rows: Sequence[int] | None = None,
     **about: Any,
 ) -> None:
-    """Store an archive's dictionary and give samples its codes.
+    """Store an archive's dictionary, and give samples its codes.
 
     Args:
-        dataset: the dataset
-        ids: N sample ids
-        archive: an archive
-        key: a free key
-        rows: their N positions in the archive, by default the first N
-        about: what else is known, see :class:`fiftyone_smic.fiftyone.runs.SMICRunConfig`
+        dataset: The dataset.
+        ids: N sample ids.
+        archive: The archive.
+        key: A key under which a dictionary can be stored; one that is there is replaced.
+        rows: N positions in the archive, one for each sample; by default the first N.
+        about: What else is known, see :class:`fiftyone_smic.fiftyone.runs.SMICRunConfig`.
     """
     dictionary = archive.dictionary
     rate, items = archive.rate, archive.codes.shape[0]
     config = runs.SMICRunConfig(
         **{
             "latents_field": LATENTS_FIELD,
-            "encoder_source": archive.encoder.split("@")[0],
+            "encoder_source": EncoderIdentity.parse(archive.encoder).name,
             "items": items,
             "settings": {"lam": dictionary.lam},
             **about,

@@ -133,7 +133,7 @@ def _draw_again(
         How many were drawn, and the mean number of pixels of an original.
     """
     from fiftyone_smic.archive import read_archive
-    from fiftyone_smic.fiftyone.regeneration import register_pictures
+    from fiftyone_smic.fiftyone.pictures import register_pictures
     from fiftyone_smic.models.generators import load_generator
 
     with stage("Reading the archive back", seconds, "read"):

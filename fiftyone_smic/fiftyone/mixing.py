@@ -17,8 +17,8 @@ from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.names import default_vocabulary, encode_texts
+from fiftyone_smic.fiftyone.pictures import default_folder, save_picture, writable
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.fiftyone.regeneration import default_folder, save_picture, writable
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.semantics.directions import add, text_direction
 from fiftyone_smic.semantics.names import read_vocabulary

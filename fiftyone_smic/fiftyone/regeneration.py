@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import logging
 import os
 import re
-import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 from fiftyone.core.collections import SampleCollection
-from PIL import Image
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import read_codes
-from fiftyone_smic.fiftyone.collections import image_samples, tell
+from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.pictures import (
+    default_folder,
+    is_whole,
+    register_pictures,
+    save_picture,
+    writable,
+)
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
 
+logger = logging.getLogger(__name__)
+
+#: Pictures are registered with their samples this often, in seconds, while others are drawn.
+REGISTER_EVERY = 5.0
+#: Samples in one query: their ids stay far below MongoDB's limit of 16 MB.
+AT_ONCE = 100_000
+#: A file name that :func:`regenerate` gives: the sample, and the start of its code's hash.
+_OUR_NAME = re.compile(r"[0-9a-f]{24}-([0-9a-f]{8})\.png")
+
 
 @dataclass(frozen=True)
 class RegenerateReport:
-    """What ``regenerate`` did.
+    """What :func:`regenerate` did.
 
     Attributes:
-        key: the dictionary
-        drawn: pictures made now
-        reused: pictures that were there already, of the same code, seed and settings
-        without_code: samples that have no code and so no picture
-        folder: where the pictures are
-        generator: which model drew them
-        seconds: wall time
+        key: Key of the dictionary.
+        drawn: Number of pictures made now.
+        reused: Number of pictures that were there already, of the same code, seed and settings.
+        without_code: Number of samples that have no code and so no picture.
+        folder: Where the pictures are.
+        generator: Name of the model that drew them.
+        seconds: Wall time.
+        skipped: Sample id -> why its picture is not registered: the sample was deleted, or its code
+            has changed, while pictures were drawn.
     """
 
     key: str
@@ -47,6 +67,7 @@ class RegenerateReport:
     folder: str
     generator: str
     seconds: float
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def regenerate(
@@ -65,28 +86,34 @@ def regenerate(
 ) -> RegenerateReport:
     """Draw samples again from nothing but their code.
 
-    A picture's file name says its sample and code, its folder the dictionary, seed and settings,
-    so one that is there is reused and an interrupted run continues. The field
-    ``<key>_regenerated`` is registered as alternative media: the App can show it in the grid.
+    Each picture is written when it is drawn, and registered a few seconds later at most: a run that
+    is stopped keeps what it has drawn, and the next run goes on from there. A picture's file name
+    says its sample and code, its folder the dictionary, seed and settings, so that a picture of the
+    same is not drawn again. The field ``<key>_regenerated`` is registered as a media field: the App
+    can show it in the grid.
 
     Args:
-        samples: a dataset or view; samples without a code are counted and left out
-        key: a dictionary of the dataset
-        output_dir: folder for the pictures, by default ``smic/<dataset>`` in FiftyOne's
-            ``default_dataset_dir``
-        generator: a hub id, a local directory or "postcards"; by default the one that fits the
-            encoder
-        seed: of the noise; each sample has its own stream, whatever its batch
-        steps: denoising steps, by default the generator's own
-        guidance: guidance scale, by default the generator's own
-        batch_size: pictures at a time
-        device: a torch device, by default the best there is
-        overwrite: draw again what is there
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view. Samples without a code are counted and left out.
+        key: Key of a dictionary of the dataset.
+        output_dir: Folder for the pictures, by default ``smic/<dataset>`` in FiftyOne's
+            ``default_dataset_dir``.
+        generator: A hub id, a local directory or "postcards"; by default the one that fits the
+            encoder.
+        seed: Seed of the noise. Each sample has its own stream, whatever its batch.
+        steps: Denoising steps, by default the generator's own.
+        guidance: Guidance scale, by default the generator's own.
+        batch_size: Number of pictures drawn at a time.
+        device: A torch device, by default the best there is.
+        overwrite: Draw again what is there.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        How many pictures were drawn and where they are.
 
     Raises:
-        ValueError: for an unknown key, no codes, or a generator that does not fit the encoder
-        OSError: if the folder cannot be written
+        ValueError: The key is unknown, no sample has a code, the generator does not fit the
+            encoder, or the dictionary was deleted while pictures were drawn.
+        OSError: The folder cannot be written.
     """
     started = time.perf_counter()
     samples = image_samples(samples)
@@ -99,10 +126,15 @@ def regenerate(
     tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
     folder = writable(parent / _folder_name(config, model.identity, seed, settings))
-    paths = [folder / _file_name(i, row) for i, row in zip(ids, _rows(codes), strict=True)]
-    todo = [i for i, path in enumerate(paths) if overwrite or not path.exists()]
+    rows = _rows(codes)
+    paths = [str(folder / _file_name(i, row)) for i, row in zip(ids, rows, strict=True)]
+    register = _Registering(dataset, key, config.digest, ids, rows, files, paths)
+    register.forget_pictures_of_other_codes()
+    todo = [i for i, path in enumerate(paths) if overwrite or not is_whole(path)]
+    ready = set(range(len(ids))).difference(todo)
+    register.now(sorted(ready))
     began = time.perf_counter()
-    with reporting(progress, len(todo)) as report:
+    with reporting(progress, len(todo)) as report, register:
         for start in range(0, len(todo), batch_size):
             batch = todo[start : start + batch_size]
             images = model.generate(
@@ -113,12 +145,18 @@ def regenerate(
                 **{name: value for name, value in settings.items() if value is not None},
             )
             for i, image in zip(batch, images, strict=True):
-                save_picture(image, paths[i])
+                save_picture(image, Path(paths[i]))
+                register.soon(i)
             report((start + len(batch)) / len(todo))
     drawing = (time.perf_counter() - began) / (steps or model.steps)
     runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
-    register_pictures(dataset, key, ids, [str(path) for path in paths])
-    placeholders.fill(files, [str(path) for path in paths])
+    if register.skipped:
+        logger.warning(
+            "%d of %d pictures were drawn and not registered: %s",
+            len(register.skipped),
+            len(ids),
+            named(register.skipped),
+        )
     return RegenerateReport(
         key=key,
         drawn=len(todo),
@@ -127,28 +165,126 @@ def regenerate(
         folder=str(folder),
         generator=model.name,
         seconds=time.perf_counter() - started,
+        skipped=register.skipped,
     )
 
 
-def default_folder(dataset: fo.Dataset) -> Path:
-    """Where pictures go unless the user says otherwise."""
-    safe = re.sub(r"[^\w.-]+", "_", dataset.name)
-    return Path(fo.config.default_dataset_dir) / "smic" / safe
+class _Registering:
+    """Registers pictures with their samples while others are drawn, and at the end.
 
+    Others may change the dataset meanwhile: samples that are gone or have another code by now are
+    left out and named, and a dictionary that is gone ends the run.
 
-def writable(folder: Path) -> Path:
-    """Make the folder, and find out before hours of drawing whether it takes files."""
-    folder = folder.expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"cannot write pictures to {str(folder)!r} ({error.strerror or error}); choose another "
-            "folder with output_dir"
-        ) from error
-    return folder.resolve()
+    Args:
+        dataset: The dataset.
+        key: Key of the dictionary.
+        digest: Its digest when the run began.
+        ids, rows, files, paths: N sample ids, codes as :func:`_rows` gives them, files of the
+            samples, and pictures.
+    """
+
+    def __init__(
+        self,
+        dataset: fo.Dataset,
+        key: str,
+        digest: str,
+        ids: list[str],
+        rows: list[bytes],
+        files: list[str],
+        paths: list[str],
+    ) -> None:
+        self.dataset, self.key, self.digest = dataset, key, digest
+        self.ids, self.rows, self.files, self.paths = ids, rows, files, paths
+        self.skipped: dict[str, str] = {}
+        self._waiting: list[int] = []
+        self._last = time.monotonic()
+
+    def __enter__(self) -> _Registering:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            self.now(self._waiting)
+        except Exception as second:
+            if error is None:
+                raise
+            # What stopped the run says more than what followed from it.
+            logger.warning("The last pictures were not registered: %s", second)
+
+    def soon(self, i: int) -> None:
+        """Register picture ``i`` when some seconds have passed, or with the last."""
+        self._waiting.append(i)
+        if time.monotonic() - self._last >= REGISTER_EVERY:
+            self.now(self._waiting)
+
+    def now(self, chosen: Sequence[int]) -> None:
+        """Register pictures whose samples are there and have the code that was drawn."""
+        self._waiting, self._last = [], time.monotonic()
+        if chosen:
+            self._check_dictionary()
+        for start in range(0, len(chosen), AT_ONCE):
+            self._some(chosen[start : start + AT_ONCE])
+
+    def _some(self, chosen: Sequence[int]) -> None:
+        current = self._codes_now([self.ids[i] for i in chosen])
+        kept = []
+        for i in chosen:
+            sample_id = self.ids[i]
+            if sample_id not in current:
+                self.skipped[sample_id] = f"{self.files[i]}: the sample was deleted"
+            elif current[sample_id] != self.rows[i]:
+                self.skipped[sample_id] = f"{self.files[i]}: its code has changed"
+            else:
+                kept.append(i)
+        if kept:
+            pictures = [self.paths[i] for i in kept]
+            register_pictures(self.dataset, self.key, [self.ids[i] for i in kept], pictures)
+            placeholders.fill([self.files[i] for i in kept], pictures)
+
+    def forget_pictures_of_other_codes(self) -> None:
+        """Clear registered pictures that were drawn from another code than the sample has.
+
+        Whatever changed the code, ``apply_model`` or another program, need not know of pictures.
+        """
+        name = fields.field_name(self.key, fields.REGENERATED)
+        if not self.dataset.has_sample_field(name):
+            return
+        place = {sample_id: i for i, sample_id in enumerate(self.ids)}
+        view = fields.everything(self.dataset).exists(name)
+        stale = []
+        for sample_id, path in zip(*view.values(["id", name]), strict=True):
+            ours = _OUR_NAME.fullmatch(os.path.basename(path))
+            i = place.get(sample_id)
+            if ours and i is not None and ours[1] != _code_hash(self.rows[i]):
+                stale.append(sample_id)
+        if stale:
+            fields.write(self.dataset, stale, {name: [None] * len(stale)})
+
+    def _check_dictionary(self) -> None:
+        there = fo.dataset_exists(self.dataset.name)
+        if there:
+            self.dataset.reload()
+        if not there or self.key not in runs.list_dictionaries(self.dataset):
+            what = f"dictionary {self.key!r}" if there else f"dataset {self.dataset.name!r}"
+            raise ValueError(
+                f"{what} was deleted while its pictures were drawn; those drawn so far are in "
+                f"{os.path.dirname(self.paths[0])}"
+            )
+        if runs.load_config(self.dataset, self.key).digest != self.digest:
+            raise ValueError(
+                f"dictionary {self.key!r} was replaced while pictures were drawn; run regenerate "
+                "again to draw the new codes"
+            )
+
+    def _codes_now(self, ids: list[str]) -> dict[str, bytes]:
+        names = [fields.field_name(self.key, s) for s in (fields.ATOMS, fields.COEFFICIENTS)]
+        if not all(map(self.dataset.has_sample_field, names)):
+            return dict.fromkeys(ids, b"none")
+        view = fields.everything(self.dataset).select(ids)
+        return {
+            sample_id: b"none" if atoms is None and levels else _row(atoms or [], levels or [])
+            for sample_id, atoms, levels in zip(*view.values(["id", *names]), strict=True)
+        }
 
 
 def _folder_name(
@@ -162,51 +298,26 @@ def _folder_name(
 
 
 def _rows(codes: csr_matrix) -> list[bytes]:
+    """Each code as bytes, the same for the same code."""
     return [
         codes.indices[a:b].astype("<i4").tobytes() + codes.data[a:b].astype("<i2").tobytes()
         for a, b in zip(codes.indptr[:-1], codes.indptr[1:], strict=True)
     ]
 
 
+def _row(atoms: Sequence[int], levels: Sequence[int]) -> bytes:
+    """A code as its fields hold it, in the bytes of :func:`_rows`."""
+    order = np.argsort(atoms)
+    return np.array(atoms, "<i4")[order].tobytes() + np.array(levels, "<i2")[order].tobytes()
+
+
+def _code_hash(code: bytes) -> str:
+    return hashlib.sha256(code).hexdigest()[:8]
+
+
 def _file_name(sample_id: str, code: bytes) -> str:
-    return f"{sample_id}-{hashlib.sha256(code).hexdigest()[:8]}.png"
+    return f"{sample_id}-{_code_hash(code)}.png"
 
 
 def _sample_seed(seed: int, sample_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {sample_id}".encode()).digest()[:4], "little")
-
-
-def save_picture(image: Image.Image, path: Path) -> None:
-    """Write a picture so that a half-written file never has its name."""
-    handle, aside = tempfile.mkstemp(suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            image.save(stream, format="PNG")
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
-
-
-def register_pictures(dataset: fo.Dataset, key: str, ids: list[str], paths: list[str]) -> None:
-    """Write the paths of regenerated pictures, and let the App show them as other media.
-
-    Args:
-        dataset: the dataset
-        key: the dictionary whose codes they were drawn from
-        ids: N sample ids
-        paths: N files
-    """
-    name = fields.field_name(key, fields.REGENERATED)
-    new = not dataset.has_sample_field(name)
-    try:
-        fields.declare(dataset, key, [fields.REGENERATED])
-        fields.write(dataset, ids, {name: paths})
-    except BaseException:
-        if new and dataset.has_sample_field(name):
-            dataset.delete_sample_field(name)
-        raise
-    if name not in dataset.app_config.media_fields:
-        dataset.app_config.media_fields.append(name)
-        dataset.save()

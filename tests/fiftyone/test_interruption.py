@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fiftyone as fo
 import pytest
 
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.pictures import is_whole
+from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
 
 class Interrupt:
@@ -79,18 +83,37 @@ def test_writing_codes(make_dataset, clustered, state, monkeypatch, already):
     assert state(dataset) == before
 
 
-def test_regenerating_continues_where_it_stopped(postcards, tmp_path, state):
-    smic.learn_dictionary(postcards)
-    smic.encode(postcards)
-    view = postcards[:6]
-    before = state(postcards)
+def test_regenerating_keeps_what_it_drew_and_goes_on(encoded, tmp_path):
+    view = encoded[:6]
     with pytest.raises(KeyboardInterrupt):
-        smic.regenerate(view, output_dir=tmp_path, steps=1, batch_size=2, progress=Interrupt(0.5))
-    assert state(postcards) == before
-    assert not list(tmp_path.rglob("*.part"))
+        smic.regenerate(view, output_dir=tmp_path, steps=1, batch_size=2, progress=Interrupt(0.6))
+    kept = [path for path in view.values("smic_regenerated") if path is not None]
+    assert len(kept) == 4 and all(map(is_whole, kept))
+    assert "smic_regenerated" in encoded.app_config.media_fields
+    drawn = {path: Path(path).stat().st_mtime_ns for path in kept}
+    assert {str(path) for path in tmp_path.rglob("*.*")} == set(kept)
     report = smic.regenerate(view, output_dir=tmp_path, steps=1, batch_size=2)
-    assert report.reused >= 2
-    assert report.reused + report.drawn == 6
+    assert (report.reused, report.drawn) == (4, 2)
+    assert {path: Path(path).stat().st_mtime_ns for path in kept} == drawn
+    assert view.count("smic_regenerated") == 6
+
+
+def test_an_import_that_is_stopped_keeps_what_it_drew(encoded, tmp_path, delete):
+    delete("stopped")
+    smic.export_archive(encoded[:6], "smic", tmp_path / "a.smic")
+    where = {"name": "stopped", "output_dir": tmp_path / "out", "steps": 1, "batch_size": 2}
+    with pytest.raises(KeyboardInterrupt):
+        smic.import_archive(tmp_path / "a.smic", progress=lambda part: press(), **where)
+    made = fo.load_dataset("stopped")
+    assert made.count("smic_regenerated") == 2
+    paths = made.values("filepath")
+    assert [is_placeholder(path) for path in paths] == [False] * 2 + [True] * 4
+    report = smic.regenerate(made, output_dir=tmp_path / "out", steps=1)
+    assert (report.reused, report.drawn) == (2, 4)
+
+
+def press():
+    raise KeyboardInterrupt
 
 
 def test_write_restores_only_what_it_began(make_dataset, clustered):

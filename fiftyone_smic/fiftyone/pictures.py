@@ -1,0 +1,86 @@
+"""Files of pictures: where they lie, how they are written whole, how samples point to them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import fiftyone as fo
+from PIL import Image
+
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.utils.files import replace_file
+
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+
+
+def default_folder(dataset: fo.Dataset) -> Path:
+    """Return the folder where pictures go unless the user says otherwise."""
+    safe = re.sub(r"[^\w.-]+", "_", dataset.name)
+    return Path(fo.config.default_dataset_dir) / "smic" / safe
+
+
+def writable(folder: Path) -> Path:
+    """Make the folder, and find out before hours of drawing whether it takes files.
+
+    Returns:
+        The folder as an absolute path.
+
+    Raises:
+        OSError: It cannot be made or written.
+    """
+    folder = folder.expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"cannot write pictures to {str(folder)!r} ({error.strerror or error}); choose another "
+            "folder with output_dir"
+        ) from error
+    return folder.resolve()
+
+
+def is_whole(path: str | Path) -> bool:
+    """Return whether there is a PNG file at ``path`` with its beginning and its end."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(_PNG_START))
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return start == _PNG_START and file.read() == _PNG_END
+    except OSError:
+        return False
+
+
+def save_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture as PNG; the file appears whole or not at all."""
+    data = io.BytesIO()
+    image.save(data, format="PNG")
+    replace_file(path, data.getvalue())
+
+
+def register_pictures(dataset: fo.Dataset, key: str, ids: list[str], paths: list[str]) -> None:
+    """Write the paths of regenerated pictures, and let the App show them as other media.
+
+    Args:
+        dataset: The dataset.
+        key: Key of the dictionary whose codes they were drawn from.
+        ids: N sample ids.
+        paths: N files.
+    """
+    name = fields.field_name(key, fields.REGENERATED)
+    new = not dataset.has_sample_field(name)
+    try:
+        fields.declare(dataset, key, [fields.REGENERATED])
+        fields.write(dataset, ids, {name: paths})
+    except BaseException:
+        if new and dataset.has_sample_field(name):
+            dataset.delete_sample_field(name)
+        raise
+    if name not in dataset.app_config.media_fields:
+        dataset.app_config.media_fields.append(name)
+        dataset.save()
