@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 #: Pictures are registered with their samples this often, in seconds, while others are drawn.
 REGISTER_EVERY = 5.0
-#: Samples in one query: their ids stay far below MongoDB's limit of 16 MB.
-AT_ONCE = 100_000
 #: A file name that :func:`regenerate` gives: the sample, and the start of its code's hash.
 _OUR_NAME = re.compile(r"[0-9a-f]{24}-([0-9a-f]{8})\.png")
 
@@ -142,6 +140,7 @@ def regenerate(
                 norm=config.latent_norm,
                 seeds=[_sample_seed(seed, ids[i]) for i in batch],
                 batch_size=batch_size,
+                exclude=[files[i] for i in batch],
                 **{name: value for name, value in settings.items() if value is not None},
             )
             for i, image in zip(batch, images, strict=True):
@@ -220,12 +219,9 @@ class _Registering:
     def now(self, chosen: Sequence[int]) -> None:
         """Register pictures whose samples are there and have the code that was drawn."""
         self._waiting, self._last = [], time.monotonic()
-        if chosen:
-            self._check_dictionary()
-        for start in range(0, len(chosen), AT_ONCE):
-            self._some(chosen[start : start + AT_ONCE])
-
-    def _some(self, chosen: Sequence[int]) -> None:
+        if not chosen:
+            return
+        self._check_dictionary()
         current = self._codes_now([self.ids[i] for i in chosen])
         kept = []
         for i in chosen:
@@ -258,7 +254,9 @@ class _Registering:
             if ours and i is not None and ours[1] != _code_hash(self.rows[i]):
                 stale.append(sample_id)
         if stale:
-            fields.write(self.dataset, stale, {name: [None] * len(stale)})
+            made = [fields.field_name(self.key, suffix) for suffix in fields.DRAWING_SUFFIXES]
+            nothing = {n: [None] * len(stale) for n in made if self.dataset.has_sample_field(n)}
+            fields.write(self.dataset, stale, nothing)
 
     def _check_dictionary(self) -> None:
         there = fo.dataset_exists(self.dataset.name)
@@ -280,10 +278,9 @@ class _Registering:
         names = [fields.field_name(self.key, s) for s in (fields.ATOMS, fields.COEFFICIENTS)]
         if not all(map(self.dataset.has_sample_field, names)):
             return dict.fromkeys(ids, b"none")
-        view = fields.everything(self.dataset).select(ids)
         return {
-            sample_id: b"none" if atoms is None and levels else _row(atoms or [], levels or [])
-            for sample_id, atoms, levels in zip(*view.values(["id", *names]), strict=True)
+            sample_id: _row(atoms or [], levels or [])
+            for sample_id, (atoms, levels) in fields.read(self.dataset, ids, names).items()
         }
 
 
