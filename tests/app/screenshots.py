@@ -1,4 +1,4 @@
-"""The README's pictures, ``docs/panel-<tab>-<theme>.png``: ``python -m tests.app.screenshots``.
+"""The README's pictures, ``docs/pages/pictures/panel-<tab>-<theme>.png``: ``python -m tests.app.screenshots``.
 
 They show every tab of the panel, in both themes, on 500 postcards in a private database.
 """
@@ -16,7 +16,7 @@ from .. import conftest  # noqa: F401 (the private database)
 from . import steps
 from .server import serving
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "pages" / "pictures"
 #: A tab, and what shows that it is there.
 SIGNS = {
     "Compare": 'img[alt="Regenerated"]',
