@@ -1,4 +1,4 @@
-"""The README's pictures, ``docs/pages/pictures/panel-<tab>-<theme>.png``: ``python -m tests.app.screenshots``.
+"""Take the pictures of the documents, panel-<tab>-<theme>.png: ``python -m tests.app.screenshots``.
 
 They show every tab of the panel, in both themes, on 500 postcards in a private database.
 """
