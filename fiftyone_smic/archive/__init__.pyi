@@ -1,4 +1,12 @@
-from .errors import ArchiveError
+from .errors import (
+    ArchiveError,
+    ArchiveLockedError,
+    ArchiveVersionError,
+    DamagedArchiveError,
+    NotAnArchiveError,
+    PriorMissingError,
+    TruncatedArchiveError,
+)
 from .info import archive_info
 from .rate_control import learn_to_target
 from .reader import Archive, decode_archive, read_archive
@@ -7,6 +15,12 @@ from .writer import append_archive, encode_archive, write_archive
 __all__ = [
     "Archive",
     "ArchiveError",
+    "ArchiveLockedError",
+    "ArchiveVersionError",
+    "DamagedArchiveError",
+    "NotAnArchiveError",
+    "PriorMissingError",
+    "TruncatedArchiveError",
     "append_archive",
     "archive_info",
     "decode_archive",

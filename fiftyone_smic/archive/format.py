@@ -141,7 +141,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fiftyone_smic.archive.errors import ArchiveError
+from fiftyone_smic.archive.errors import ArchiveVersionError, DamagedArchiveError, NotAnArchiveError
 from fiftyone_smic.archive.primitives import Reader, varint
 from fiftyone_smic.coding.limits import MAX_ATOMS, MAX_DIMENSIONS, believable, lacking
 
@@ -234,10 +234,10 @@ class Head:
             ArchiveError: it is damaged, or of another version.
         """
         if reader.left < 4 or reader.take(4) != MAGIC:
-            raise ArchiveError("not a .smic archive")
+            raise NotAnArchiveError("not a .smic archive")
         version = reader.take(1)[0]
         if version != VERSION:
-            raise ArchiveError(
+            raise ArchiveVersionError(
                 f"the archive has format version {version}, this software reads version {VERSION}"
             )
         d, k, max_level, max_nonzero, flags = (reader.varint() for _ in range(5))
@@ -246,9 +246,9 @@ class Head:
         prior = reader.take(8).hex() if flags & _PRIOR else None
         number = reader.varint()
         if number > _NUMBERED + MAX_ENCODER or flags > 31:
-            raise ArchiveError("the header holds impossible numbers: the file is damaged")
+            raise DamagedArchiveError("the header holds impossible numbers: the file is damaged")
         if len(ENCODERS) <= number < _NUMBERED:
-            raise ArchiveError(f"this software does not know encoder number {number}")
+            raise ArchiveVersionError(f"this software does not know encoder number {number}")
         if number < _NUMBERED:
             encoder = ENCODERS[number].encode()
         else:
@@ -258,7 +258,9 @@ class Head:
         try:
             identity = encoder.decode()
         except UnicodeDecodeError as e:
-            raise ArchiveError("the encoder's identity is not text: the file is damaged") from e
+            raise DamagedArchiveError(
+                "the encoder's identity is not text: the file is damaged"
+            ) from e
         head = cls(
             dimensions=d,
             atoms=k,
@@ -285,9 +287,11 @@ class Head:
             or not 1 <= self.max_nonzero <= 255
             or not 0 < self.lam < float("inf")
         ):
-            raise ArchiveError("the header holds impossible numbers: the file is damaged")
+            raise DamagedArchiveError("the header holds impossible numbers: the file is damaged")
         if lacking(d, k, self.max_nonzero) > size:
-            raise ArchiveError("the header promises more than the file can hold: it is damaged")
+            raise DamagedArchiveError(
+                "the header promises more than the file can hold: it is damaged"
+            )
 
 
 @dataclass(frozen=True)
@@ -341,7 +345,9 @@ def read_blocks(
         yield Block(first, items, codes_size, names_size, codes, names)
         first += items
         if first > believable(reader.size):
-            raise ArchiveError("the header promises more than the file can hold: it is damaged")
+            raise DamagedArchiveError(
+                "the header promises more than the file can hold: it is damaged"
+            )
     reader.checksum("the end of the file")
     if reader.left:
-        raise ArchiveError("there is more in the file than an archive: it is damaged")
+        raise DamagedArchiveError("there is more in the file than an archive: it is damaged")

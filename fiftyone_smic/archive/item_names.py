@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Sequence
 
-from fiftyone_smic.archive.errors import ArchiveError
+from fiftyone_smic.archive.errors import DamagedArchiveError
 from fiftyone_smic.archive.primitives import Reader, varint
 
 _DIGITS = re.compile(rb"[0-9]+(?=[^0-9]*\Z)")
@@ -57,20 +57,22 @@ def unpack_names(packed: bytes, n_items: int, most: int) -> tuple[str, ...]:
     tails = [reader.varint() for _ in range(n_items)]
     middles = reader.take(reader.left).split(b"\0")
     if len(middles) != n_items:
-        raise ArchiveError("the names do not fit the items: the file is damaged")
+        raise DamagedArchiveError("the names do not fit the items: the file is damaged")
     out, before = [], b""
     for cut, tail, middle in zip(cuts, tails, middles, strict=True):
         guess = _following(before)
         if cut + tail > len(guess):
-            raise ArchiveError("a name does not follow from the one before: the file is damaged")
+            raise DamagedArchiveError(
+                "a name does not follow from the one before: the file is damaged"
+            )
         before = guess[: len(guess) - cut - tail] + middle + guess[len(guess) - tail :]
         most -= len(before)
         if most < 0:
-            raise ArchiveError("the names are longer than the file can hold: it is damaged")
+            raise DamagedArchiveError("the names are longer than the file can hold: it is damaged")
         try:
             out.append(before.decode())
         except UnicodeDecodeError as e:
-            raise ArchiveError("a name is not text: the file is damaged") from e
+            raise DamagedArchiveError("a name is not text: the file is damaged") from e
     return tuple(out)
 
 
@@ -95,7 +97,7 @@ def _unpack(packed: bytes, most: int) -> bytes:
     reader = Reader.of(packed)
     kind, length = reader.take(1), reader.varint()
     if length > most:
-        raise ArchiveError("the names are longer than the file can hold: it is damaged")
+        raise DamagedArchiveError("the names are longer than the file can hold: it is damaged")
     rest = reader.take(reader.left)
     try:
         if kind == b"\1":
@@ -107,9 +109,9 @@ def _unpack(packed: bytes, most: int) -> bytes:
             text = expand.decompress(rest, length + 1)
             whole = expand.eof and not expand.unused_data
         else:
-            raise ArchiveError("the names are of an unknown kind: the file is damaged")
+            raise DamagedArchiveError("the names are of an unknown kind: the file is damaged")
     except (zlib.error, lzma.LZMAError) as e:
-        raise ArchiveError("the names cannot be read: the file is damaged") from e
+        raise DamagedArchiveError("the names cannot be read: the file is damaged") from e
     if len(text) != length or not whole:
-        raise ArchiveError("the names do not fit the items: the file is damaged")
+        raise DamagedArchiveError("the names do not fit the items: the file is damaged")
     return text

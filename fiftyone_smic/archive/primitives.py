@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import BinaryIO
 
-from fiftyone_smic.archive.errors import ArchiveError
+from fiftyone_smic.archive.errors import DamagedArchiveError, TruncatedArchiveError
 
 
 def varint(value: int) -> bytes:
@@ -44,7 +44,7 @@ class Reader:
     def take(self, count: int) -> bytes:
         """The next bytes."""
         if count > self.left:
-            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
+            raise TruncatedArchiveError("the file ends too early: it is truncated")
         self.left -= count
         taken = self._file.read(count)
         self._sum = zlib.crc32(taken, self._sum)
@@ -53,7 +53,7 @@ class Reader:
     def skip(self, count: int) -> bytes:
         """Passes over bytes; the next checksum can then not be verified."""
         if count > self.left:
-            raise ArchiveError("the file ends too early: it is truncated or not a .smic archive")
+            raise TruncatedArchiveError("the file ends too early: it is truncated")
         self.left -= count
         self._file.seek(count, os.SEEK_CUR)
         return b""
@@ -66,7 +66,7 @@ class Reader:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value
-        raise ArchiveError("a number in the file is too long: it is damaged")
+        raise DamagedArchiveError("a number in the file is too long: it is damaged")
 
     def float(self) -> float:
         """A little-endian float32."""
@@ -77,5 +77,5 @@ class Reader:
         wanted = self._sum
         taken = self.take(4)
         if of is not None and struct.unpack("<I", taken)[0] != wanted:
-            raise ArchiveError(f"the checksum of {of} is wrong: the file is damaged")
+            raise DamagedArchiveError(f"the checksum of {of} is wrong: the file is damaged")
         self._sum = zlib.crc32(taken)

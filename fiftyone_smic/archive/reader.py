@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -20,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from fiftyone_smic.archive.errors import ArchiveError, naming
+from fiftyone_smic.archive.errors import DamagedArchiveError, PriorMissingError, decoding, naming
 from fiftyone_smic.archive.format import Block, Head, read_blocks
 from fiftyone_smic.archive.item_names import unpack_names
 from fiftyone_smic.archive.primitives import Reader
@@ -50,7 +48,7 @@ def require_prior(
     if prior is None or prior.hash != name:
         prior = find_prior(name)
     if prior is None or len(prior.mean) != dimensions:
-        raise ArchiveError(
+        raise PriorMissingError(
             f"the archive was written with the public prior {name}, which is needed to read it: "
             "pass that prior's file, with --prior or as the argument prior"
         )
@@ -179,17 +177,6 @@ def _read(
     )
 
 
-@contextmanager
-def decoding() -> Iterator[None]:
-    """What cannot have been written is said to be damaged."""
-    try:
-        yield
-    except ArchiveError:
-        raise
-    except ValueError as e:
-        raise ArchiveError(f"the file is damaged: {e}") from e
-
-
 def lengths(head: Head) -> tuple[int, int, int]:
     """What tables of codes depend on: K, L and M."""
     return head.atoms, head.max_level, head.max_nonzero
@@ -203,12 +190,14 @@ def _decode_blocks(
     for block in blocks:
         if not head.ordered:
             if block.items > MAX_UNORDERED or len(blocks) > 1:
-                raise ArchiveError("too many items for an unordered archive: it is damaged")
+                raise DamagedArchiveError("too many items for an unordered archive: it is damaged")
             part = pop_codes(block.codes, block.items, tables, most)
         else:
             part = decode_items(block.codes, block.items, tables, most)
         if head.nonnegative and part.nnz and part.data.min() < 0:
-            raise ArchiveError("a coefficient is negative where none may be: the file is damaged")
+            raise DamagedArchiveError(
+                "a coefficient is negative where none may be: the file is damaged"
+            )
         most -= part.nnz
         parts.append(part)
     return csr_matrix(vstack(parts, format="csr"))

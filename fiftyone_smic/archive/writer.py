@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 import os
 from collections.abc import Sequence
 
-from fiftyone_smic.archive.errors import naming
+from fiftyone_smic.archive.errors import decoding, naming
 from fiftyone_smic.archive.format import END_SIZE, Head, pack_block, pack_end, read_blocks
 from fiftyone_smic.archive.item_names import check_names, pack_names
 from fiftyone_smic.archive.primitives import Reader
-from fiftyone_smic.archive.reader import decoding, lengths
+from fiftyone_smic.archive.reader import lengths
 from fiftyone_smic.coding.code_tables import CodeTables
 from fiftyone_smic.coding.items import encode_items
 from fiftyone_smic.coding.limits import (
