@@ -45,7 +45,7 @@ def check_archivable(codes: Any, head: Head) -> csr_matrix:
     c.sort_indices()
     if c.nnz and not np.array_equal(c.data, np.rint(c.data)):
         raise ValueError("codes must be whole numbers")
-    check_limits(c, head)
+    check_limits(c, head.max_level, head.max_nonzero)
     if head.nonnegative and c.nnz and c.data.min() < 0:
         raise ValueError("codes are negative but the dictionary is non-negative")
     return c
@@ -117,14 +117,14 @@ def encode_archive(
     head = Head(
         dimensions=dictionary.n_features_in_,
         atoms=dictionary.n_atoms_,
-        max_level=dictionary.max_level,
-        max_nonzero=dictionary.max_nonzero,
-        lam=dictionary.lam,
+        max_level=dictionary.max_level_,
+        max_nonzero=dictionary.max_nonzero_,
+        lam=dictionary.lam_,
         latent_norm=latent_norm,
         pixels_per_item=pixels_per_item,
         prior=None if prior is None else prior.hash,
         named=names is not None,
-        nonnegative=bool(dictionary.nonnegative),
+        nonnegative=dictionary.nonnegative_,
         ordered=ordered,
         encoder=encoder,
     )
@@ -164,7 +164,7 @@ def _shortest(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder,
     found = []
     for inter in (False, True):
         coder = Coder()
-        tables = CodeTables.of(codes, dictionary.max_level, dictionary.max_nonzero, inter)
+        tables = CodeTables.of(codes, dictionary.max_level_, dictionary.max_nonzero_, inter)
         tables.put(coder)
         streams = [
             (first, encode_items(codes[first : first + BLOCK], tables, inter=inter))
@@ -177,7 +177,7 @@ def _shortest(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder,
 
 def _as_multiset(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
     coder = Coder()
-    tables = CodeTables.of(codes, dictionary.max_level, dictionary.max_nonzero)
+    tables = CodeTables.of(codes, dictionary.max_level_, dictionary.max_nonzero_)
     tables.put(coder)
     return coder, [(0, push_codes(codes, tables))] if codes.shape[0] else []
 

@@ -1,11 +1,10 @@
-"""How a dictionary is learned: pursuit and update in turn, then out of the local minimum where that
-ends, again and again."""
+"""Alternate pursuit and update until a dictionary stays, then leave the local minimum and go on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +13,29 @@ from fiftyone_smic.coding.rows import Rows
 from fiftyone_smic.dictionary import quantisation
 from fiftyone_smic.dictionary.costs import Costs
 from fiftyone_smic.dictionary.initialization import centres, residual_stages
-from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.dictionary.pursuit import Pursuit
-from fiftyone_smic.dictionary.sampling import some
+from fiftyone_smic.dictionary.sampling import subsample
 from fiftyone_smic.dictionary.statistics import Statistics
 
-#: Rounds of pursuit and update after a step out of a local minimum, and with half of lam before.
-STEP_ITER, LOOSE_ITER = 12, 4
-#: How often ``done`` is called in one step.
+if TYPE_CHECKING:
+    from fiftyone_smic.dictionary.priors import Prior
+
+#: Rounds of pursuit and update after the atoms were changed by a step out of a local minimum.
+STEP_ITER = 12
+#: Rounds with half of lam, the first way out of a local minimum.
+LOOSE_ITER = 4
+#: Number of calls of ``done`` in one step.
 STEP_ROUNDS = 2 * (STEP_ITER + 1) + LOOSE_ITER + 1
 
 
-class Learned(NamedTuple):
-    """Atoms and what is known of the items coded with them.
+class State(NamedTuple):
+    """Atoms, and what is known of the items that are coded with them.
 
     Attributes:
         objective: distortion + lam * (payload bits + dictionary bits), summed over the items.
         rows: the atoms as integers.
         atoms: (K, d) float32, their values.
-        sums: of the items and their codes.
+        sums: sums over the items and their codes.
     """
 
     objective: float
@@ -43,12 +46,14 @@ class Learned(NamedTuple):
 
 @dataclass(frozen=True)
 class Alternation:
-    """Minimises ``distortion + lam * bits`` over the atoms of a given mean.
+    """Minimises ``distortion + lam * bits`` over the atoms, the mean being given.
 
     Attributes:
-        items: (N, d) latents; ``n_items``: how many they stand for.
-        mean: (d,).
-        lam, max_level, max_nonzero, nonnegative, prior: as in SemanticDictionary.
+        items: (N, d) float32 latents.
+        n_items: number of items that these stand for.
+        mean: (d,) float32.
+        lam, max_level, max_nonzero, nonnegative, prior, n_jobs: see
+            :class:`fiftyone_smic.dictionary.learning.Settings`.
         done: called after each round.
     """
 
@@ -60,39 +65,52 @@ class Alternation:
     max_nonzero: int
     nonnegative: bool
     prior: Prior | None
+    n_jobs: int | None
     done: Callable[[], None]
 
     def start(
         self, sample: NDArray[np.float32], wanted: int, rounds: int, rng: np.random.RandomState
-    ) -> Learned:
-        """Learns up to ``wanted`` atoms from nothing, the first half of the rounds on a sample."""
-        seen = some(self.items, max(10 * wanted, 4000), rng)
+    ) -> State:
+        """Learn up to ``wanted`` atoms from nothing.
+
+        Args:
+            sample: (n, d) items; the first half of the rounds sees these only.
+            wanted: most atoms to learn.
+            rounds: rounds of pursuit and update.
+            rng: source of the initial atoms.
+        """
+        seen = subsample(self.items, max(10 * wanted, 4000), rng)
         atoms = residual_stages(seen - self.mean, wanted, rng)
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
         return self._run(atoms, costs, rounds, sample)
 
-    def go_on(self, learned: Learned, atoms: NDArray[np.float32], costs: Costs) -> Learned:
-        """Learns on from other atoms and returns the better."""
+    def go_on(self, learned: State, atoms: NDArray[np.float32], costs: Costs) -> State:
+        """Learn on from other atoms (K, d) and their costs; return the better of both results."""
         if not len(atoms):
             return learned
         found = self._run(atoms, costs, STEP_ITER)
         return min(learned, found, key=lambda each: each.objective)
 
-    def step(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
-        """Leaves the local minimum, in which alternation alone stays, in two ways, one after the
-        other; what is better is kept."""
+    def step(self, learned: State, wanted: int, rng: np.random.RandomState) -> State:
+        """Leave the local minimum in which alternation alone stays.
+
+        Two ways are tried, one after the other, and each result is kept only if it is better.
+        """
         return self._swap(self._loosen(learned), wanted, rng)
 
-    def _loosen(self, learned: Learned) -> Learned:
-        """Spends more bits for a few rounds, then saves them again."""
+    def _loosen(self, learned: State) -> State:
+        """Spend more bits for a few rounds, then save them again."""
         loose = replace(self, lam=self.lam / 2)._run(
             learned.atoms, _costs(learned.sums), LOOSE_ITER
         )
         return self.go_on(learned, loose.atoms, _costs(loose.sums))
 
-    def _swap(self, learned: Learned, wanted: int, rng: np.random.RandomState) -> Learned:
-        """Takes out some atoms, rather rare ones, puts in centres of what is left of the items
-        then, up to ``wanted`` atoms in all, and goes on from there."""
+    def _swap(self, learned: State, wanted: int, rng: np.random.RandomState) -> State:
+        """Replace a few atoms, mostly rare ones, and go on from there.
+
+        The new ones are centres of the residuals that the other atoms leave. There are at most
+        ``wanted`` atoms afterwards.
+        """
         counts, k = learned.sums.counts, len(learned.atoms)
         if not k:
             return learned
@@ -102,15 +120,15 @@ class Alternation:
         fewer = learned.sums.take(kept)
         atoms = learned.atoms[kept]
         new = min(k // 8 + 2, wanted - len(kept))
-        if new < 1:  # a stream may bring more atoms than are wanted now
+        if new < 1:  # a stream may have brought more atoms than are wanted now
             return learned
         codes = self._pursuit(atoms, _costs(fewer)).code(self.items)
         rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
         atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])
         uses = self.n_items // (2 * new) + 1
-        others = uses * fewer.others.sum() // max(fewer.counts.sum(), 1)
+        others = uses * fewer.other_counts.sum() // max(fewer.counts.sum(), 1)
         fewer.counts = np.append(fewer.counts, np.full(new, uses))
-        fewer.others = np.append(fewer.others, np.full(new, others))
+        fewer.other_counts = np.append(fewer.other_counts, np.full(new, others))
         return self.go_on(learned, atoms, _costs(fewer))
 
     def _run(
@@ -119,11 +137,11 @@ class Alternation:
         costs: Costs,
         rounds: int,
         sample: NDArray[np.float32] | None = None,
-    ) -> Learned:
-        """Alternates pursuit and update; returns the best round that saw all items."""
-        best: Learned | None = None
+    ) -> State:
+        """Alternate pursuit and update; return the best round that saw all items."""
+        best: State | None = None
         rows: Rows | None = None
-        coarse = 0 if sample is None else rounds // 2  # rounds on the sample, unpredicted rows
+        coarse = 0 if sample is None else rounds // 2  # on the sample, and rows without predictors
         for step in range(rounds + 1):
             part = self.items if sample is None or step >= coarse else sample
             pursuit = self._pursuit(atoms, costs)
@@ -132,7 +150,7 @@ class Alternation:
             if rows is not None and len(part) == len(self.items):
                 objective = self._objective(rows, atoms, sums)
                 if best is None or objective < best.objective:
-                    best = Learned(objective, rows, atoms, sums)
+                    best = State(objective, rows, atoms, sums)
             self.done()
             if step == rounds:
                 break
@@ -147,10 +165,17 @@ class Alternation:
         return best
 
     def _pursuit(self, atoms: NDArray[np.float32], costs: Costs) -> Pursuit:
-        return Pursuit(atoms, costs, self.lam, mean=self.mean, nonnegative=self.nonnegative)
+        return Pursuit(
+            atoms,
+            costs,
+            self.lam,
+            mean=self.mean,
+            nonnegative=self.nonnegative,
+            n_jobs=self.n_jobs,
+        )
 
     def _solve(self, sums: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
-        """Least-squares atoms, quantised, and which of them are not zero."""
+        """Return the least-squares atoms, quantised, and the positions of those that are not 0."""
         gram, cross = sums.gram + 2 * self.lam * np.eye(len(sums.counts)), sums.centred(self.mean)
         atoms = np.asarray(np.linalg.solve(gram, cross), np.float64) if len(gram) else cross
         rows = quantisation.quantise_atoms(atoms, gram, self.lam, self.prior, predict=predict)
@@ -165,7 +190,11 @@ class Alternation:
 
 
 def _costs(sums: Statistics) -> Costs:
-    """Code lengths; sizes are spread over their neighbours, else one that is rare once stays so."""
-    padded = np.pad(sums.sizes, 1, mode="edge")
+    """Code lengths from sums.
+
+    The counts of sizes are spread over their neighbours. Otherwise a size that is rare once would
+    stay rare, because it would be expensive.
+    """
+    padded = np.pad(sums.size_counts, 1, mode="edge")
     sizes = np.convolve(padded, [0.25, 0.5, 0.25], mode="valid")
-    return Costs.from_counts(sums.counts, sums.others, sums.levels, sizes)
+    return Costs.from_counts(sums.counts, sums.other_counts, sums.level_counts, sizes)

@@ -3,77 +3,118 @@ coefficients."""
 
 from __future__ import annotations
 
-import warnings
-from itertools import count
-from typing import Any
+import copy
+import os
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fiftyone_smic.coding.rows import Rows
-from fiftyone_smic.dictionary import quantisation, serialization
-from fiftyone_smic.dictionary.alternation import STEP_ROUNDS, Alternation
-from fiftyone_smic.dictionary.costs import Costs
-from fiftyone_smic.dictionary.initialization import auto_atoms
+from fiftyone_smic.dictionary import serialization
+from fiftyone_smic.dictionary.fitted import Fitted
 from fiftyone_smic.dictionary.priors import Prior, as_prior
-from fiftyone_smic.dictionary.pursuit import Pursuit
-from fiftyone_smic.dictionary.sampling import reservoir, some
 from fiftyone_smic.dictionary.statistics import Statistics
 from fiftyone_smic.dictionary.validation import (
     check_codes,
+    check_item_count,
     check_latents,
     check_limits,
-    check_parameters,
 )
 from fiftyone_smic.utils.defaults import LAM
 from fiftyone_smic.utils.progress import Progress
 
-#: How many items for each atom a sample of a large collection has.
-ITEMS_PER_ATOM = 20
+_FLOAT32 = np.finfo(np.float32)
 
 
-class SemanticDictionary(TransformerMixin, BaseEstimator):
-    """Learns atoms and codes latents with them: ``z ~ mean + sum_j q_j atom_j``, integer ``q_j``,
-    few of them.
+class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
+    """Learns atoms and codes latents with them: ``z ~ mean + sum_j q_j atom_j``, where few of the
+    integers ``q_j`` are not 0.
 
-    Everything minimises ``sum |z - z'|^2 + lam * (payload bits + dictionary bits)``: alternately a
+    Learning minimises ``sum |z - z'|^2 + lam * (payload bits + dictionary bits)``. It alternates a
     rate-distortion optimised pursuit (:mod:`fiftyone_smic.dictionary.pursuit`), a closed-form
-    least-squares update of the atoms (from ``A = C'C`` and ``B = C'Z``, as in Mairal et al.
-    2009 but exact), and a rate-distortion optimised quantisation of the atoms and the mean. The
-    idea of a semantic dictionary on CLIP latents is Bachard and Maugey's (arXiv 2412.05035).
+    least-squares update of the atoms (from ``A = C'C`` and ``B = C'Z``, as in Mairal et al. 2009
+    but exact), and a rate-distortion optimised quantisation of the atoms and the mean. The idea of
+    a semantic dictionary on CLIP latents is Bachard and Maugey's (arXiv 2412.05035).
 
     Args:
         n_atoms: number of atoms to start with, or "auto" for ``0.6 N**0.7``. Atoms that do not pay
             for themselves are dropped, so ``n_atoms_`` may be smaller.
-        lam: squared distance one bit is worth, for unit-norm latents. Larger: fewer bits. 0.0025
-            keeps about 40 % of the variance of 3,000 photographs, 0.001 about 56 %.
-        max_nonzero: at most so many atoms per item.
-        max_level: coefficients are between -max_level and max_level, at most 127.
-        nonnegative: only positive coefficients.
-        max_iter: rounds of pursuit and update.
-        n_swaps: how often to leave the local minimum afterwards, by spending more bits for a few
-            rounds and then by putting some atoms anew, and keep what is better; "auto" for 10,000
-            // N, at most 6, which save up to 5 % of the bits of some hundred or thousand items.
-        random_state: seed of the initialisation and the swaps.
-        prior: public basis the atoms are coded in, a Prior or its file; an archive then needs it to
-            be read.
+        lam: squared distance that one bit is worth, for latents of unit norm. A larger one gives
+            fewer bits: 0.0025 keeps about 40 % of the variance of 3,000 photographs, 0.001 about
+            56 %.
+        max_nonzero: most atoms of an item, 1..255.
+        max_level: largest magnitude of a coefficient, 1..127.
+        nonnegative: allow only positive coefficients.
+        max_iter: rounds of pursuit and update, at least 1.
+        n_swaps: number of steps out of a local minimum afterwards, each of which spends more bits
+            for a few rounds, then replaces a few atoms, and keeps what is better. "auto" means
+            10,000 // N, at most 6. They save up to 5 % of the bits of some hundred or thousand
+            items.
+        random_state: seed of the initial atoms and the swaps.
+        prior: public prior in whose basis the atoms are coded, a :class:`Prior` or its file; an
+            archive can then be read only with it.
+        n_jobs: number of threads of the pursuit. None means ``OMP_NUM_THREADS`` or else all cores,
+            -1 all cores. The result is the same for every number.
 
     Attributes:
-        mean_: (d,) float32. Exactly the value an archive holds.
-        atoms_: (K, d) float32, most used first. Exactly the values an archive holds.
+        mean_: (d,) float32, exactly the value that an archive holds.
+        atoms_: (K, d) float32, most used first, exactly the values that an archive holds.
         n_atoms_: K.
         n_features_in_: d.
-        counts_: (K,) int64, how many training items use each atom.
-        other_counts_: (K,) int64, in how many of these its coefficient is not 1.
-        level_counts_: (2 max_level + 1,) int64, how often coefficient q was used, at position q +
-            max_level.
-        size_counts_: (max_nonzero + 1,) int64, how many training items have n atoms.
-        atom_rows_, mean_rows_: the integers behind atoms_ and mean_.
-        prior_: the Prior behind them, or None.
+        feature_names_in_: names of the d columns, if the latents had names.
+        n_iter_: rounds of pursuit and update that the last learning made, those of the swaps
+            included; 0 for a dictionary that was read from arrays or an archive.
+        counts_: (K,) int64, number of training items that use each atom.
+        other_counts_: (K,) int64, number of these in which its coefficient is not 1.
+        level_counts_: (2 max_level + 1,) int64, uses of coefficient q at position q + max_level.
+        size_counts_: (max_nonzero + 1,) int64, number of training items with n atoms.
+        atom_rows_: the integers behind ``atoms_``.
+        mean_rows_: the integers behind ``mean_``.
+        lam_: ``lam`` as it was when the dictionary was learned; so are the next four.
+        max_nonzero_: most atoms of an item.
+        max_level_: largest magnitude of a coefficient.
+        nonnegative_: whether all coefficients are positive.
+        prior_: the :class:`Prior`, or None.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> latents = rng.normal(size=(6, 16))[rng.integers(0, 6, 200)]
+        >>> latents += 0.05 * rng.normal(size=latents.shape)
+        >>> latents /= np.linalg.norm(latents, axis=1, keepdims=True)
+        >>> dictionary = SemanticDictionary(lam=0.01, max_iter=5).fit(latents)
+        >>> codes = dictionary.transform(latents)
+        >>> codes.shape == (200, dictionary.n_atoms_), codes.dtype
+        (True, dtype('int8'))
+        >>> error = latents - dictionary.inverse_transform(codes)
+        >>> bool(np.square(error).sum() < 0.1 * np.square(latents - latents.mean(0)).sum())
+        True
+        >>> bool(dictionary.code_bits(codes).mean() < 8)
+        True
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_atoms": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        # An archive stores it as float32.
+        "lam": [Interval(Real, float(_FLOAT32.tiny), float(_FLOAT32.max), closed="both")],
+        "max_nonzero": [Interval(Integral, 1, 255, closed="both")],
+        "max_level": [Interval(Integral, 1, 127, closed="both")],
+        "nonnegative": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_swaps": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "random_state": ["random_state"],
+        "prior": [Prior, str, os.PathLike, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
+    }
 
     def __init__(
         self,
@@ -86,7 +127,8 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         max_iter: int = 20,
         n_swaps: int | str = "auto",
         random_state: Any = 0,
-        prior: Prior | str | None = None,
+        prior: Prior | str | os.PathLike[str] | None = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_atoms = n_atoms
         self.lam = lam
@@ -97,304 +139,282 @@ class SemanticDictionary(TransformerMixin, BaseEstimator):
         self.n_swaps = n_swaps
         self.random_state = random_state
         self.prior = prior
+        self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are int8, whatever the latents are
+        return tags
 
     # --- learning --------------------
 
     def fit(
         self,
-        Z: ArrayLike,
+        X: ArrayLike,
         y: Any = None,
         *,
         n_items: int | None = None,
         progress: Progress | None = None,
     ) -> SemanticDictionary:
-        """Learns mean and atoms.
+        """Learn mean and atoms from latents.
+
+        A fit that fails or is interrupted leaves the dictionary as it was.
 
         Args:
-            Z: (N, d) latents, N >= 2, finite, normally of unit norm. Any float dtype.
+            X: (N, d) latents, N >= 2, finite, normally of unit norm, of any float type.
             y: ignored.
-            n_items: how many items the dictionary is for, if these are a sample of more: the more
-                they are, the finer its atoms are coded.
-            progress: called with the fraction done, 0..1.
+            n_items: number of items that the dictionary is for, if the latents are a sample of
+                more: the more items there are, the finer the atoms are coded.
+            progress: called with the fraction done, 0..1. It may raise to stop.
 
         Raises:
-            ValueError: fewer than two items, rows with NaN or infinity (named), or a parameter out
-                of range.
+            ValueError: fewer than two items, rows with NaN or infinity (the message names them), a
+                parameter out of range, ``n_items`` less than N, or a prior of another dimension.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> SemanticDictionary(4, max_iter=2).fit(latents, n_items=1000).n_features_in_
+            8
         """
-        check_parameters(self)
-        z = check_latents(Z, minimum=2)
-        self.n_features_in_ = z.shape[1]
-        self.prior_ = as_prior(self.prior)
-        if self.prior_ is not None and len(self.prior_.mean) != z.shape[1]:
+        self._validate_params()
+        fresh = type(self)(**self.get_params(deep=False))
+        z = fresh._latents(X, reset=True, minimum=2)
+        prior = as_prior(self.prior)
+        if prior is not None and len(prior.mean) != z.shape[1]:
             raise ValueError(
-                f"the prior is for {len(self.prior_.mean)} dimensions, "
-                f"the latents have {z.shape[1]}"
+                f"the prior is for {len(prior.mean)} dimensions, the latents have {z.shape[1]}"
             )
-        return self._learn(z, len(z) if n_items is None else n_items, progress)
+        fresh._fix(prior)
+        fresh._learn(z, check_item_count(n_items, len(z)), progress)
+        return self._become(fresh)
 
-    def _learn(
-        self,
-        z: NDArray[np.float32],
-        n_items: int,
-        progress: Progress | None = None,
-        anew: bool = False,
-    ) -> SemanticDictionary:
-        """Learns from z (N, d), which stands for ``n_items`` items; ``anew``: and from the atoms
-        that there are, if that is better."""
-        rng = check_random_state(self.random_state)
-        mean = z.mean(axis=0, dtype=np.float64)
-        self._set_mean(quantisation.quantise_mean(mean, n_items, self.lam, self.prior_))
-        wanted = self._wanted_atoms(n_items, len(z))
-        # The first rounds need not see every item of a large collection.
-        self.sample_ = some(z, ITEMS_PER_ATOM * wanted, rng)
-        swaps = self.swaps_for(len(z))
-        rounds, total = count(1), self.max_iter + 1 + swaps * STEP_ROUNDS
-
-        def done() -> None:
-            share = next(rounds) / total
-            if progress:
-                progress(share)
-
-        alternation = Alternation(
-            z,
-            n_items,
-            self.mean_,
-            lam=self._lam,
-            max_level=self.max_level,
-            max_nonzero=self.max_nonzero,
-            nonnegative=self.nonnegative,
-            prior=self.prior_,
-            done=done,
-        )
-        learned = alternation.start(self.sample_, wanted, self.max_iter, rng)
-        if anew:
-            learned = alternation.go_on(learned, self.atoms_, self._costs())
-        for _ in range(swaps):
-            learned = alternation.step(learned, wanted, rng)
-        if progress:
-            progress(1.0)
-        self._set_rows(learned.rows)
-        self._set_counts(*learned.sums.of_codes)
-        self.statistics_, self.window_ = learned.sums, self._nothing()
-        return self
-
-    def _nothing(self) -> Statistics:
-        return Statistics.empty(
-            self.n_atoms_, self.n_features_in_, self.max_level, self.max_nonzero
-        )
-
-    def _wanted_atoms(self, n_items: int, most: int) -> int:
-        if self.n_atoms == "auto":
-            return min(auto_atoms(n_items), most)
-        if int(self.n_atoms) > most:
-            warnings.warn(
-                f"n_atoms={self.n_atoms} is more than the {most} items there are: using {most}",
-                stacklevel=4,
-            )
-        return min(int(self.n_atoms), most)
-
-    def swaps_for(self, n: int) -> int:
-        """How many swaps :meth:`fit` makes with n items."""
-        return min(6, 10_000 // n) if self.n_swaps == "auto" else int(self.n_swaps)
-
-    @property
-    def _lam(self) -> float:
-        """As an archive keeps it, so that a dictionary read back codes exactly alike."""
-        return float(np.float32(self.lam))
-
-    def _pursuit(self) -> Pursuit:
-        return Pursuit(
-            self.atoms_, self._costs(), self._lam, mean=self.mean_, nonnegative=self.nonnegative
-        )
-
-    def _costs(self) -> Costs:
-        return Costs.from_counts(*self._counts())
-
-    def _set_mean(self, rows: Rows) -> None:
-        self.mean_rows_ = rows
-        self.mean_ = quantisation.mean_value(rows, self.prior_)
-
-    def _set_rows(self, rows: Rows) -> None:
-        self.atom_rows_ = rows
-        self.atoms_ = quantisation.atom_values(rows, self.prior_)
-        self.n_atoms_ = len(self.atoms_)
-
-    def _counts(self) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        return self.counts_, self.other_counts_, self.level_counts_, self.size_counts_
-
-    def _set_counts(
-        self, counts: NDArray, others: NDArray, levels: NDArray, sizes: NDArray
-    ) -> None:
-        self.counts_, self.other_counts_ = counts, others
-        self.level_counts_, self.size_counts_ = levels, sizes
-
-    def partial_fit(self, Z: ArrayLike, y: Any = None) -> SemanticDictionary:
-        """Learns from one more batch of a stream: codes it, adds its statistics, solves again.
+    def partial_fit(self, X: ArrayLike, y: Any = None) -> SemanticDictionary:
+        """Learn from one more batch of a stream: code it, add its statistics, solve again.
 
         The first call is :meth:`fit`, so its batch should hold a few hundred items. When two calls
         or more have brought twice as many items as were known before, everything is learned anew
-        from a sample of the stream (of :data:`ITEMS_PER_ATOM` items for each atom), unless going on
-        with the atoms that there are is better, so that the number of atoms grows with the stream
-        and what codes of long ago said is forgotten. Until then atoms keep their place.
+        from an even sample of the stream, 20 items for each atom. So the number of atoms grows with
+        the stream, and early codes, which later atoms express better, lose their influence. If
+        going on with the present atoms is better, they stay. Until then atoms keep their places.
 
         Args:
-            Z: (N, d) latents; the first batch at least 2.
+            X: (N, d) latents, N >= 1; the first batch at least 2.
             y: ignored.
 
         Raises:
             ValueError: as in :meth:`fit`, or another dimension than before.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(90, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents[:60])
+            >>> int(dictionary.partial_fit(latents[60:]).size_counts_.sum())
+            90
         """
+        self._validate_params()
         if not hasattr(self, "atoms_"):
-            return self.fit(Z)
-        z = check_latents(Z, dimensions=self.n_features_in_)
-        self._continue()
-        known, came = self.statistics_.items, self.window_.items
-        wanted = auto_atoms(known + came) if self.n_atoms == "auto" else int(self.n_atoms)
-        self.sample_ = reservoir(self.sample_, z, known + came, ITEMS_PER_ATOM * max(wanted, 50))
+            return self.fit(X)
+        z = self._latents(X, reset=False, minimum=1)
+        changed = copy.copy(self)
+        stream = self._the_stream()
+        known, came = stream.known.items, stream.window.items
+        room = self._room(known + came)
+        stream = stream.sampled(z, room)
         # Not in the first call: a shard of any size, given at once, can then be merged.
-        grown = came > 0 and came + len(z) >= 2 * known
-        if grown and len(self.sample_) > self.n_atoms_:
-            return self._learn(self.sample_, came + len(z), anew=True)
-        found = Statistics.of_pursuit(self._pursuit(), z, self.max_level, self.max_nonzero)
-        self.window_.add(found)
-        return self._relearn()
+        if came > 0 and came + len(z) >= 2 * known:
+            sample = stream.sample(came + len(z), room)
+            if len(sample) > self.n_atoms_:
+                seen = stream.known_items + came + len(z)
+                changed._learn(sample, came + len(z), seen=seen, anew=True)
+                return self._become(changed)
+        found = Statistics.of_pursuit(self._pursuit(), z, self.max_level_, self.max_nonzero_)
+        changed._solve(stream.counted(found))
+        return self._become(changed)
 
     def merge(self, other: SemanticDictionary) -> SemanticDictionary:
-        """Takes in what a copy of this dictionary has learned from another shard.
+        """Take in what a copy of this dictionary has learned from another shard.
 
-        Copies that each called :meth:`partial_fit` on their shard merge to exactly what one call
-        with all shards gives, in whatever order.
+        Copies that each called :meth:`partial_fit` on their shard merge to exactly the atoms that
+        one call with all shards gives, in whatever order. The samples of the shards merge too, so
+        that later calls of :meth:`partial_fit` learn from all of them.
+
+        Args:
+            other: a dictionary that continues from the same atoms; it stays as it is. Another
+                process sends it as ``to_arrays(stream=True)``.
 
         Raises:
-            ValueError: the other does not continue from the same atoms.
+            ValueError: the other does not continue from the same atoms, or is this dictionary.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(120, 8))
+            >>> first = SemanticDictionary(4, max_iter=2).fit(latents[:60])
+            >>> second = copy.deepcopy(first)
+            >>> merged = first.partial_fit(latents[60:90]).merge(second.partial_fit(latents[90:]))
+            >>> int(merged.size_counts_.sum())
+            120
         """
+        if not isinstance(other, SemanticDictionary) or other is self:
+            raise ValueError(f"merge needs another SemanticDictionary, got {type(other).__name__}")
         for dictionary in (self, other):
             check_is_fitted(dictionary, "atoms_")
-            dictionary._continue()
-        if not self.statistics_.same(other.statistics_):
-            raise ValueError("only dictionaries that continue from the same atoms can be merged")
-        self.window_.add(other.window_)
-        return self._relearn()
-
-    def _relearn(self) -> SemanticDictionary:
-        """Atoms from the statistics; all are kept, so that codes made before stay readable."""
-        found = self._nothing()
-        found.add(self.statistics_)
-        found.add(self.window_)
-        idle = found.counts == 0
-        gram = found.gram + 2 * self.lam * np.eye(self.n_atoms_)
-        cross = found.centred(self.mean_)
-        # An atom without evidence yet stays as it was.
-        gram[idle, idle] = 1.0
-        cross[idle] = self.atoms_[idle]
-        if self.n_atoms_:
-            atoms = np.asarray(np.linalg.solve(gram, cross), np.float64)
-            self._set_rows(quantisation.quantise_atoms(atoms, gram, self.lam, self.prior_))
-        self._set_counts(*found.of_codes)
-        return self
+        mine, others = self._the_stream(), other._the_stream()
+        room = self._room(mine.known.items + mine.window.items + others.window.items)
+        changed = copy.copy(self)
+        changed._solve(mine.merge(others, room))
+        return self._become(changed)
 
     # --- using --------------------
 
-    def transform(self, Z: ArrayLike) -> csr_matrix:
-        """Codes latents under the training statistics; an item's code does not depend on the
-        others.
+    def transform(self, X: ArrayLike) -> csr_matrix:
+        """Code latents under the training statistics.
+
+        An item's code does not depend on the other items.
 
         Args:
-            Z: (N, d) latents, finite.
+            X: (N, d) latents, finite.
+
+        Returns:
+            (N, K) CSR matrix of int8 coefficients, indices sorted in each row.
+
+        Raises:
+            ValueError: another dimension, or rows with NaN or infinity (the message names them).
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> dictionary.transform(latents[:3]).shape == (3, dictionary.n_atoms_)
+            True
+        """
+        check_is_fitted(self, "atoms_")
+        return self._pursuit().code(self._latents(X, reset=False))
+
+    def fit_transform(self, X: ArrayLike, y: Any = None, **fit_params: Any) -> csr_matrix:
+        """Call :meth:`fit`, then :meth:`transform` with the same latents.
+
+        Args:
+            X: (N, d) latents, N >= 2.
+            y: ignored.
+            fit_params: keyword arguments of :meth:`fit`.
 
         Returns:
             (N, K) CSR matrix of int8 coefficients.
 
-        Raises:
-            ValueError: wrong dimension, or rows with NaN or infinity (named).
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> SemanticDictionary(4, max_iter=2).fit_transform(latents).shape[0]
+            50
         """
-        check_is_fitted(self, "atoms_")
-        z = check_latents(Z, dimensions=self.n_features_in_)
-        return self._pursuit().code(z)
-
-    def fit_transform(self, Z: ArrayLike, y: Any = None, **fit_params: Any) -> csr_matrix:
-        """:meth:`fit`, then :meth:`transform` of the same latents."""
-        return self.fit(Z, y, **fit_params).transform(Z)
+        return self.fit(X, y, **fit_params).transform(X)
 
     def inverse_transform(self, codes: csr_matrix | ArrayLike) -> NDArray[np.float32]:
-        """Codes (N, K) -> latents (N, d) float32, not renormalised, the mean added.
+        """Rebuild latents from codes.
+
+        Args:
+            codes: (N, K) coefficients, sparse or dense.
+
+        Returns:
+            (N, d) float32, mean plus atoms, not scaled to unit norm.
 
         Raises:
             ValueError: the number of columns is not K.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> rebuilt = dictionary.inverse_transform(np.zeros((1, dictionary.n_atoms_)))
+            >>> np.array_equal(rebuilt[0], dictionary.mean_)
+            True
         """
         check_is_fitted(self, "atoms_")
         c = check_codes(codes, self.n_atoms_)
         return np.asarray(c.astype(np.float32) @ self.atoms_, np.float32) + self.mean_
 
     def code_bits(self, codes: csr_matrix | ArrayLike) -> NDArray[np.float64]:
-        """Bits each item takes (N,) under the training statistics; an archive's own statistics are
-        at least as good.
+        """Return the bits that each item takes under the training statistics.
+
+        An archive codes with statistics of its own, which are at least as good.
+
+        Args:
+            codes: (N, K) coefficients, sparse or dense.
+
+        Returns:
+            (N,) float64, bits.
 
         Raises:
-            ValueError: the number of columns is not K, or coefficients or sizes exceed max_level or
-            max_nonzero.
+            ValueError: the number of columns is not K, or a coefficient or the number of atoms of
+                an item exceeds ``max_level_`` or ``max_nonzero_``.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> dictionary.code_bits(dictionary.transform(latents)).shape
+            (50,)
         """
         check_is_fitted(self, "atoms_")
         c = check_codes(codes, self.n_atoms_)
-        check_limits(c, self)
+        check_limits(c, self.max_level_, self.max_nonzero_)
         return self._costs().of_items(c)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the K columns of the codes: atom0, atom1, ..."""
+        """Return the names of the K columns of the codes: atom0, atom1, ...
+
+        Args:
+            input_features: ignored.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> SemanticDictionary(2, max_iter=2).fit(latents).get_feature_names_out()[0]
+            'atom0'
+        """
         check_is_fitted(self, "atoms_")
         return np.array([f"atom{j}" for j in range(self.n_atoms_)], dtype=object)
 
     # --- storing --------------------
 
-    def to_arrays(self) -> dict[str, NDArray]:
-        """Everything learned and every parameter as arrays that load without pickle; see
-        :meth:`from_arrays`."""
+    def to_arrays(self, *, stream: bool = False) -> dict[str, NDArray]:
+        """Return everything learned, and the parameters, as arrays that load without pickle.
+
+        Args:
+            stream: include the sums and the sample that :meth:`partial_fit` and :meth:`merge` go on
+                from: K (K + d) numbers and some thousand latents. Two processes exchange what they
+                learned this way.
+
+        Returns:
+            Arrays by name. The seed and ``n_jobs`` are not among them.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> back = SemanticDictionary.from_arrays(dictionary.to_arrays())
+            >>> np.array_equal(back.atoms_, dictionary.atoms_)
+            True
+        """
         check_is_fitted(self, "atoms_")
-        return serialization.to_arrays(self)
+        return serialization.to_arrays(self, stream)
 
     @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray]) -> SemanticDictionary:
-        """A dictionary equal to the one :meth:`to_arrays` was called on (the seed and partial_fit's
-        sums are not kept).
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> SemanticDictionary:
+        """Return a dictionary equal to the one that :meth:`to_arrays` was called on.
+
+        Args:
+            arrays: what :meth:`to_arrays` returned.
 
         Raises:
-            ValueError: an array is missing or the shapes do not fit together.
+            ValueError: an array is missing, has another type or shape, or holds numbers that no
+                dictionary has.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> arrays = dictionary.to_arrays(stream=True)
+            >>> SemanticDictionary.from_arrays(arrays).partial_fit(latents).n_features_in_
+            8
         """
         return serialization.from_arrays(cls, arrays)
 
-    def _restore(
-        self,
-        mean: Rows,
-        atoms: Rows,
-        counts: NDArray,
-        others: NDArray,
-        levels: NDArray,
-        sizes: NDArray,
-    ) -> SemanticDictionary:
-        """Sets what was learned; the prior is the parameter's."""
-        d = mean.levels.shape[-1]
-        self.prior_ = as_prior(self.prior)
-        if (
-            mean.levels.shape != (1, d)
-            or atoms.levels.shape != (len(counts), d)
-            or others.shape != counts.shape
-            or (others > counts).any()
-            or min(a.min(initial=0) for a in (counts, others, levels, sizes)) < 0
-            or levels.shape != (2 * self.max_level + 1,)
-            or sizes.shape != (self.max_nonzero + 1,)
-            or (self.prior_ is not None and self.prior_.mean.shape != (d,))
-        ):
-            raise ValueError("not a stored dictionary: its arrays do not fit together")
-        self.n_features_in_ = d
-        self._set_mean(mean)
-        self._set_rows(atoms)
-        self._set_counts(counts, others, levels, sizes)
-        return self
+    # --- inside --------------------
 
-    def _continue(self) -> None:
-        """What learning on from a stored dictionary needs: K x K numbers, too much for whoever only
-        reads it."""
-        if not hasattr(self, "statistics_"):
-            self.statistics_ = Statistics.implied(self.mean_, self.atoms_, *self._counts())
-            self.window_ = self._nothing()
-            self.sample_ = np.zeros((0, self.n_features_in_), np.float32)
+    def _latents(self, X: ArrayLike, *, reset: bool, minimum: int = 0) -> NDArray[np.float32]:
+        """Return checked latents (N, d) float32; ``reset``: they say what d is."""
+        z = check_latents(X, minimum=minimum, dimensions=None if reset else self.n_features_in_)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return z

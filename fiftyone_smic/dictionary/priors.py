@@ -1,10 +1,10 @@
-"""Priors: what is public about an encoder's latents, so that no archive has to say it.
+"""Priors: the shared statistics of an encoder's latents, so that archives need not store them.
 
-A prior is the mean, the principal axes, the typical size of atoms along them, and the atoms of a
-dictionary, all learned on any public latents of the encoder. An archive's mean and atoms are
-predicted from the prior's atoms where that saves bits: with a few hundred items, for which a
-dictionary is most of the archive, 4 to 14 % of it. An archive names its prior by a hash of the
-content; reading needs the same prior again.
+A prior is a mean, principal axes, the typical size of atoms along these axes, and the atoms of a
+dictionary, all learned on any public latents of the encoder. The mean and the atoms of an archive
+are predicted from the prior's where that saves bits. With a few hundred items, for which the
+dictionary is most of the archive, this saves 4 to 14 % of the file. An archive names its prior by a
+hash of its content, and reading the archive needs the same prior.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fiftyone_smic.coding.rows import Public
+from fiftyone_smic.dictionary.initialization import auto_atoms
+from fiftyone_smic.dictionary.learning import Settings, learn
 from fiftyone_smic.utils.vectors import unit
 
-#: Shipped priors.
+#: Folder of the shipped priors.
 FOLDER = Path(__file__).parent / "data"
 
-
-#: The prior's own dictionary: at most so many atoms, and its lam.
-MOST_ATOMS, LAM = 1024, 5e-4
+#: Most atoms of a prior.
+MOST_ATOMS = 1024
+#: Squared distance that one bit is worth where a prior's atoms are learned.
+LAM = 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +38,16 @@ class Prior:
 
     Attributes:
         mean: (d,) float32.
-        basis: (d, d) float16, columns are principal axes, the largest first.
+        basis: (d, d) float16, its columns are principal axes, the largest variance first.
         profile: (d,) int64, typical magnitude of an atom's entry along each axis, in units of
             2**-24.
-        atoms: (P, d) float16, rows along these axes that may predict those of an archive.
+        atoms: (P, d) float16, rows along these axes that may predict the rows of an archive.
+
+    Example:
+        >>> latents = np.random.default_rng(0).normal(size=(40, 8))
+        >>> prior = Prior.build(latents)
+        >>> prior.basis.shape, len(prior.hash)
+        ((8, 8), 16)
     """
 
     mean: NDArray[np.float32]
@@ -48,7 +57,7 @@ class Prior:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits that name the content."""
+        """16 hexadecimal digits of a SHA-256 that name the content."""
         digest = hashlib.sha256()
         kinds = {"mean": "<f4", "basis": "<f2", "profile": "<i8", "atoms": "<f2"}
         for name, kind in kinds.items():
@@ -58,36 +67,39 @@ class Prior:
 
     @cached_property
     def public(self) -> Public:
-        """What it says of the rows of a dictionary."""
+        """What writer and reader know of the rows of a dictionary with this prior."""
         return Public(self.profile, self.atoms.astype(np.float64))
 
     @cached_property
     def axes(self) -> NDArray[np.float64]:
-        """The basis as float64."""
+        """The basis (d, d) as float64."""
         return self.basis.astype(np.float64)
 
     @classmethod
     def build(cls, latents: ArrayLike) -> Prior:
-        """Learns a prior from latents (N, d), N >= 2, of unit norm or not (they are normalised);
-        some thousand are enough.
+        """Build the shared statistics of an encoder, so that archives need not store them.
+
+        Args:
+            latents: (N, d), N >= 2; a few thousand are enough. They are scaled to unit norm.
 
         Raises:
-            ValueError: fewer than two latents, or NaN among them.
-        """
-        from fiftyone_smic.dictionary.estimator import SemanticDictionary
-        from fiftyone_smic.dictionary.initialization import auto_atoms
+            ValueError: fewer than two latents, or NaN or infinity among them.
 
+        Example:
+            >>> Prior.build(np.random.default_rng(0).normal(size=(40, 8))).mean.shape
+            (8,)
+        """
         z = np.asarray(latents, np.float64)
-        if z.ndim != 2 or len(z) < 2 or not np.isfinite(z).all():
+        if z.ndim != 2 or len(z) < 2 or not z.shape[1] or not np.isfinite(z).all():
             raise ValueError("a prior needs at least two finite latents, as an (N, d) array")
         z = unit(z)
         mean = z.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov((z - mean).T).reshape(z.shape[1], -1))
         variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
-        # Directions the sample has not seen still carry something; atoms are about half as long as
-        # items.
+        # Directions without variance in the sample still carry something in other collections.
+        # Atoms are about half as long as items.
         spread = 0.5 * np.sqrt(variances + 0.1 * variances.mean() + 1e-12)
-        # The sign of an eigenvector is arbitrary: fix it, so that the hash is not.
+        # The sign of an eigenvector is arbitrary. It is fixed here, so that the hash is too.
         axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))] < 0, -1, 1)
         bare = cls(
             mean.astype(np.float32),
@@ -95,22 +107,52 @@ class Prior:
             np.maximum(np.rint(spread * (1 << 24)), 1).astype(np.int64),
             np.zeros((0, len(mean)), np.float16),
         )
-        n_atoms = min(auto_atoms(len(z)), MOST_ATOMS)
-        learned = SemanticDictionary(n_atoms, lam=LAM, prior=bare).fit(z).atoms_
-        return replace(bare, atoms=(learned @ bare.axes).astype(np.float16))
+        learned = learn(
+            z.astype(np.float32),
+            Settings(LAM, max_level=4, max_nonzero=16, nonnegative=False, prior=bare),
+            n_items=len(z),
+            n_atoms=min(auto_atoms(len(z)), MOST_ATOMS),
+            max_iter=20,
+            n_swaps="auto",
+            rng=np.random.RandomState(0),
+        )
+        return replace(bare, atoms=(learned.atoms @ bare.axes).astype(np.float16))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the prior as an .npz file, about 2 d (d + P) bytes."""
+        """Write the prior as an .npz file of about 2 d (d + P) bytes.
+
+        Args:
+            path: of the file, conventionally ``*.prior.npz``; replaced if it exists.
+
+        Raises:
+            OSError: the file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> prior = Prior.build(np.random.default_rng(0).normal(size=(40, 8)))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     prior.save(f"{folder}/mine.prior.npz")
+            ...     Prior.load(f"{folder}/mine.prior.npz").hash == prior.hash
+            True
+        """
         with open(path, "wb") as f:
             np.savez(f, mean=self.mean, basis=self.basis, profile=self.profile, atoms=self.atoms)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Prior:
-        """Reads what :meth:`save` wrote.
+        """Read a prior that :meth:`save` wrote.
+
+        Args:
+            path: of the file.
 
         Raises:
             ValueError: the file is not a prior.
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
+
+        Example:
+            >>> prior = Prior.load(next(FOLDER.glob("*.prior.npz")))
+            >>> prior.mean.dtype, prior.basis.dtype
+            (dtype('float32'), dtype('float16'))
         """
         import zipfile
 
@@ -118,41 +160,59 @@ class Prior:
             with np.load(path, allow_pickle=False) as f:
                 prior = cls(f["mean"], f["basis"], f["profile"], f["atoms"])
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
-            raise ValueError(f"{path} is not a prior: {e}") from e
-        d = len(prior.mean)
+            raise ValueError(f"{os.fspath(path)} is not a prior: {e}") from e
+        return prior.checked(f"{os.fspath(path)} is not a prior: it")
+
+    def checked(self, what: str) -> Prior:
+        """Return the prior if it is one that :meth:`build` can have made.
+
+        Args:
+            what: beginning of the message otherwise.
+
+        Raises:
+            ValueError: an array has another type or shape, or numbers that are out of range.
+        """
+        kinds = {"mean": np.float32, "basis": np.float16, "profile": np.int64, "atoms": np.float16}
+        wrong = [name for name, kind in kinds.items() if getattr(self, name).dtype != kind]
+        d = len(self.mean) if self.mean.ndim == 1 else 0
         if (
-            prior.mean.shape != (d,)
-            or prior.basis.shape != (d, d)
-            or prior.profile.shape != (d,)
-            or prior.mean.dtype != np.float32
-            or prior.basis.dtype != np.float16
-            or prior.profile.dtype != np.int64
-            or not np.isfinite(prior.mean).all()
-            or not np.isfinite(prior.basis).all()
-            or prior.profile.min() < 1
-            or prior.profile.max() > 1 << 28
-            or prior.atoms.ndim != 2
-            or prior.atoms.shape[1] != d
-            or len(prior.atoms) > MOST_ATOMS
-            or prior.atoms.dtype != np.float16
-            or not np.isfinite(prior.atoms).all()
+            wrong
+            or d == 0
+            or self.basis.shape != (d, d)
+            or self.profile.shape != (d,)
+            or self.atoms.shape[1:] != (d,)
+            or len(self.atoms) > MOST_ATOMS
+            or self.profile.min() < 1
+            or self.profile.max() > 1 << 28
+            or not all(np.isfinite(getattr(self, name)).all() for name in kinds)
         ):
-            raise ValueError(f"{path} is not a prior: its arrays do not fit together")
-        return prior
+            found = ", ".join(
+                f"{name} {getattr(self, name).dtype} {getattr(self, name).shape}" for name in kinds
+            )
+            raise ValueError(f"{what} holds arrays that do not fit together ({found})")
+        return self
 
 
 def as_prior(prior: Prior | str | os.PathLike[str] | None) -> Prior | None:
-    """A prior as it is, or loaded from a path."""
+    """Return a prior as it is, or load it from a file.
+
+    Args:
+        prior: a prior, the path of its file, or None.
+
+    Raises:
+        ValueError: the file is not a prior.
+        OSError: the file cannot be read.
+    """
     return prior if prior is None or isinstance(prior, Prior) else Prior.load(prior)
 
 
 def shipped_prior_file(encoder: str) -> str:
-    """Name of the file of an encoder's shipped prior."""
+    """Return the name of the file of an encoder's shipped prior."""
     return encoder.replace("@", "-") + ".prior.npz"
 
 
 def shipped_prior(encoder: str) -> Prior | None:
-    """The prior that is shipped for the encoder of this identity, or None."""
+    """Return the prior that is shipped for the encoder of this identity, or None."""
     for path in FOLDER.glob("*.prior.npz"):
         if path.name == shipped_prior_file(encoder):
             return Prior.load(path)
@@ -160,7 +220,7 @@ def shipped_prior(encoder: str) -> Prior | None:
 
 
 def find_prior(name: str) -> Prior | None:
-    """The shipped prior with this hash, or None."""
+    """Return the shipped prior with this hash, or None."""
     for path in sorted(FOLDER.glob("*.prior.npz")):
         prior = Prior.load(path)
         if prior.hash == name:

@@ -210,7 +210,8 @@ class Pursuit:
         lam: squared distance per bit, >= 0.
         mean: (d,) float32, what the codes do not have to explain; None for zero.
         nonnegative: allow only positive coefficients.
-        sweeps: how many remove-and-reselect sweeps to make at most.
+        sweeps: most sweeps that remove and reselect each atom.
+        n_jobs: number of threads, see :func:`fiftyone_smic.utils.parallel.thread_count`.
     """
 
     def __init__(
@@ -222,9 +223,10 @@ class Pursuit:
         mean: NDArray[np.float32] | None = None,
         nonnegative: bool = False,
         sweeps: int = 1,
+        n_jobs: int | None = None,
     ) -> None:
         self.n_atoms, self.limit = len(atoms), len(costs.size) - 1
-        self.nonnegative, self.sweeps = nonnegative, sweeps
+        self.nonnegative, self.sweeps, self.n_jobs = nonnegative, sweeps, n_jobs
         self.atoms = np.zeros((-(-len(atoms) // BLOCK) * BLOCK, atoms.shape[1]), np.float32)
         self.atoms[: len(atoms)] = atoms
         wide = self.atoms.astype(np.float64)
@@ -240,7 +242,7 @@ class Pursuit:
 
     def code(self, items: NDArray[np.float32]) -> csr_matrix:
         """Codes (N, K) of items (N, d) float32, as CSR of integers, indices sorted in each row."""
-        parts = in_chunks(lambda part: self.code_chunk(items[part]), len(items))
+        parts = in_chunks(lambda part: self.code_chunk(items[part]), len(items), self.n_jobs)
         return vstack(parts, format="csr") if parts else self.code_chunk(items)
 
     def code_chunk(self, items: NDArray[np.float32]) -> csr_matrix:

@@ -1,13 +1,16 @@
-"""Atoms and mean as rows of integers, in the basis of a prior or, without one, in the latents'
-own."""
+"""Atoms and means as rows of integers, in the basis of a prior if there is one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_smic.coding.rows import Rows, quantise_rows
-from fiftyone_smic.dictionary.priors import Prior
+
+if TYPE_CHECKING:
+    from fiftyone_smic.dictionary.priors import Prior
 
 
 def quantise_atoms(
@@ -18,21 +21,24 @@ def quantise_atoms(
     *,
     predict: bool = True,
 ) -> Rows:
-    """Quantises atoms (K, d); see :func:`fiftyone_smic.coding.rows.quantise_rows`."""
+    """Quantise atoms (K, d); see :func:`fiftyone_smic.coding.rows.quantise_rows`."""
     if prior is None:
         return quantise_rows(atoms, gram, lam, predict=predict)
     return quantise_rows(atoms @ prior.axes, gram, lam, public=prior.public, predict=predict)
 
 
 def atom_values(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
-    """The atoms (K, d) that rows stand for."""
+    """Return the atoms (K, d) float32 that rows stand for."""
     values = rows.values() if prior is None else rows.values(prior.public) @ prior.axes.T
     return values.astype(np.float32)
 
 
 def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Prior | None) -> Rows:
-    """Quantises a mean (d,) that ``n_items`` items share, as one row, relative to the prior's
-    mean."""
+    """Quantise a mean (d,) that ``n_items`` items share.
+
+    Returns:
+        One row; with a prior it is relative to the prior's mean.
+    """
     gram = np.full((1, 1), float(n_items))
     if prior is None:
         return quantise_rows(mean[None], gram, lam, sweeps=1)
@@ -41,22 +47,7 @@ def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Pr
 
 
 def mean_value(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
-    """The mean (d,) that one row stands for."""
+    """Return the mean (d,) float32 that one row stands for."""
     if prior is None:
         return rows.values()[0].astype(np.float32)
     return (rows.values(prior.public)[0] @ prior.axes.T + prior.mean).astype(np.float32)
-
-
-def rows_to_arrays(name: str, rows: Rows) -> dict[str, NDArray]:
-    """Rows as named arrays."""
-    return {
-        f"{name}_levels": rows.levels,
-        f"{name}_exponents": rows.exponents,
-        f"{name}_terms": rows.terms,
-    }
-
-
-def rows_from_arrays(name: str, arrays: dict[str, NDArray]) -> Rows:
-    """Reverses :func:`rows_to_arrays`."""
-    levels, exponents, terms = (arrays[f"{name}_{p}"] for p in ("levels", "exponents", "terms"))
-    return Rows(levels, exponents, terms)

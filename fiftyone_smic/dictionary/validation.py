@@ -1,23 +1,46 @@
-"""What may come in: latents and codes, checked with messages that say what is wrong."""
+"""Check latents, codes and stored arrays, with messages that say what is wrong."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.validation import check_array
 
-if TYPE_CHECKING:
-    pass
+from fiftyone_smic.coding.rows import (
+    MAX_EXPONENT,
+    MAX_LEVEL,
+    MAX_QUARTERS,
+    MAX_TERMS,
+    MIN_EXPONENT,
+    Rows,
+)
 
 
 def check_latents(
     latents: ArrayLike, *, minimum: int = 0, dimensions: int | None = None
 ) -> NDArray[np.float32]:
-    """Latents as a finite (N, d) float32 array, N >= minimum, d as given; else ValueError."""
+    """Return latents as a finite float32 array.
+
+    Args:
+        latents: (N, d) numbers.
+        minimum: least number of latents.
+        dimensions: d, or None for any.
+
+    Returns:
+        (N, d) float32; the given array itself if it is one already.
+
+    Raises:
+        ValueError: another shape, or rows with NaN or infinity (the message names them).
+
+    Example:
+        >>> check_latents([[1, 2], [3, 4]]).dtype
+        dtype('float32')
+    """
     z = check_array(
         latents,
         dtype=np.float32,
@@ -26,7 +49,9 @@ def check_latents(
         ensure_min_features=1,
     )
     if len(z) < minimum:
-        raise ValueError(f"learning a dictionary needs at least {minimum} items, got {len(z)}")
+        raise ValueError(
+            f"learning a dictionary needs at least {minimum} items, got {len(z)} sample(s)"
+        )
     # In chunks: the latents may be a memory-mapped file larger than memory.
     finite = [np.isfinite(z[i : i + 8192]).all(axis=1) for i in range(0, len(z), 8192)]
     bad = np.flatnonzero(~np.concatenate([np.ones(0, bool), *finite]))
@@ -35,43 +60,153 @@ def check_latents(
         raise ValueError(f"{len(bad)} of {len(z)} latents contain NaN or infinity: rows {shown}")
     if dimensions is not None and z.shape[1] != dimensions:
         raise ValueError(
-            f"latents have {z.shape[1]} dimensions but this dictionary was learned on "
-            f"{dimensions}: use latents of the same encoder"
+            f"X has {z.shape[1]} features, but SemanticDictionary is expecting {dimensions} "
+            "features as input: use latents of the encoder that it was learned with"
         )
     return z
 
 
+def check_item_count(n_items: Any, n: int) -> int:
+    """Return the number of items that ``n`` latents stand for: ``n_items``, or ``n`` for None.
+
+    Raises:
+        ValueError: it is not a whole number, or less than ``n``.
+
+    Example:
+        >>> check_item_count(None, 300), check_item_count(30_000, 300)
+        (300, 30000)
+    """
+    if n_items is None:
+        return n
+    if not isinstance(n_items, Integral) or isinstance(n_items, bool):
+        raise ValueError(f"n_items must be a whole number or None, got {n_items!r}")
+    if n_items < n:
+        raise ValueError(
+            f"n_items={n_items} is less than the {n} latents given: it is the size of the "
+            "collection that they are a sample of"
+        )
+    return int(n_items)
+
+
 def check_codes(codes: Any, n_atoms: int) -> csr_matrix:
-    """Codes as a CSR matrix (N, K), K as given; else ValueError."""
+    """Return codes as a CSR matrix.
+
+    Args:
+        codes: (N, K) sparse or dense.
+        n_atoms: K.
+
+    Raises:
+        ValueError: another number of columns.
+    """
     c = codes.tocsr() if issparse(codes) else csr_matrix(np.asarray(codes))
     if c.shape[1] != n_atoms:
         raise ValueError(f"codes have {c.shape[1]} columns but the dictionary has {n_atoms} atoms")
     return c
 
 
-def check_limits(codes: csr_matrix, of: Any) -> None:
-    """Raises ValueError for codes beyond the max_level or max_nonzero of a dictionary or head."""
+def check_limits(codes: csr_matrix, max_level: int, max_nonzero: int) -> None:
+    """Raise ValueError for codes beyond the limits of a dictionary.
+
+    Args:
+        codes: (N, K) integers.
+        max_level: largest magnitude of a coefficient.
+        max_nonzero: most atoms of an item.
+    """
     if codes.nnz and (
-        np.abs(codes.data.astype(np.int64)).max() > of.max_level
-        or np.diff(codes.indptr).max() > of.max_nonzero
+        np.abs(codes.data.astype(np.int64)).max() > max_level
+        or np.diff(codes.indptr).max() > max_nonzero
     ):
         raise ValueError(
-            f"codes exceed the dictionary's max_level={of.max_level} or "
-            f"max_nonzero={of.max_nonzero}"
+            f"codes exceed the dictionary's max_level={max_level} or max_nonzero={max_nonzero}"
         )
 
 
-def check_parameters(of: Any) -> None:
-    """Raises ValueError where a SemanticDictionary's parameter is out of range."""
-    if of.n_atoms != "auto" and (isinstance(of.n_atoms, str) or int(of.n_atoms) < 1):
-        raise ValueError(f'n_atoms must be "auto" or a positive integer, got {of.n_atoms!r}')
-    if not of.lam > 0 or not math.isfinite(of.lam):
-        raise ValueError(f"lam must be a positive number, got {of.lam!r}")
-    if not 1 <= of.max_level <= 127:
-        raise ValueError(f"max_level must be in 1..127, got {of.max_level!r}")
-    if not 1 <= of.max_nonzero <= 255:
-        raise ValueError(f"max_nonzero must be in 1..255, got {of.max_nonzero!r}")
-    if of.max_iter < 1:
-        raise ValueError(f"max_iter must be at least 1, got {of.max_iter!r}")
-    if of.n_swaps != "auto" and (isinstance(of.n_swaps, str) or int(of.n_swaps) < 0):
-        raise ValueError(f'n_swaps must be "auto" or not negative, got {of.n_swaps!r}')
+# --- stored arrays --------------------
+
+
+def stored_array(
+    arrays: Mapping[str, Any], name: str, dtype: Any, shape: tuple[int | None, ...]
+) -> NDArray:
+    """Return one of a dictionary's stored arrays, finite and of the given type and shape.
+
+    Args:
+        arrays: all stored arrays.
+        name: key of the array.
+        dtype: type to return. Whole numbers may have any integer type that fits, floats any
+            floating-point type; nothing is rounded to a whole number.
+        shape: size of each axis, None for any.
+
+    Raises:
+        ValueError: it is missing, or does not fit.
+    """
+    if name not in arrays:
+        raise ValueError(
+            f"not a stored dictionary of this version: {name!r} is missing; learn it again"
+        )
+    array = np.asarray(arrays[name])
+    kinds = "iu" if np.issubdtype(dtype, np.integer) else "f"
+    if array.dtype.kind not in kinds:
+        raise ValueError(
+            f"not a stored dictionary: {name!r} has the type {array.dtype}, not {np.dtype(dtype)}"
+        )
+    if array.ndim != len(shape) or any(
+        wanted is not None and size != wanted
+        for size, wanted in zip(array.shape, shape, strict=True)
+    ):
+        raise ValueError(
+            f"not a stored dictionary: its arrays do not fit together: {name!r} has the shape "
+            f"{array.shape}, not {tuple('any' if size is None else size for size in shape)}"
+        )
+    with np.errstate(over="ignore"):
+        out = array.astype(dtype)
+    if not np.isfinite(out).all() or (kinds == "iu" and not np.array_equal(out, array)):
+        raise ValueError(f"not a stored dictionary: {name!r} has numbers that are out of range")
+    return out
+
+
+def stored_counts(arrays: Mapping[str, Any], name: str, shape: tuple[int | None, ...]) -> NDArray:
+    """Return a stored array of counts, int64; see :func:`stored_array`."""
+    counts = stored_array(arrays, name, np.int64, shape)
+    if counts.min(initial=0) < 0 or counts.max(initial=0) >= 1 << 53:
+        raise ValueError(f"not a stored dictionary: {name!r} has counts that are out of range")
+    return counts
+
+
+def stored_rows(
+    arrays: Mapping[str, Any], name: str, shape: tuple[int | None, int | None], public: int
+) -> Rows:
+    """Return stored rows.
+
+    Args:
+        arrays: all stored arrays.
+        name: "mean" or "atom".
+        shape: number of rows and of columns, None for any.
+        public: number of rows of the prior that may predict these.
+
+    Raises:
+        ValueError: an array is missing, of another type or shape, or holds numbers that no
+            dictionary has.
+    """
+    levels = stored_array(arrays, f"{name}_levels", np.int32, shape)
+    exponents = stored_array(arrays, f"{name}_exponents", np.int32, (len(levels),))
+    terms = stored_array(arrays, f"{name}_terms", np.int32, (None, 3))
+    row, source, quarters = terms.T
+    sound = (
+        levels.shape[1] > 0
+        and levels.max(initial=0) <= MAX_LEVEL
+        and levels.min(initial=0) >= -MAX_LEVEL
+        and exponents.min(initial=0) >= MIN_EXPONENT
+        and exponents.max(initial=0) <= MAX_EXPONENT
+        and row.min(initial=0) >= 0
+        and row.max(initial=-1) < len(levels)
+        and (np.diff(row) >= 0).all()
+        and np.bincount(row, minlength=1).max() <= MAX_TERMS
+        and (source < row).all()
+        and source.min(initial=0) >= -public
+        and quarters.max(initial=0) <= MAX_QUARTERS
+        and quarters.min(initial=0) >= -MAX_QUARTERS
+        and quarters.all()
+    )
+    if not sound:
+        raise ValueError(f"not a stored dictionary: the rows of {name!r} are out of range")
+    return Rows(levels, exponents, terms)

@@ -315,7 +315,7 @@ def install(
             "latents_field": LATENTS_FIELD,
             "encoder_source": EncoderIdentity.parse(archive.encoder).name,
             "items": items,
-            "settings": {"lam": dictionary.lam},
+            "settings": {"lam": dictionary.lam_},
             **about,
         },
         encoder=archive.encoder,

@@ -108,7 +108,7 @@ def learn_dictionary(
             dim=int(latents.values.shape[1]),
             n_atoms=int(dictionary.n_atoms_),
             items=len(latents.ids),
-            settings={"n_atoms": n_atoms, "lam": dictionary.lam, **target, **settings},
+            settings={"n_atoms": n_atoms, "lam": dictionary.lam_, **target, **settings},
             digest=runs.digest(dictionary),
             learned={
                 "bits_per_item": rate.bits_per_item,
