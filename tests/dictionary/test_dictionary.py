@@ -163,7 +163,7 @@ def test_bad_input_is_named(fitted):
             act()
     with pytest.raises(ValueError, match="at least 2 items, got 1"):
         SemanticDictionary().fit(z[:1])
-    with pytest.raises(ValueError, match="X has 31 features, but .* expecting 32"):
+    with pytest.raises(ValueError, match=r"X has 31 features, but .* expecting 32"):
         dictionary.transform(z[:, :31])
     with pytest.raises(ValueError, match="columns"):
         dictionary.inverse_transform(np.zeros((2, dictionary.n_atoms_ + 1)))
