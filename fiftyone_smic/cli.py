@@ -51,8 +51,12 @@ def compress(
     folder: Annotated[Path, typer.Argument(help="Images, with subfolders.")],
     archive: Annotated[Path, typer.Argument(help="The .smic file to write.")],
     encoder: Annotated[
-        str, typer.Option(help="MODEL/PRETRAINED of open_clip, local-dir:/path, or postcards.")
-    ] = "postcards",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="MODEL/PRETRAINED of open_clip, photographs, postcards, local-dir:/path or "
+            "zoo:NAME; by default what suits the pictures."
+        ),
+    ] = None,
     lam: Annotated[float, typer.Option(help="More means fewer bits, less fidelity.")] = 0.002,
     atoms: Annotated[int, typer.Option(help="Size of the dictionary; 0 follows the set.")] = 0,
     names: Annotated[bool, typer.Option(help="Keep the files' names.")] = True,

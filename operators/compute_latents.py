@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fiftyone.operators import types
 
 from . import forms
 from .base import SMICOperator
-
-#: Seconds per image on two CPU cores, rough guesses from the models' sizes; a GPU is far faster.
-SECONDS = {
-    "postcards": 0.005,
-    "ViT-B-32/laion2b_s34b_b79k": 0.1,
-    "ViT-L-14/openai": 0.8,
-    "ViT-H-14/laion2b_s32b_b79k": 2.5,
-}
 
 
 class ComputeLatents(SMICOperator):
@@ -33,7 +24,10 @@ class ComputeLatents(SMICOperator):
     then = (("Learn a dictionary", "learn_dictionary"),)
 
     def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
-        encoder = self._encoder(ctx, inputs)
+        from fiftyone_smic.models.encoders import EMBEDDED, EncoderIdentity, describe
+
+        encoder = self._encoder(ctx, inputs, samples)
+        identity = EncoderIdentity.parse(encoder)
         field = inputs.str(
             "field",
             default="clip_latents",
@@ -60,33 +54,33 @@ class ComputeLatents(SMICOperator):
             inputs,
             f"{todo:,} images to encode",
             todo,
-            measured=info.get("seconds") if info.get("source") == encoder else None,
-            guess=SECONDS.get(encoder, 0.5),
+            measured=info.get("seconds") if identity.matches(info.get("encoder", "")) else None,
+            guess=describe(encoder).seconds,
             fixed=10,
-            more="" if encoder == "postcards" else "; a GPU takes a few per cent of that",
+            more="" if encoder == EMBEDDED else "; a GPU takes a few per cent of that",
         )
 
-    def _encoder(self, ctx: Any, inputs: types.Object) -> str:
+    def _encoder(self, ctx: Any, inputs: types.Object, samples: Any) -> str:
+        from fiftyone_smic.fiftyone.latents import suitable_encoder
+        from fiftyone_smic.models.encoders import ENCODERS, problem
+
         choices = types.AutocompleteView(allow_user_input=True)
-        for name, label in forms.ENCODERS.items():
-            choices.add_choice(name, label=label)
+        for name, about in ENCODERS.items():
+            choices.add_choice(name, label=f"{about.label} ({about.licence})")
+        default = suitable_encoder(samples, ctx.params.get("field") or "clip_latents")
         prop = inputs.str(
             "encoder",
-            default="postcards",
+            default=default,
             label="Encoder",
             description=(
-                "Choose one, or type MODEL/PRETRAINED of open_clip or local-dir:/path. Big models "
-                "are downloaded once"
+                "Choose one, or type MODEL/PRETRAINED of open_clip, local-dir:/path, or zoo:NAME. "
+                "Big models are downloaded once"
             ),
             view=choices,
         )
-        encoder = ctx.params.get("encoder") or "postcards"
-        folder = encoder.removeprefix("local-dir:")
-        if folder != encoder:
-            if not Path(folder).expanduser().is_dir():
-                forms.wrong(prop, f"there is no folder {folder!r}")
-        elif encoder != "postcards" and "/" not in encoder:
-            forms.wrong(prop, "an encoder is written MODEL/PRETRAINED, like ViT-L-14/openai")
+        encoder = ctx.params.get("encoder") or default
+        if why := problem(encoder):
+            forms.wrong(prop, why)
         return encoder
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:

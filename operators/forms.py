@@ -8,13 +8,6 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-ENCODERS = {
-    "postcards": "Postcards: the small built-in demonstration, knows nothing of photographs",
-    "ViT-B-32/laion2b_s34b_b79k": "ViT-B-32 (LAION-2B): fast, for photographs",
-    "ViT-L-14/openai": "ViT-L-14 (OpenAI): can be drawn again by unCLIP small",
-    "ViT-H-14/laion2b_s32b_b79k": "ViT-H-14 (LAION-2B): can be drawn again by unCLIP, best quality",
-}
-
 #: Denoising steps that generators take unless told otherwise.
 STEPS = 20
 #: Seconds per picture and step on two CPU cores: the built-in generator, and Stable Diffusion.
@@ -221,8 +214,9 @@ def drawing(ctx: Any, inputs: types.Object) -> None:
 def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str) -> None:
     """Show what drawing ``n`` pictures will cost."""
     from fiftyone_smic.fiftyone.runs import measured
+    from fiftyone_smic.models.identity import EncoderIdentity
 
-    demonstration = encoder.startswith("postcards")
+    demonstration = EncoderIdentity.parse(encoder).embedded
     steps = ctx.params.get("steps")
     cost(
         inputs,

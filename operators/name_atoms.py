@@ -31,8 +31,8 @@ class NameAtoms(DictionaryOperator):
     parameters = ("key", "vocabulary", "labels", "overwrite")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.names import default_vocabulary
         from fiftyone_smic.fiftyone.runs import load_config, measured
+        from fiftyone_smic.models.encoders import EncoderIdentity, describe
 
         config = load_config(ctx.dataset, key)
         source = forms.radio(ctx, inputs, "source", SOURCES, self._source(ctx), "Name after")
@@ -42,15 +42,16 @@ class NameAtoms(DictionaryOperator):
         if source == "labels":
             if not self._labels(ctx, inputs, samples):
                 return
-        elif config.encoder_source == "unknown":
+        elif not EncoderIdentity.parse(config.encoder).known:
             why = "The latents do not say which encoder made them: name the atoms after labels"
             forms.stop(inputs, "no_encoder", "Words cannot be compared", why)
             return
         elif source == "file":
             self._file(ctx, inputs)
         else:
-            name = default_vocabulary(config.encoder).stem
-            forms.note(inputs, "words", f"Words that suit {name} are compared with the atoms")
+            about = describe(config.encoder)
+            words = f"Words that suit {about.vocabulary}" if about.vocabulary else "Its own words"
+            forms.note(inputs, "words", f"{words} are compared with the atoms")
         if config.own_names:
             forms.checkbox(
                 inputs,

@@ -18,7 +18,8 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import code_columns
 from fiftyone_smic.fiftyone.collections import tell
-from fiftyone_smic.models.encoders import load_encoder
+from fiftyone_smic.models.encoders import load_matching
+from fiftyone_smic.models.identity import EncoderIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class SMICModel(fom.Model, fom.SupportsGetItem, fom.TorchModelMixin):
     Args:
         dictionary: the dictionary to code with; it is not changed
         identity: identity of the encoder whose latents it codes
-        source: the name to load that encoder by
+        source: the name to load that encoder by, by default the one its identity gives
         device: a torch device, by default the best there is
         names: of the atoms, for the labels
     """
@@ -49,21 +50,15 @@ class SMICModel(fom.Model, fom.SupportsGetItem, fom.TorchModelMixin):
         self,
         dictionary: SemanticDictionary,
         identity: str,
-        source: str,
+        source: str | None = None,
         device: str | None = None,
         names: Sequence[str] | None = None,
     ) -> None:
         self._dictionary = dictionary
         self._names = names
-        self._encoder = load_encoder(source, device=device)
+        self._encoder = load_matching(identity, source, device=device)
         tell(self._encoder.notice)
         self._preprocess = False
-        if self._encoder.name != identity:
-            raise ValueError(
-                f"the dictionary was learned on latents of {identity!r} and this machine has "
-                f"{self._encoder.name!r}; install the same weights, or learn a dictionary on "
-                "latents of the encoder that is here"
-            )
 
     @property
     def media_type(self) -> str:
@@ -143,12 +138,11 @@ def load_model(
         Path(key_or_archive).suffix == ".smic" or Path(key_or_archive).is_file()
     ):
         archive = read_archive(key_or_archive)
-        source = encoder or archive.encoder.split("@")[0]
-        return SMICModel(archive.dictionary, archive.encoder, source, device)
+        return SMICModel(archive.dictionary, archive.encoder, encoder, device)
     key = str(key_or_archive)
     samples = _find(key, dataset)
     config = runs.load_config(samples, key)
-    if "unknown" in (config.encoder, config.encoder_source):
+    if encoder is None and not EncoderIdentity.parse(config.encoder).known:
         raise ValueError(
             f"the latents of dictionary {key!r} do not say which encoder made them, so new images "
             "cannot be encoded; learn a dictionary on latents of fiftyone_smic.compute_latents"

@@ -313,7 +313,7 @@ def install(
     config = runs.SMICRunConfig(
         **{
             "latents_field": LATENTS_FIELD,
-            "encoder_source": EncoderIdentity.parse(archive.encoder).name,
+            "encoder_source": EncoderIdentity.parse(archive.encoder).source,
             "items": items,
             "settings": {"lam": dictionary.lam_},
             **about,

@@ -20,6 +20,7 @@ from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
+from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import KEY
 
 
@@ -114,8 +115,8 @@ def check_fit(latents: Latents, config: runs.SMICRunConfig, key: str) -> None:
             f"these have {dim} ({latents.encoder}); encode {config.latents_field!r}, or learn a "
             "dictionary on these latents under another key"
         )
-    known = "unknown" not in (latents.encoder, config.encoder)
-    if known and latents.encoder != config.encoder:
+    made_by, learned_on = map(EncoderIdentity.parse, (latents.encoder, config.encoder))
+    if made_by.known and learned_on.known and not made_by.matches(learned_on):
         raise ValueError(
             f"dictionary {key!r} was learned on latents of {config.encoder!r} and these are of "
             f"{latents.encoder!r}; compute latents with the same encoder, or learn a dictionary "

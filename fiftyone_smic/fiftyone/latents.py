@@ -16,10 +16,14 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.models.encoders import load_encoder
+from fiftyone_smic.models.encoders import default_encoder, load_encoder
+from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
 
 logger = logging.getLogger(__name__)
+
+#: Key of ``dataset.info`` by which a dataset says that it holds drawn postcards.
+POSTCARDS = "smic_postcards"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class LatentsReport:
 def compute_latents(
     samples: SampleCollection,
     field: str = LATENTS_FIELD,
-    encoder: str = "postcards",
+    encoder: str | None = None,
     *,
     batch_size: int = 32,
     num_workers: int = 0,
@@ -66,8 +70,11 @@ def compute_latents(
     Args:
         samples: a dataset or view of images
         field: the field to write, unit-norm float32 vectors
-        encoder: ``"postcards"`` (the embedded demonstration model, which knows nothing of
-            photographs), any ``"MODEL/PRETRAINED"`` of open_clip, or ``"local-dir:/path"``
+        encoder: any ``"MODEL/PRETRAINED"`` of open_clip, ``"photographs"``, ``"postcards"`` (the
+            embedded demonstration model, which knows nothing of photographs),
+            ``"local-dir:/path"`` or ``"zoo:NAME"``. None takes the one that made the field, else
+            what suits the pictures: "postcards" for postcards, "photographs" for anything else if
+            its extra is installed, else a CLIP model
         batch_size: images at a time
         num_workers: processes that read images
         device: a torch device, by default the best there is
@@ -83,6 +90,7 @@ def compute_latents(
     samples = image_samples(samples)
     _check_field(samples, field)
     dataset = samples._root_dataset
+    encoder = encoder or suitable_encoder(samples, field)
     model = load_encoder(encoder, device=device, precision=precision)
     tell(model.notice)
     _check_encoder(samples, field, model.name, overwrite)
@@ -124,7 +132,7 @@ def compute_latents(
         _declare(
             dataset,
             field,
-            {"encoder": model.name, "source": encoder, "latent_norm": float(made.norm)},
+            {"encoder": model.name, "source": model.source, "latent_norm": float(made.norm)},
             (time.perf_counter() - began) / len(todo) if len(todo) >= 2 * batch_size else None,
         )
         fields.write(dataset, [ids[todo[i]] for i in made.indices], {field: list(made.latents)})
@@ -141,6 +149,25 @@ def compute_latents(
         skipped=skipped,
         seconds=time.perf_counter() - started,
     )
+
+
+def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> str:
+    """The encoder to take where nobody chose one: that of the field, else what suits the pictures.
+
+    Args:
+        samples: a dataset or view
+        field: the field to write
+
+    Returns:
+        a name for ``load_encoder``
+    """
+    dataset = samples._root_dataset
+    known = dataset.get_field(field)
+    about = EncoderIdentity.parse(((known and known.info) or {}).get("encoder", UNKNOWN))
+    if about.known:
+        return known.info.get("source", about.source)
+    postcards = bool(dataset.info.get(POSTCARDS))
+    return default_encoder(() if postcards else samples.values("filepath"), postcards=postcards)
 
 
 def _check_field(samples: SampleCollection, name: str) -> None:
@@ -163,8 +190,8 @@ def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite
     existing = dataset.get_field(name)
     if existing is None:
         return
-    made_by = (existing.info or {}).get("encoder", "unknown")
-    if made_by == encoder:
+    made_by = (existing.info or {}).get("encoder", UNKNOWN)
+    if EncoderIdentity.parse(made_by).matches(encoder):
         return
     held = dataset.exists(name)
     outside = len(held) - len(samples.select_fields().select(held.values("id")))
@@ -282,8 +309,8 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
     return Latents(
         ids=[ids[i] for i in kept],
         values=values / norms,
-        encoder=info.get("encoder", "unknown"),
-        source=info.get("source", "unknown"),
+        encoder=info.get("encoder", UNKNOWN),
+        source=info.get("source", UNKNOWN),
         norm=float(info.get("latent_norm", np.median(norms))),
         skipped=skipped,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
 
 #: Atoms this alike (cosine) count as the same.
@@ -117,7 +118,9 @@ def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Com
         raise ValueError(f"{key!r} is the same dictionary; choose two")
     both = describe_dictionary(samples, key), describe_dictionary(samples, other)
     atoms = [runs.load_dictionary(samples, name).atoms_ for name in (key, other)]
-    if both[0].encoder != both[1].encoder or both[0].dim != both[1].dim or not all(map(len, atoms)):
+    encoders = [EncoderIdentity.parse(about.encoder) for about in both]
+    comparable = encoders[0] == encoders[1] and both[0].dim == both[1].dim
+    if not (comparable and all(map(len, atoms))):
         return Comparison(*both, None, None)
     _, cosines = nearest(*atoms)
     return Comparison(*both, float(cosines.mean()), int((cosines >= SAME).sum()))

@@ -17,10 +17,10 @@ from fiftyone_smic.fiftyone.codes import relabel
 from fiftyone_smic.fiftyone.collections import image_samples, tell
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.models.encoders import EMBEDDED, load_encoder
+from fiftyone_smic.models.encoders import describe, load_matching
+from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import (
-    PHOTOGRAPHS,
-    POSTCARDS,
+    VOCABULARIES,
     distinct,
     nearest,
     read_vocabulary,
@@ -58,6 +58,7 @@ def name_atoms(
     *,
     labels: str | None = None,
     overwrite: bool = False,
+    encoder: str | None = None,
     device: str | None = None,
     progress: Progress = None,
 ) -> NamesReport:
@@ -69,12 +70,14 @@ def name_atoms(
     Args:
         samples: a dataset or view
         key: a dictionary of the dataset
-        vocabulary: texts, or a text file with one on each line; by default a list for photographs,
-            or for postcards if the embedded encoder made the latents
+        vocabulary: texts, or a text file with one on each line; by default the built-in list that
+            suits the encoder, or all texts it knows if it knows only some
         labels: instead of texts, a label field, a field of strings, or "tags": an atom is named
             after the value whose samples lie in its direction from the mean of all. That compares
             images with images and needs no text encoder
         overwrite: replace names given by hand too
+        encoder: the name to load the encoder by, where the dictionary does not say enough: the
+            folder of a ``local-dir:`` encoder that moved or made an archive
         device: a torch device for the text encoder, by default the best there is
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
 
@@ -96,7 +99,7 @@ def name_atoms(
                 default_vocabulary(config.encoder) if vocabulary is None else vocabulary
             )
             report(0.1)
-            directions = text_directions(encode_texts(found, config, key, device))
+            directions = text_directions(encode_texts(found, config, key, device, encoder))
         report(0.8)
         best, cosines = nearest(dictionary.atoms_, directions)
         own = {} if overwrite else _own_names(config)
@@ -136,9 +139,14 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
     _store(samples, key, kept, sorted(own))
 
 
-def default_vocabulary(encoder: str) -> Path:
-    """The built-in vocabulary that suits the latents of an encoder."""
-    return POSTCARDS if encoder.split("@")[0] == EMBEDDED else PHOTOGRAPHS
+def default_vocabulary(encoder: str) -> Path | list[str]:
+    """The texts that suit an encoder: a built-in list, or all texts it knows if it knows only some.
+
+    Args:
+        encoder: its identity.
+    """
+    about = describe(encoder)
+    return about.texts() if about.texts else VOCABULARIES / f"{about.vocabulary}.txt"
 
 
 def _own_names(config: runs.SMICRunConfig) -> dict[int, str]:
@@ -161,27 +169,26 @@ def _store(
 
 
 def encode_texts(
-    texts: list[str], config: runs.SMICRunConfig, key: str, device: str | None
+    texts: list[str],
+    config: runs.SMICRunConfig,
+    key: str,
+    device: str | None,
+    encoder: str | None = None,
 ) -> np.ndarray:
     """Latents of texts, by the encoder that made the latents of a dictionary.
 
     Raises:
         ValueError: if that encoder is not known, or not here
     """
-    if config.encoder_source == "unknown":
+    if encoder is None and not EncoderIdentity.parse(config.encoder).known:
         raise ValueError(
             f"the latents of dictionary {key!r} do not say which encoder made them, so texts "
             "cannot be compared with its atoms; name atoms after labels: "
             f"name_atoms(dataset, {key!r}, labels='<label field>')"
         )
-    encoder = load_encoder(config.encoder_source, device=device)
-    if encoder.name != config.encoder:
-        raise ValueError(
-            f"dictionary {key!r} was learned on latents of {config.encoder!r} and this machine "
-            f"has {encoder.name!r}; install the same weights, or name atoms after labels"
-        )
-    tell(encoder.notice)
-    return encoder.encode_texts(texts)
+    model = load_matching(config.encoder, encoder or config.encoder_source, device=device)
+    tell(model.notice)
+    return model.encode_texts(texts)
 
 
 def label_path(samples: SampleCollection, field: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import fiftyone as fo
 
+from fiftyone_smic.fiftyone.latents import POSTCARDS
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.postcards.attributes import FLAGS
 from fiftyone_smic.postcards.draw import write_collection
@@ -55,6 +56,8 @@ def load_postcards(
     with (folder / "captions.jsonl").open(encoding="utf-8") as lines:
         described = [json.loads(line) for line in lines]
     dataset = fo.Dataset(name, overwrite=overwrite, persistent=persistent)
+    dataset.info[POSTCARDS] = True
+    dataset.save()
     dataset.add_samples(
         [_sample(path, about) for path, about in zip(paths, described, strict=False)],
         progress=False,

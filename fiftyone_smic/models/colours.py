@@ -97,7 +97,8 @@ def _plain(image: Image.Image, key: Any) -> Image.Image:
             values = tuple(value >> 8 for value in values)
         return _keyed(_without_key(image), *values)
     if image.mode in ("P", "PA"):
-        transparent = image.mode == "PA" or key is not None or "A" in image.palette.mode
+        own = "A" in getattr(image.palette, "mode", "")
+        transparent = own or image.mode == "PA" or key is not None
         return image.convert("RGBA" if transparent else "RGB")
     known = {"La": "LA", "RGBa": "RGBA", "LA": "LA", "RGBA": "RGBA"}
     if image.mode in known:
@@ -144,9 +145,7 @@ def _scaled(image: Image.Image, key: Any) -> tuple[Image.Image, Image.Image | No
     return Image.fromarray(out), alpha
 
 
-def _scale(
-    image: Image.Image, pixels: np.ndarray, tags: Any
-) -> Callable[[np.ndarray], np.ndarray]:
+def _scale(image: Image.Image, pixels: np.ndarray, tags: Any) -> Callable[[np.ndarray], np.ndarray]:
     """The function that brings pixel values to the range from 0 to 1.
 
     PNG and PGM files use all of their 16 bits, and browsers show them so. Other formats may hold
@@ -205,17 +204,25 @@ def _managed(image: Image.Image, profile: Any) -> Image.Image:
             mode, transform = made
             try:
                 source = image if image.mode == mode else image.convert(mode)
-                return ImageCms.applyTransform(source, transform)
+                return _applied(source, transform)
             except (ImageCms.PyCMSError, ValueError, OSError):
                 pass  # a profile that only claims to be one
     if image.mode == "LAB":
-        return ImageCms.applyTransform(image, _from_lab())
+        return _applied(image, _from_lab())
     return image.convert("RGB")
+
+
+def _applied(image: Image.Image, transform: Any) -> Image.Image:
+    from PIL import ImageCms
+
+    out = ImageCms.applyTransform(image, transform)
+    assert out is not None  # it is None only where the picture itself is changed
+    return out
 
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes, mode: str) -> tuple[str, Any] | None:
-    """The mode that a profile describes, and the way from there to sRGB; None if it does not fit."""
+    """The mode that a profile describes and the way from it to sRGB, or None if it does not fit."""
     from PIL import ImageCms
 
     try:

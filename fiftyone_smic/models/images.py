@@ -90,7 +90,9 @@ def load_image(
             raise UnreadableImage(f"the file is truncated ({error})") from error
         raise UnreadableImage(f"the picture is damaged ({error})") from error
     except Exception as error:  # Pillow raises almost anything on a broken file
-        raise UnreadableImage(f"the picture is damaged ({type(error).__name__}: {error})") from error
+        raise UnreadableImage(
+            f"the picture is damaged ({type(error).__name__}: {error})"
+        ) from error
 
 
 def crop_sliver(image: Image.Image) -> Image.Image:

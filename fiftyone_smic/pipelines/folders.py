@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,7 +13,13 @@ import numpy as np
 from fiftyone_smic.archive import Archive, append_archive, read_archive, write_archive
 from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity, item_fidelity
-from fiftyone_smic.models.encoders import EMBEDDED, Encoder, ImageLatents, load_encoder
+from fiftyone_smic.models.encoders import (
+    Encoder,
+    ImageLatents,
+    default_encoder,
+    load_encoder,
+    load_matching,
+)
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.utils.defaults import LAM
@@ -101,7 +108,7 @@ def compress_folder(
     folder: str | os.PathLike[str],
     archive: str | os.PathLike[str],
     *,
-    encoder: str = EMBEDDED,
+    encoder: str | None = None,
     n_atoms: int | str = "auto",
     lam: float = LAM,
     names: bool = True,
@@ -118,7 +125,8 @@ def compress_folder(
         folder: searched with its subfolders; files that cannot be read are skipped and named.
         archive: the file to write; it appears whole or not at all.
         encoder: see :func:`fiftyone_smic.models.encoders.load_encoder`, as are ``device`` and
-            ``precision``.
+            ``precision``; None takes what suits the pictures, see
+            :func:`fiftyone_smic.models.encoders.default_encoder`.
         n_atoms: size of the dictionary; "auto" follows the number of images.
         lam: distortion that one bit is worth; more means fewer bits.
         names: keep the files' names, relative to ``folder``.
@@ -136,9 +144,10 @@ def compress_folder(
 
     folder = Path(folder)
     seconds: dict[str, float] = {}
-    done = _encode(
-        find_images(folder), encoder, seconds, device, precision, batch_size, num_workers
-    )
+    paths = find_images(folder)
+    encoder = encoder or default_encoder(paths)
+    load = partial(load_encoder, encoder, device=device, precision=precision)
+    done = _encode(paths, load, seconds, batch_size, num_workers)
     model, found, kept, failures = done
     if len(kept) < 2:
         raise ValueError(
@@ -213,14 +222,9 @@ def append_folder(
     paths = [p for p in there if p.relative_to(folder).as_posix() not in known]
     if not paths:
         raise NothingNew(f"all images in {folder} are in {archive} already")
-    label = encoder or content.encoder.partition("@")[0]
-    done = _encode(paths, label, seconds, device, precision, batch_size, num_workers)
+    load = partial(load_matching, content.encoder, encoder, device=device, precision=precision)
+    done = _encode(paths, load, seconds, batch_size, num_workers)
     model, found, kept, failures = done
-    if model.name != content.encoder:
-        raise ValueError(
-            f"the archive was made with the encoder {content.encoder}, not {model.name}: its "
-            "dictionary cannot code these latents"
-        )
     if not kept:
         raise ValueError(f"none of the images could be read{_reasons(failures)}")
     with stage("Writing the archive", seconds, "archive"):
@@ -242,16 +246,14 @@ def append_folder(
 
 def _encode(
     paths: list[Path],
-    encoder: str,
+    load: Callable[[], Encoder],
     seconds: dict[str, float],
-    device: str | None,
-    precision: str,
     batch_size: int,
     num_workers: int,
 ) -> tuple[Encoder, ImageLatents, list[Path], dict[Path, str]]:
     """The encoder, latents, and which files they are of and which could not be read."""
     with stage("Loading the encoder", seconds, "load"):
-        model = load_encoder(encoder, device=device, precision=precision)
+        model = load()
     with stage("Encoding the images", seconds, "latents") as progress:
         found = model.encode_images(
             paths, batch_size=batch_size, num_workers=num_workers, progress=progress

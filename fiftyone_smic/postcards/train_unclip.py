@@ -173,7 +173,7 @@ def train(
     with torch.no_grad():
         for i in range(0, images, 500):
             block = data.images[i : i + 500]
-            raw.append(encoder.model.encode_image(to_batch(block)).float())
+            raw.append(encoder.image_features(to_batch(block)).float())
             tokens.append(torch.from_numpy(basis.encode(block.astype(np.float32) / 127.5 - 1)))
     norm = float(torch.cat(raw).norm(dim=-1).median())
     latents = F.normalize(torch.cat(raw), dim=-1)

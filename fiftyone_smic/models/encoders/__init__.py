@@ -14,6 +14,8 @@ from fiftyone_smic.models.encoders.registry import (
     describe,
     is_postcards,
     load_encoder,
+    load_matching,
+    problem,
     register_encoder,
 )
 from fiftyone_smic.models.identity import EMBEDDED, UNKNOWN, EncoderIdentity
@@ -34,5 +36,7 @@ __all__ = [
     "fingerprint",
     "is_postcards",
     "load_encoder",
+    "load_matching",
+    "problem",
     "register_encoder",
 ]

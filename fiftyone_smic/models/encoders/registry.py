@@ -11,7 +11,7 @@ from importlib import import_module
 from fiftyone_smic.models.embedded import NOTICE
 from fiftyone_smic.models.encoders import clip, photographs
 from fiftyone_smic.models.encoders.base import PRECISIONS, Encoder
-from fiftyone_smic.models.identity import EMBEDDED, LOCAL, EncoderIdentity
+from fiftyone_smic.models.identity import EMBEDDED, LOCAL, UNKNOWN, EncoderIdentity
 
 #: Loads an encoder: (name, device or None, precision) -> encoder.
 Loader = Callable[[str, "str | None", str], Encoder]
@@ -152,6 +152,52 @@ def load_encoder(
     return encoder
 
 
+def load_matching(
+    identity: str,
+    source: str | None = None,
+    *,
+    device: str | None = None,
+    precision: str = "fp32",
+) -> Encoder:
+    """Load the encoder that made some latents.
+
+    Args:
+        identity: the encoder's identity, as fields, dictionaries and archives store it.
+        source: a name to load it by where the identity is not enough: the folder of a
+            ``local-dir:`` encoder. None takes the one the identity gives.
+        device: as for :func:`load_encoder`.
+        precision: as for :func:`load_encoder`.
+
+    Raises:
+        ValueError: the identity is unknown, or the encoder found here has another identity.
+        FileNotFoundError: the encoder is a local folder and ``source`` does not say where it lies.
+
+    Example:
+        >>> load_matching("postcards", device="cpu").dim
+        128
+        >>> load_matching("local-dir:clip@0123456789ab")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: the encoder 'local-dir:clip@0123456789ab' is a local folder, and its...
+    """
+    wanted = EncoderIdentity.parse(identity)
+    if not wanted.known and source in (None, UNKNOWN):
+        raise ValueError(
+            "these latents do not say which encoder made them, so nothing new can be encoded for "
+            "them; give the encoder, or compute latents with fiftyone_smic.compute_latents"
+        )
+    encoder = load_encoder(
+        wanted.source if source in (None, UNKNOWN) else source, device=device, precision=precision
+    )
+    if wanted.known and not wanted.matches(encoder.name):
+        raise ValueError(
+            f"these latents were made with the encoder {identity!r} and this machine has "
+            f"{encoder.name!r}, whose latents are not comparable; install the same weights, or "
+            "start again with the encoder that is here"
+        )
+    return encoder
+
+
 def register_encoder(
     name: str, load: Loader, *, info: EncoderInfo | None = None, replace: bool = False
 ) -> None:
@@ -179,8 +225,8 @@ def register_encoder(
         >>> load_encoder("brightness").dim
         3
     """
-    if not name or "/" in name or "@" in name or name != name.strip():
-        raise ValueError(f"{name!r} cannot name an encoder: leave out '/', '@' and spaces around it")
+    if not name or "/" in name or "@" in name:
+        raise ValueError(f"{name!r} cannot name an encoder: leave out '/' and '@'")
     taken = {*_LOADERS, *_FAMILIES, *_MODULES}
     if name in taken and not replace:
         raise ValueError(f"there is an encoder {name!r}; choose another name or pass replace=True")
