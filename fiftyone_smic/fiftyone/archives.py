@@ -69,10 +69,18 @@ def export_archive(
         >>> dataset.delete()
     """
     started = time.perf_counter()
-    samples = image_samples(samples)
+    ids, rate = write_archive_of(image_samples(samples), key, path, names)
+    runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
+    return rate
+
+
+def write_archive_of(
+    samples: SampleCollection, key: str, path: str | Path, names: bool
+) -> tuple[list[str], Rate]:
+    """Write the codes of a flat collection, and return the ids of its items in their order."""
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
-    _, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+    ids, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     storage = config.storage or {}
     rate = write_archive(
         path,
@@ -83,8 +91,7 @@ def export_archive(
         names=relative_names(paths) if names else None,
         pixels_per_item=storage.get("pixels_per_item"),
     )
-    runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(paths))
-    return rate
+    return ids, rate
 
 
 def import_archive(
@@ -146,7 +153,9 @@ def import_archive(
     files: list[str] = []
     try:
         runs.check_free(dataset, key, overwrite=False)
-        files = place(dataset, file_names(archive), output_dir)
+        folder = empty_folder(dataset, output_dir)
+        files = [str(folder / name) for name in file_names(archive)]
+        placeholders.place(files)
         ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
         install(dataset, ids, archive, key)
         if draw:
@@ -263,24 +272,20 @@ def import_codes(
     return ImportReport(key, len(rows), unmatched)
 
 
-def place(dataset: fo.Dataset, names: Sequence[str], output_dir: str | Path | None) -> list[str]:
-    """Write placeholders with these names into an empty folder, and return their paths.
+def empty_folder(dataset: fo.Dataset, output_dir: str | Path | None) -> Path:
+    """Return the absolute path of the folder for a dataset's pictures, which is empty or new.
 
     Args:
         dataset: The dataset, whose name the default folder has.
-        names: N relative file names.
         output_dir: The folder; None takes a new one below :func:`default_folder`.
 
     Raises:
         FileExistsError: There is something in the folder.
-        OSError: The folder cannot be written.
     """
     folder = Path(output_dir).expanduser() if output_dir else _new_folder(dataset)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty; choose a new folder with output_dir")
-    paths = [folder.resolve() / name for name in names]
-    placeholders.place(paths)
-    return [str(path) for path in paths]
+    return folder.resolve()
 
 
 def _new_folder(dataset: fo.Dataset) -> Path:

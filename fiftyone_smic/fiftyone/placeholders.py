@@ -28,7 +28,7 @@ _SIDE = 256
 REASON = "its picture has not been drawn yet; run fiftyone_smic.regenerate first"
 
 
-def place(paths: Sequence[Path]) -> None:
+def place(paths: Sequence[str | Path]) -> None:
     """Write placeholders; folders that are missing are made.
 
     If one cannot be written, those written before it are removed.
@@ -42,7 +42,7 @@ def place(paths: Sequence[Path]) -> None:
     data = _picture()
     written: list[str] = []
     try:
-        for path in paths:
+        for path in map(Path, paths):
             path.parent.mkdir(parents=True, exist_ok=True)
             written.append(str(path))
             path.write_bytes(data)

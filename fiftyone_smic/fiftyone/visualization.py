@@ -291,15 +291,43 @@ def store_map(
     points: np.ndarray,
     atom_points: np.ndarray,
 ) -> None:
-    """Keep a map with the dataset: samples as a brain run, atoms with their dictionary."""
+    """Keep a map with the dataset: samples as a brain run, atoms with their dictionary.
+
+    The former map goes only when the new one is stored whole. Samples that were deleted since the
+    map was begun are left out.
+
+    Args:
+        samples: A dataset or view.
+        key: Key of the dictionary.
+        brain_key: Key of the brain run, free or of an earlier map of this dictionary.
+        ids: N sample ids.
+        points: (N, 2) floats, where the samples are.
+        atom_points: (K, 2) floats, where the atoms are.
+
+    Raises:
+        ValueError: All samples were deleted meanwhile.
+    """
     import fiftyone.brain as fob
 
     dataset = samples._root_dataset
-    chosen = samples if len(ids) == len(samples) else samples.select(ids, ordered=True)
-    former = runs.load_config(samples, key).brain_key
-    if former not in (None, brain_key) and former in dataset.list_brain_runs():
-        dataset.delete_brain_run(former)
-    fob.compute_visualization(chosen, points=points, brain_key=brain_key)
+    aside = f"{brain_key}__new"
+    there = fields.read(dataset, ids, ["id"])
+    kept = [i for i, sample_id in enumerate(ids) if sample_id in there]
+    if not kept:
+        raise ValueError("all samples of the map were deleted while it was made")
+    chosen = samples
+    if len(kept) < len(samples):
+        chosen = fields.everything(dataset).select([ids[i] for i in kept], ordered=True)
+    try:
+        fob.compute_visualization(chosen, points=points[kept], brain_key=aside)
+        former = {runs.load_config(samples, key).brain_key, brain_key}
+        for name in former.intersection(dataset.list_brain_runs()):
+            dataset.delete_brain_run(name)
+        dataset.rename_brain_run(aside, brain_key)
+    except BaseException:
+        if aside in dataset.list_brain_runs():
+            dataset.delete_brain_run(aside)
+        raise
     runs.update_config(
         samples,
         key,

@@ -1,0 +1,221 @@
+"""Reading a :class:`fiftyone_smic.fiftyone.types.SMICDataset`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.core.odm as foo
+import fiftyone.utils.data as foud
+
+from fiftyone_smic.archive import ArchiveError, read_archive
+from fiftyone_smic.dictionary.priors import Prior
+from fiftyone_smic.fiftyone import fields, placeholders, runs
+from fiftyone_smic.fiftyone.archives import empty_folder, install, keep_drawn
+from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
+from fiftyone_smic.fiftyone.regeneration import regenerate
+from fiftyone_smic.pipelines.folders import safe_names
+
+
+class SMICDatasetImporter(foud.BatchDatasetImporter):
+    """Read what :class:`SMICDatasetExporter` wrote; the pictures are drawn from the codes.
+
+    Files that travelled along are copied beside the pictures, so that nothing of the dataset
+    depends on the folder that was read.
+
+    Args:
+        dataset_dir: The folder.
+        key: Key under which the dictionary is stored, by default the one it was exported with.
+        overwrite: Replace a dictionary of that key, whose codes are dropped.
+        draw: Draw all pictures now. Otherwise samples have grey placeholders until
+            :func:`fiftyone_smic.regenerate` draws them.
+        output_dir: An empty or new folder for the pictures, by default one below FiftyOne's
+            ``default_dataset_dir``.
+        prior: The prior that the archive was written with, or its file, if it is not one of those
+            that this package brings.
+        generator, steps, guidance, batch_size, device: See :func:`fiftyone_smic.regenerate`.
+        shuffle, seed, max_samples: Which samples, and in which order.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str,
+        key: str | None = None,
+        overwrite: bool = False,
+        draw: bool = True,
+        output_dir: str | Path | None = None,
+        prior: Prior | str | Path | None = None,
+        generator: str | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
+        batch_size: int = 8,
+        device: str | None = None,
+        shuffle: bool = False,
+        seed: int | None = None,
+        max_samples: int | None = None,
+    ) -> None:
+        super().__init__(
+            dataset_dir=dataset_dir, shuffle=shuffle, seed=seed, max_samples=max_samples
+        )
+        self.key = key
+        self.overwrite = overwrite
+        self.draw = draw
+        self.output_dir = output_dir
+        self.prior = prior
+        self.settings: dict[str, Any] = {
+            "generator": generator,
+            "steps": steps,
+            "guidance": guidance,
+            "batch_size": batch_size,
+            "device": device,
+        }
+
+    def setup(self) -> None:
+        pass
+
+    def import_samples(
+        self, dataset: fo.Dataset, tags: list[str] | None = None, progress: Any = None
+    ) -> list[str]:
+        """Read all of it.
+
+        Returns:
+            The ids of the samples.
+
+        Raises:
+            ArchiveError: The codes are damaged or do not belong to the samples, or the archive's
+                prior is missing.
+            ValueError: The dataset has these samples or a dictionary of that key already, or no
+                generator fits.
+            OSError: A part is missing, or pictures cannot be written.
+        """
+        source = Path(self.dataset_dir)
+        about = _read_about(source)
+        key = self.key or about["key"]
+        archive = read_archive(source / CODES, self.prior)
+        documents, _ = foo.import_collection(str(source / LABELS / "samples.json"), key="samples")
+        without = set(about.get("without_code", ()))
+        every = [str(document["_id"]) for document in documents]
+        row_of = {i: row for row, i in enumerate(i for i in every if i not in without)}
+        if len(row_of) != archive.codes.shape[0]:
+            raise ArchiveError(
+                f"{source} has {len(row_of)} samples and codes for {archive.codes.shape[0]}: its "
+                "parts do not belong together"
+            )
+        self._check_new(dataset, every, key)
+        folder = empty_folder(dataset, self.output_dir)
+        media = _free_name(folder, documents)
+        importer = foud.FiftyOneDatasetImporter(
+            str(source / LABELS),
+            rel_dir=str(media),
+            shuffle=self.shuffle,
+            seed=self.seed,
+            max_samples=self.max_samples,
+        )
+        files: list[str] = []
+        try:
+            with importer:
+                reading = False if self.draw else progress
+                ids = [
+                    str(i) for i in importer.import_samples(dataset, tags=tags, progress=reading)
+                ]
+            _mend_app_config(dataset)
+            coded = [i for i in ids if i in row_of]
+            held = fields.read(dataset, coded, ["filepath"])
+            root = media / "data" if about["format"] > 1 else media
+            wanted = [os.path.relpath(held[i][0], root).replace("\\", "/") for i in coded]
+            files = [str(folder / name) for name in safe_names(wanted)]
+            placeholders.place(files)
+            fields.write(dataset, coded, {"filepath": files})
+            for name in ("fields", "data"):
+                if (source / LABELS / name).is_dir():
+                    shutil.copytree(source / LABELS / name, media / name, dirs_exist_ok=True)
+            kept = {name: about[name] for name in KEPT}
+            install(dataset, coded, archive, key, [row_of[i] for i in coded], **kept)
+            if self.draw:
+                self._draw(dataset, key, coded, progress)
+        except BaseException:
+            if not keep_drawn(dataset, key):
+                placeholders.remove(files)
+                shutil.rmtree(media, ignore_errors=True)
+            raise
+        return ids
+
+    def _check_new(self, dataset: fo.Dataset, ids: list[str], key: str) -> None:
+        """Refuse before anything is written what could not be finished."""
+        there = len(fields.read(dataset, ids, ["id"])) if len(dataset) else 0
+        if there:
+            raise ValueError(
+                f"{there} of the {len(ids)} samples of {self.dataset_dir} are in dataset "
+                f"{dataset.name!r} already; import them into a dataset of another name with "
+                "fiftyone.Dataset.from_dir(…, name='…')"
+            )
+        if key in runs.list_dictionaries(dataset) and not self.overwrite:
+            raise ValueError(
+                f"dataset {dataset.name!r} has a dictionary {key!r} already; pass key='…' to "
+                "import under another key, or overwrite=True to replace it, which drops its codes"
+            )
+        runs.check_free(dataset, key, self.overwrite)
+
+    def _draw(self, dataset: fo.Dataset, key: str, ids: list[str], progress: Any) -> None:
+        with fo.ProgressBar(total=len(ids), progress=progress) as bar:
+            regenerate(
+                fields.everything(dataset).select(ids),
+                key,
+                output_dir=self.output_dir,
+                seed=self.seed or 0,
+                progress=lambda part: bar.set_iteration(round(part * len(ids))),
+                **self.settings,
+            )
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """What ``smic.json`` says.
+
+    Raises:
+        OSError: It is missing.
+        ArchiveError: It is not what an export writes, or of a newer version.
+    """
+    path = folder / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        about.setdefault("format", 1)
+        missing = {"key", *KEPT}.difference(about)
+    except (ValueError, AttributeError) as error:
+        raise ArchiveError(f"{path} is damaged: {error}") from error
+    if missing:
+        raise ArchiveError(f"{path} is damaged: it does not say {', '.join(sorted(missing))}")
+    if about["format"] not in (1, FORMAT):
+        raise ArchiveError(
+            f"{path} has format {about['format']!r} and this version reads up to {FORMAT}; "
+            "install a newer fiftyone_smic"
+        )
+    return about
+
+
+def _free_name(folder: Path, documents: Iterable[dict[str, Any]]) -> Path:
+    """A folder beside the pictures that no picture's name can be in."""
+    taken = {str(document.get("filepath", "")).replace("\\", "/") for document in documents}
+    tops = {part for path in taken for part in path.removeprefix("data/").split("/")[:1]}
+    name = "media"
+    while name in tops:
+        name += "_"
+    return folder / name
+
+
+def _mend_app_config(dataset: fo.Dataset) -> None:
+    """Let the App show no field that did not travel along."""
+    config = dataset.app_config
+    there = [name for name in config.media_fields if dataset.has_field(name)]
+    changed = there != list(config.media_fields)
+    config.media_fields = there
+    for name in ("grid_media_field", "modal_media_field"):
+        if getattr(config, name) not in there:
+            setattr(config, name, "filepath")
+            changed = True
+    if changed:
+        dataset.save()
