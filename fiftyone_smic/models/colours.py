@@ -172,7 +172,9 @@ def _scale(image: Image.Image, pixels: np.ndarray, tags: Any) -> Callable[[np.nd
         elif bits < 16 and low >= 0:
             low, high = 0.0, 2.0**bits - 1
         elif low >= 0:
-            full = next(2.0**bits - 1 for bits in _DEPTHS if high < 2.0**bits)
+            signed = bits == 16 and tags.get(_KIND, (1,))[0] == 2
+            depths = (8, 15) if signed else _DEPTHS
+            full = next(2.0**depth - 1 for depth in depths if high < 2.0**depth)
             low, high = 0.0, full if full == 255 or high >= _USED * full else high
         else:
             least = min(low, -high - 1)

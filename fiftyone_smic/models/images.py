@@ -151,16 +151,18 @@ def _read_file(
         raise UnreadableImage("it is not a regular file")
     if not status.st_size:
         raise UnreadableImage("the file is empty")
-    try:
-        return _decode(path, ground, limit)
-    except UnreadableImage:
-        raise
-    except Exception:
-        # Pillow refuses PNG files for large texts or profiles. Their pixels may be sound.
-        with open(path, "rb") as file:
-            data = file.read()
-        if not data.startswith(_PNG):
+    # Pillow gets no path: it would map plain TIFF files, and then scrambles those that are turned.
+    with open(path, "rb") as file:
+        try:
+            return _decode(file, ground, limit)
+        except UnreadableImage:
             raise
+        except Exception:
+            # Pillow refuses PNG files for large texts or profiles. Their pixels may be sound.
+            file.seek(0)
+            data = file.read()
+            if not data.startswith(_PNG):
+                raise
         pixels, profile = _essential_chunks(data)
         return _decode(io.BytesIO(pixels), ground, limit, profile)
 
@@ -176,8 +178,7 @@ def _decode(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         if limit <= 2 * (Image.MAX_IMAGE_PIXELS or 0):
             raise UnreadableImage(_too_large(str(error), limit)) from None
-    if isinstance(file, io.BytesIO):
-        file.seek(0)
+    file.seek(0)
     with _without_pillows_limit(), Image.open(file) as image:
         return _finish(image, ground, limit, profile)
 
