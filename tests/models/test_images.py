@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,17 @@ from PIL import Image
 
 from fiftyone_smic.models.images import UnreadableImage, crop_sliver, load_image
 from tests.benchmarks.odd_pictures import differences
-from tests.support.odd_pictures import drawing, huge_png, odd_pictures, oriented
+from tests.support.odd_pictures import (
+    ADOBE,
+    converted,
+    drawing,
+    huge_png,
+    matrix_profile,
+    odd_pictures,
+    oriented,
+    png_chunk,
+    with_chunk,
+)
 
 
 def test_odd_files_show_what_the_same_picture_saved_plainly_shows(tmp_path):
@@ -191,3 +202,21 @@ def test_reading_writes_nothing(tmp_path):
     before = path.read_bytes(), path.stat().st_mtime_ns
     load_image(path)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+@pytest.mark.parametrize("padding", [0, 3 << 20])
+def test_a_profile_counts_whatever_its_size(tmp_path, padding):
+    """Pillow refuses a PNG file whose profile has more than a megabyte."""
+    pixels = drawing(3)
+    path = tmp_path / "x.png"
+    Image.fromarray(pixels).save(path)
+    packed = zlib.compress(matrix_profile(ADOBE, 2.19921875, padding), 1)
+    path.write_bytes(with_chunk(path.read_bytes(), png_chunk(b"iCCP", b"x\0\0" + packed)))
+    shown = np.asarray(load_image(path)).astype(int)
+    assert np.abs(shown - pixels).max() > 10
+    assert np.abs(shown - converted(pixels)).max() <= 4
+
+
+def test_infinite_is_white_and_nan_is_black(tmp_path):
+    tiff(tmp_path / "x.tif", np.array([[np.nan, -np.inf, 0.5, np.inf]], "<f4"))
+    assert [v[0] for v in np.asarray(load_image(tmp_path / "x.tif"))[0]] == [0, 0, 128, 255]
