@@ -8,11 +8,16 @@ import shutil
 import numpy as np
 import pytest
 
-from fiftyone_smic.models import generators
-from fiftyone_smic.models.embedded import CLIP_DIR
-from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.models.generators import Generator, fits, generators_for, load_generator
+from fiftyone_smic.models.generators.registry import (
+    FAMILIES,
+    draws_from,
+    find_family,
+    published,
+)
+from tests.support.tiny_pipelines import DIM
+from tests.support.tiny_pipelines import save_unclip as save_pipeline
 
-DIM = 32
 DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
 
 
@@ -22,78 +27,6 @@ def pipeline_folder(tmp_path_factory):
     save_pipeline(folder, DIM)
     (folder / "smic.json").write_text(json.dumps(DECLARED))
     return folder
-
-
-def save_pipeline(folder, dim):
-    """A pipeline of the same kinds of parts as Stability's, far smaller and untrained.
-
-    With AutoencoderKL, cross-attention and a real CLIP image encoder, unlike the embedded one.
-    """
-    import torch
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        DDPMScheduler,
-        StableUnCLIPImg2ImgPipeline,
-        UNet2DConditionModel,
-    )
-    from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import (
-        StableUnCLIPImageNormalizer,
-    )
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPTextConfig,
-        CLIPTextModel,
-        CLIPTokenizer,
-        CLIPVisionConfig,
-        CLIPVisionModelWithProjection,
-    )
-
-    torch.manual_seed(0)
-    tokenizer = CLIPTokenizer.from_pretrained(CLIP_DIR, model_max_length=16)
-    tower = {
-        "hidden_size": 32,
-        "intermediate_size": 37,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 4,
-        "projection_dim": dim,
-    }
-    normalizer = StableUnCLIPImageNormalizer(embedding_dim=dim)
-    torch.nn.init.normal_(normalizer.mean)
-    torch.nn.init.uniform_(normalizer.std, 0.5, 1.5)
-    StableUnCLIPImg2ImgPipeline(
-        feature_extractor=CLIPImageProcessor(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
-        image_encoder=CLIPVisionModelWithProjection(
-            CLIPVisionConfig(image_size=32, patch_size=8, **tower)
-        ),
-        image_normalizer=normalizer,
-        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        tokenizer=tokenizer,
-        text_encoder=CLIPTextModel(
-            CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=16, **tower)
-        ),
-        unet=UNet2DConditionModel(
-            sample_size=16,
-            block_out_channels=(16, 32),
-            norm_num_groups=8,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            attention_head_dim=(2, 4),
-            cross_attention_dim=32,
-            class_embed_type="projection",
-            projection_class_embeddings_input_dim=2 * dim,
-            layers_per_block=1,
-        ),
-        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False),
-        vae=AutoencoderKL(
-            block_out_channels=(8, 16),
-            norm_num_groups=8,
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-        ),
-    ).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +79,15 @@ def test_the_pipeline_gets_the_latent_at_the_trained_length(tiny, latents, monke
     np.testing.assert_allclose(seen[0].numpy(), 12.5 * unit, rtol=1e-4, atol=1e-5)
 
 
-def test_a_latent_given_is_the_latent_of_an_image_given(tiny):
+def test_a_latent_given_is_the_latent_of_an_image_given(tiny, pipeline_folder):
     """image_embeds must enter the pipeline exactly where its own image encoder's output does."""
     import torch
+    from diffusers import StableUnCLIPImg2ImgPipeline
     from PIL import Image
 
     rng = np.random.default_rng(1)
     image = Image.fromarray(rng.integers(0, 255, (32, 32, 3)).astype(np.uint8))
-    pipe = tiny.pipeline
+    pipe = StableUnCLIPImg2ImgPipeline.from_pretrained(pipeline_folder)
     inputs = pipe.feature_extractor(images=image, return_tensors="pt").pixel_values
     with torch.no_grad():
         raw = pipe.image_encoder(inputs).image_embeds.numpy()
@@ -297,7 +231,9 @@ def test_the_reverse_default_of_an_encoder_is_found(monkeypatch, encoder, name):
     monkeypatch.setattr(StableUnCLIPImg2ImgPipeline, "from_pretrained", offline)
     with pytest.raises(OSError, match="Download it once"):
         load_generator(encoder=encoder)
-    assert asked == [name, name.replace("stabilityai", "sd2-community")]
+    assert asked[:2] == [name, name.replace("stabilityai", "sd2-community")]
+    assert asked[2].startswith("fusing/stable-unclip-2-1-")
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
@@ -335,10 +271,162 @@ def test_a_folder_must_declare_its_encoder(tmp_path, content):
         load_generator(str(tmp_path))
 
 
-def test_a_local_encoder_fits_with_or_without_its_hash():
-    assert generators._matches("local-dir:mine", "local-dir:mine@0123456789ab")
-    assert generators._matches("local-dir:mine@0123456789ab", "local-dir:mine@0123456789ab")
-    assert not generators._matches("local-dir:mine@0123456789ab", "local-dir:mine@ffffffffffff")
+@pytest.mark.parametrize(
+    ("declared", "encoder", "fitting"),
+    [
+        ("local-dir:mine", "local-dir:mine@0123456789ab", True),
+        ("local-dir:mine@0123456789ab", "local-dir:mine@0123456789ab", True),
+        ("local-dir:mine@0123456789ab", "local-dir:mine@ffffffffffff", False),
+        ("local-dir:clip@v2", "local-dir:clip@v2@0123456789ab", True),
+        ("ViT-L-14/openai", "ViT-L-14-quickgelu/openai", True),
+        ("ViT-L-14/openai", "openai/clip-vit-large-patch14", True),
+        ("ViT-L-14/openai", "ViT-L-14/laion2b_s32b_b82k", False),
+        (
+            "ViT-H-14/laion2b_s32b_b79k",
+            "xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k",
+            True,
+        ),
+    ],
+)
+def test_which_encoders_are_the_same_for_a_generator(declared, encoder, fitting):
+    assert draws_from(declared, encoder) == fitting
+
+
+@pytest.mark.parametrize(
+    ("encoder", "names"),
+    [
+        ("postcards", ["postcards"]),
+        ("postcards@0123456789ab", ["postcards"]),
+        ("unknown", []),
+        (
+            "ViT-bigG-14/laion2b_s39b_b160k",
+            [
+                "kandinsky-community/kandinsky-2-2-decoder",
+                "h94/IP-Adapter/sdxl_models/ip-adapter_sdxl",
+                "h94/IP-Adapter/models/ip-adapter_sd15_vit-G",
+            ],
+        ),
+        (
+            "xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k",
+            [
+                "stabilityai/stable-diffusion-2-1-unclip",
+                "h94/IP-Adapter/sdxl_models/ip-adapter_sdxl_vit-h",
+                "h94/IP-Adapter/models/ip-adapter_sd15",
+                "h94/IP-Adapter/models/ip-adapter_sd15_light",
+            ],
+        ),
+    ],
+)
+def test_the_generators_of_an_encoder_in_order(encoder, names):
+    found = generators_for(encoder)
+    assert [info.name for info in found] == [*names, "nearest"]
+    for info in found:
+        assert info.licence and info.note
+        assert f"-> {info.name}" in fits() or info.name == "nearest"
+
+
+@pytest.mark.parametrize("info", published(), ids=lambda info: info.name)
+def test_every_entry_of_the_registry_has_its_family(info):
+    family = next(family for family in FAMILIES if info in family.published)
+    assert info.family == family.module
+    assert issubclass(family.load(), Generator)
+    if info.pipeline:
+        assert find_family(info.pipeline) is family
+        import diffusers
+
+        assert hasattr(diffusers, info.pipeline)
+
+
+def hub(monkeypatch, pipeline, answer):
+    """Stand in for the hub, which no test may reach: what is asked for, with which options."""
+    import diffusers
+
+    asked = []
+
+    def from_pretrained(place, **options):
+        asked.append((place, options))
+        return answer(place, options)
+
+    monkeypatch.setattr(getattr(diffusers, pipeline), "from_pretrained", from_pretrained)
+    return asked
+
+
+def test_half_precision_files_are_asked_for_first_and_then_the_others(monkeypatch, pipeline_folder):
+    from diffusers import StableUnCLIPImg2ImgPipeline
+
+    real = StableUnCLIPImg2ImgPipeline.from_pretrained
+
+    def answer(place, options):
+        if options.pop("variant") or place.startswith("stabilityai"):
+            raise OSError("not there")
+        return real(pipeline_folder, **options)
+
+    asked = hub(monkeypatch, "StableUnCLIPImg2ImgPipeline", answer)
+    generator = load_generator(
+        "stabilityai/stable-diffusion-2-1-unclip", device="cpu", dtype="bfloat16"
+    )
+    owners = [place.split("/")[0] for place, _ in asked]
+    assert owners == ["stabilityai", "stabilityai", "sd2-community", "sd2-community"]
+    assert type(generator.pipeline.scheduler).__name__ == "DPMSolverMultistepScheduler"
+    for _, options in asked:  # what only encodes images is not loaded
+        assert sum(p.numel() for p in options["image_encoder"].parameters()) < 1000
+        assert options["feature_extractor"] is None
+    assert generator.identity.endswith("unclip+DPMSolverMultistepScheduler")
+
+
+def test_a_repository_and_its_adapter_are_asked_for(monkeypatch):
+    def answer(place, options):
+        raise OSError("no network")
+
+    asked = hub(monkeypatch, "StableDiffusionXLPipeline", answer)
+    with pytest.raises(OSError, match="Download it once"):
+        load_generator(
+            encoder="ViT-bigG-14/laion2b_s39b_b160k",
+            device="cpu",
+            name="h94/IP-Adapter/sdxl_models/ip-adapter_sdxl",
+        )
+    assert [place for place, _ in asked] == ["stabilityai/stable-diffusion-xl-base-1.0"]
+    assert asked[0][1]["add_watermarker"] is False
+    asked = hub(monkeypatch, "StableDiffusionImageVariationPipeline", answer)
+    with pytest.raises(OSError, match="Download it once"):
+        load_generator("lambdalabs/sd-image-variations-diffusers", device="cpu")
+    assert asked[0][1]["revision"] == "v2.0"
+    assert asked[0][1]["safety_checker"] is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_folder_with_half_precision_files_alone_is_loaded(
+    pipeline_folder, tmp_path, latents, dtype
+):
+    load_generator(str(pipeline_folder), device="cpu", dtype="bfloat16").pipeline.save_pretrained(
+        tmp_path, variant="fp16"
+    )
+    assert list(tmp_path.glob("unet/*.fp16.safetensors"))
+    (tmp_path / "smic.json").write_text(json.dumps(DECLARED))
+    generator = load_generator(str(tmp_path), device="cpu", dtype=dtype)
+    assert str(generator.pipeline.unet.dtype) == f"torch.{dtype}"
+    assert len(generator.generate(latents[:1], norm=10, steps=1)) == 1
+
+
+def test_the_identity_says_what_decides_the_pictures(pipeline_folder, tmp_path):
+    names = set()
+    for i, change in enumerate(
+        [{}, {"steps": 5}, {"latent_norm": 3.0}, {"scheduler": "UniPCMultistepScheduler"}]
+    ):
+        folder = tmp_path / str(i)
+        shutil.copytree(pipeline_folder, folder)
+        (folder / "smic.json").write_text(json.dumps({**DECLARED, **change}))
+        identity = load_generator(str(folder), device="cpu").identity
+        names.add(identity.rpartition("@")[2])
+    assert len(names) == 4
+
+
+def test_a_small_gpu_is_noticed(tiny):
+    """Whether the weights and three gigabytes to work in fit; moving parts needs a GPU."""
+    from fiftyone_smic.models.generators import diffusion
+
+    assert diffusion._is_small(tiny.pipeline, 3 * 2**30)
+    assert not diffusion._is_small(tiny.pipeline, 4 * 2**30)
 
 
 def test_the_embedded_pair_works_together(encoder, generator, pictures):

@@ -55,6 +55,7 @@ class Generator(ABC):
         latent_norm: The length that training scaled latents to, or None if the generator was
             trained on the encoder's raw output.
         needs_norm: Whether the length of a latent matters to the generator.
+        min_steps: The smallest number of denoising steps.
         max_noise_level: The largest ``noise_level``; 0 if the family adds no noise to latents.
         notice: What a user must know about this generator, or None.
     """
@@ -69,6 +70,7 @@ class Generator(ABC):
     latent_norm: float | None = None
     notice: str | None = None
     needs_norm: ClassVar[bool] = True
+    min_steps: ClassVar[int] = 1
     max_noise_level: ClassVar[int] = 0
 
     @abstractmethod
@@ -167,9 +169,9 @@ class Generator(ABC):
         seed_list = _check_seeds(seeds, n)
         settings = self._check_settings(steps, guidance, noise_level)
         batch_size = _integer("batch_size", batch_size, 1)
-        own = [None if p is None else os.fspath(p) for p in exclude or [None] * n]
-        if len(own) != n:
-            raise ValueError(f"exclude has {len(own)} paths for {n} latents: give one for each")
+        own = own_paths(exclude, n)
+        if n:
+            self._prepare(settings, own)
 
         def batches() -> Iterator[list[Image.Image]]:
             for start in range(0, n, batch_size):
@@ -194,6 +196,9 @@ class Generator(ABC):
             raise ValueError(f"latents with NaN, infinite or all-zero rows: {bad[:5].tolist()}")
         return rows / lengths.astype(np.float32)
 
+    def _prepare(self, settings: Settings, exclude: Sequence[str | None]) -> None:  # noqa: B027
+        """Get what a request needs, or refuse it, before anything is drawn."""
+
     def _alternatives(self) -> str:
         """A sentence that lists other generators, for the error of a latent that does not fit."""
         return ""
@@ -212,7 +217,7 @@ class Generator(ABC):
     def _check_settings(
         self, steps: int | None, guidance: float | None, noise_level: int
     ) -> Settings:
-        steps = _integer("steps", self.steps if steps is None else steps, 1, MAX_STEPS)
+        steps = _integer("steps", self.steps if steps is None else steps, self.min_steps, MAX_STEPS)
         guidance = self.guidance if guidance is None else guidance
         if not isinstance(guidance, (int, float, np.number)) or not math.isfinite(guidance):
             raise ValueError(f"guidance must be a finite number, not {guidance!r}")
@@ -254,3 +259,13 @@ def _check_seeds(seeds: Iterable[int] | int, n: int) -> list[int]:
     if outside:
         raise ValueError(f"seeds must lie between -2**63 and 2**64 - 1, unlike {outside[:5]}")
     return found
+
+
+def own_paths(exclude: Sequence[str | os.PathLike[str] | None] | None, n: int) -> list[str | None]:
+    """The picture that each of n latents came from, or None."""
+    if exclude is None:
+        return [None] * n
+    own = [None if path is None else os.fspath(path) for path in exclude]
+    if len(own) != n:
+        raise ValueError(f"exclude has {len(own)} paths for {n} latents: give one for each")
+    return own
