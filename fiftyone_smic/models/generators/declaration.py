@@ -12,18 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_smic.models.generators.base import MAX_STEPS
-from fiftyone_smic.models.generators.registry import DECLARATION
+from fiftyone_smic.models.generators.registry import DECLARATION, SCHEDULERS
 
-#: Samplers that can take the place of a pipeline's own. All of them are deterministic given the
-#: first noise, or draw later noise from each picture's own seed: a sampler that draws one noise for
-#: the whole batch would make a picture depend on its neighbours.
-SCHEDULERS = (
-    "DDIMScheduler",
-    "DDPMScheduler",
-    "DPMSolverMultistepScheduler",
-    "EulerDiscreteScheduler",
-    "UniPCMultistepScheduler",
-)
 #: Libraries that parts of a pipeline may come from. diffusers would import any other by its name.
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "kandinsky", "unclip")
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fiftyone_smic.models.encoders import fingerprint
 from fiftyone_smic.models.generators.base import Generator, Settings
-from fiftyone_smic.models.generators.registry import fits
+from fiftyone_smic.models.generators.registry import SCHEDULERS, fits
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +96,7 @@ class DiffusionGenerator(Generator):
         weights: Folders whose weights decide the pictures; their hash is part of the identity.
         prompt_method: The pipeline's method that encodes prompts, or None.
         takes_negative: Whether the negative of the guidance is an encoding that must be known.
+        schedulers: Samplers that can take the place of the pipeline's own.
         refused_devices: Kinds of devices that draw wrong pictures, and why.
     """
 
@@ -105,6 +106,7 @@ class DiffusionGenerator(Generator):
     weights: ClassVar[tuple[str, ...]] = ("unet",)
     prompt_method: ClassVar[str | None] = "encode_prompt"
     takes_negative: ClassVar[bool] = False
+    schedulers: ClassVar[tuple[str, ...]] = SCHEDULERS
     refused_devices: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, source: Source, device: str, dtype: torch.dtype) -> None:
@@ -157,6 +159,12 @@ class DiffusionGenerator(Generator):
     def _finish(self, source: Source) -> None:
         """Complete the pipeline after its parts are loaded, before it is moved to the device."""
 
+    def _replace_scheduler(self, name: str) -> Any:
+        """Another sampler for the same noise schedule and kind of prediction."""
+        import diffusers
+
+        return getattr(diffusers, name).from_config(self.pipeline.scheduler.config)
+
     # What all families share.
 
     def _check_source(self, source: Source) -> None:
@@ -168,6 +176,12 @@ class DiffusionGenerator(Generator):
             )
         if source.adapter is not None and source.pipeline not in _ADAPTED:
             raise ValueError(f"{source.name!r} names an ip_adapter, but is a {source.pipeline}")
+        if source.scheduler is not None and source.scheduler not in self.schedulers:
+            known = ", ".join(self.schedulers) or "none but its own"
+            raise ValueError(
+                f"generator {source.name!r}, a {source.pipeline}, cannot use the sampler "
+                f"{source.scheduler!r}; it can use {known}"
+            )
         if source.folder is None:
             return
         dim = self._source_dim(source)
@@ -299,7 +313,7 @@ class DiffusionGenerator(Generator):
         pipeline = self.pipeline
         pipeline.set_progress_bar_config(disable=True)
         if source.scheduler:
-            pipeline.scheduler = _replace_scheduler(source.scheduler, pipeline.scheduler)
+            pipeline.scheduler = self._replace_scheduler(source.scheduler)
         if self.prompt_method:
             _remember_prompts(pipeline, self.prompt_method)
         if hasattr(getattr(pipeline, "vae", None), "enable_slicing"):
@@ -370,13 +384,6 @@ def _variants(place: str, dtype: torch.dtype) -> tuple[str | None, ...]:
     if not halves:
         return (None,)
     return ("fp16",) if half or len(halves) == len(files) else (None,)
-
-
-def _replace_scheduler(name: str, scheduler: Any) -> Any:
-    """Another sampler for the same noise schedule and kind of prediction."""
-    import diffusers
-
-    return getattr(diffusers, name).from_config(scheduler.config)
 
 
 def _remember_prompts(pipeline: Any, method: str) -> None:

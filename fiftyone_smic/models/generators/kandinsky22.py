@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fiftyone_smic.models.generators.base import Settings
 from fiftyone_smic.models.generators.diffusion import DiffusionGenerator
+from fiftyone_smic.models.generators.registry import SCHEDULERS
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +30,21 @@ class Kandinsky22Generator(DiffusionGenerator):
     dim_entry = ("unet", "encoder_hid_dim")
     prompt_method: ClassVar[str | None] = None
     takes_negative = True
+    # The pipeline passes noise generators to the sampler, which UniPC does not take.
+    schedulers = tuple(name for name in SCHEDULERS if name != "UniPCMultistepScheduler")
 
     def _loaded_size(self) -> int:
         return int(self.pipeline.unet.config.sample_size * self.pipeline.movq_scale_factor)
+
+    def _replace_scheduler(self, name: str) -> Any:
+        import diffusers
+
+        # The network also predicts variances, which only its own kind of sampler uses. The
+        # pipeline drops them unless the sampler's configuration speaks of them.
+        config = dict(self.pipeline.scheduler.config)
+        if name != "DDPMScheduler":
+            config.pop("variance_type", None)
+        return getattr(diffusers, name).from_config(config)
 
     def _arguments(self, latents: torch.Tensor, guided: bool, settings: Settings) -> dict[str, Any]:
         return {

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fiftyone_smic.models.generators.base import Settings
 from fiftyone_smic.models.generators.diffusion import (
     DiffusionGenerator,
-    Source,
     without_image_encoder,
 )
 
@@ -49,6 +48,7 @@ class KarloGenerator(DiffusionGenerator):
     min_steps = 2  # its sampler divides by the number of steps minus one
     weights = ("decoder", "super_res_first", "super_res_last", "text_proj")
     prompt_method = "_encode_prompt"
+    schedulers = ()  # its samplers are of their own kind
     refused_devices: ClassVar[Mapping[str, str]] = {
         "mps": "its pictures are incoherent there (diffusers issue 1791)"
     }
@@ -65,11 +65,6 @@ class KarloGenerator(DiffusionGenerator):
             diffusers.pipelines.unclip = diffusers.pipelines.deprecated.unclip
         module.F = _Functional()
         return without_image_encoder(self._dtype)
-
-    def _check_source(self, source: Source) -> None:
-        super()._check_source(source)
-        if source.scheduler:
-            raise ValueError(f"{source.name!r} is a Karlo, which has samplers of its own kind")
 
     def _arguments(self, latents: torch.Tensor, guided: bool, settings: Settings) -> dict[str, Any]:
         return {

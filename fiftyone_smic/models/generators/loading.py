@@ -14,11 +14,7 @@ from fiftyone_smic.models.devices import default_device
 from fiftyone_smic.models.embedded import UNCLIP_DIR
 from fiftyone_smic.models.encoders import embedded_identity
 from fiftyone_smic.models.generators.base import Generator
-from fiftyone_smic.models.generators.declaration import (
-    SCHEDULERS,
-    Declaration,
-    read_declaration,
-)
+from fiftyone_smic.models.generators.declaration import Declaration, read_declaration
 from fiftyone_smic.models.generators.nearest import NearestGenerator
 from fiftyone_smic.models.generators.registry import (
     ANY,
@@ -89,8 +85,6 @@ def load_generator(
             f"latents of {encoder}. {fits()}"
         )
     if scheduler is not None:
-        if scheduler not in SCHEDULERS:
-            raise ValueError(f"scheduler must be one of {', '.join(SCHEDULERS)}, not {scheduler!r}")
         source = replace(source, scheduler=scheduler)
     device = device or default_device()
     if dtype is None:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 DECLARATION = "smic.json"
 #: Name of the generator that answers with pictures of a gallery.
 NEAREST = "nearest"
+#: Samplers that can take the place of a pipeline's own. All of them are deterministic given the
+#: first noise, or draw later noise from each picture's own seed: a sampler that draws one noise for
+#: the whole batch would make a picture depend on its neighbours.
+SCHEDULERS = (
+    "DDIMScheduler",
+    "DDPMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "UniPCMultistepScheduler",
+)
 #: The encoder of generators that take latents of any encoder.
 ANY = "*"
 
