@@ -46,6 +46,7 @@ class NearestGenerator(Generator):
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp())
         >>> for name in ("red", "green", "blue"):
