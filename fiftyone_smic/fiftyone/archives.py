@@ -266,7 +266,9 @@ def import_codes(
         if stored and wanted.known and wanted.matches(stored):
             field = vectors.name
     ids = [sample_id for sample_id in found if sample_id is not None]
-    install(samples._root_dataset, ids, archive, key, rows, latents_field=field)
+    install(
+        samples._root_dataset, ids, archive, key, rows, overwrite=overwrite, latents_field=field
+    )
     runs.note_seconds(samples, key, "import", time.perf_counter() - started, len(ids))
     unmatched = [n for n, sample_id in zip(archive.names, found, strict=True) if sample_id is None]
     return ImportReport(key, len(rows), unmatched)
@@ -301,6 +303,8 @@ def install(
     archive: Archive,
     key: str,
     rows: Sequence[int] | None = None,
+    *,
+    overwrite: bool = False,
     **about: Any,
 ) -> None:
     """Store an archive's dictionary, and give samples its codes.
@@ -309,8 +313,9 @@ def install(
         dataset: The dataset.
         ids: N sample ids.
         archive: The archive.
-        key: A key under which a dictionary can be stored; one that is there is replaced.
+        key: A key under which a dictionary can be stored.
         rows: N positions in the archive, one for each sample; by default the first N.
+        overwrite: Replace the dictionary of that key.
         about: What else is known, see :class:`fiftyone_smic.fiftyone.runs.SMICRunConfig`.
     """
     dictionary = archive.dictionary
@@ -341,10 +346,11 @@ def install(
             "fidelity": None,
         }
     codes = archive.codes[list(rows) if rows is not None else list(range(len(ids)))]
-    runs.save_dictionary(dataset, key, dictionary, config)
+    runs.save_dictionary(dataset, key, dictionary, config, overwrite=overwrite)
     try:
-        columns = code_columns(dictionary, codes, None, runs.atom_names(dataset, key))
-        write_codes(dataset, key, ids, columns)
+        names = runs.atom_names(dataset, key)
+        columns = code_columns(dictionary, codes, None, names, digest=config.digest)
+        write_codes(dataset, key, ids, columns, digest=config.digest)
     except BaseException:
         dataset.delete_run(key)
         raise

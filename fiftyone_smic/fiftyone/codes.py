@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -13,10 +15,42 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.collections import all_fields, image_samples
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
+
+#: Attributes of a sample's labels: which dictionary made the code, and which code it was.
+MADE_BY, MADE_OF = "dictionary", "code"
+#: The file name of a picture that was drawn again ends in the digest of its code.
+_PICTURE = re.compile(r"-([0-9a-f]{8})\.png$")
+
+
+def tag(digest: str) -> str:
+    """Return the part of a dictionary's digest that every code keeps."""
+    return digest[:16]
+
+
+def code_digests(codes: csr_matrix) -> list[str]:
+    """Return 8 hex digits for each code: the same code has the same digest.
+
+    Args:
+        codes: (N, K) integers.
+    """
+    ends = zip(codes.indptr[:-1], codes.indptr[1:], strict=True)
+    return [code_digest(codes.indices[a:b], codes.data[a:b]) for a, b in ends]
+
+
+def code_digest(atoms: Sequence[int] | np.ndarray, levels: Sequence[int] | np.ndarray) -> str:
+    """Return 8 hex digits of one code.
+
+    Args:
+        atoms: (n,) atoms, in any order.
+        levels: (n,) their coefficients.
+    """
+    order = np.argsort(np.asarray(atoms, np.int64), kind="stable")
+    held = np.asarray(atoms, "<i4")[order].tobytes() + np.asarray(levels, "<i2")[order].tobytes()
+    return hashlib.sha256(held).hexdigest()[:8]
 
 
 def code_columns(
@@ -24,19 +58,25 @@ def code_columns(
     codes: csr_matrix,
     latents: np.ndarray | None,
     names: Sequence[str] | None = None,
+    *,
+    digest: str | None = None,
 ) -> dict[str, list[Any]]:
-    """What the fields of N samples hold, by field suffix.
+    """Return what the fields of N samples hold, by field suffix.
 
     Args:
-        dictionary: K atoms of d dimensions
-        codes: N x K integers
-        latents: N x d float32, what was coded; without them the fidelity is not known
-        names: K names of the atoms, by default "atom 0" and so on
+        dictionary: K atoms of d dimensions.
+        codes: (N, K) integers.
+        latents: (N, d) float32, what was coded; without them the fidelity is not known.
+        names: K names of the atoms, by default "atom 0" and so on.
+        digest: The dictionary's digest if it is known already, see
+            :func:`fiftyone_smic.fiftyone.runs.digest`.
     """
     names = names or [fields.atom_name(i) for i in range(codes.shape[1])]
+    made_by = tag(digest or runs.digest(dictionary))
     norms = np.linalg.norm(dictionary.atoms_, axis=1)
     atoms, coefficients, labels = [], [], []
-    for start, stop in zip(codes.indptr[:-1], codes.indptr[1:], strict=True):
+    ends = zip(codes.indptr[:-1], codes.indptr[1:], code_digests(codes), strict=True)
+    for start, stop, made_of in ends:
         index = codes.indices[start:stop]
         level = codes.data[start:stop].astype(int)
         weight = np.abs(level) * norms[index]
@@ -51,7 +91,8 @@ def code_columns(
                         label=_label(names[index[i]], level[i]), confidence=float(share[i])
                     )
                     for i in order
-                ]
+                ],
+                **{MADE_BY: made_by, MADE_OF: made_of},
             )
         )
     fidelity: list[float | None] = [None] * len(atoms)
@@ -68,15 +109,20 @@ def code_columns(
 
 
 def _label(name: str, level: int) -> str:
-    """An atom with a negative coefficient says what a sample lacks."""
+    """Name an atom in a code; with a negative coefficient it says what a sample lacks."""
     return name if level > 0 else f"not {name}"
 
 
 def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> int:
     """Write the names of a key's atoms into the labels of all samples that have a code.
 
+    Args:
+        dataset: The dataset.
+        key: A dictionary of the dataset.
+        names: K names.
+
     Returns:
-        how many they are
+        How many samples have a code.
     """
     held = fields.field_name(key, fields.LABELS)
     if not dataset.has_sample_field(held):
@@ -94,16 +140,53 @@ def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> int:
     return len(coded)
 
 
+def has_code(key: str) -> dict[str, Any]:
+    """Return the database's condition for samples that have a code of ``key``.
+
+    Where FiftyOne saves a sample, as ``apply_model`` does, an empty list is dropped. A sample
+    without atoms whose bits are known and whose labels are empty has the code of no atoms.
+    """
+    names = fields.dictionary_fields(key)
+    nothing = {
+        names[fields.BITS]: {"$ne": None},
+        f"{names[fields.LABELS]}.classifications.0": {"$exists": False},
+    }
+    return {"$or": [{names[fields.ATOMS]: {"$ne": None}}, nothing]}
+
+
+def coded_samples(samples: SampleCollection, key: str, digest: str | None = None) -> fo.DatasetView:
+    """Return the samples that have a code, among them those whose code has no atoms.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        digest: Leave out codes of another dictionary than that of this digest.
+    """
+    samples = all_fields(samples)
+    if fields.field_name(key, fields.ATOMS) not in samples.get_field_schema():
+        return samples.limit(0)
+    wanted = has_code(key)
+    if digest is not None:
+        made_by = f"{fields.field_name(key, fields.LABELS)}.{MADE_BY}"
+        wanted = {"$and": [wanted, {made_by: {"$in": [tag(digest), None]}}]}
+    return samples.mongo([{"$match": wanted}])
+
+
 def read_codes(
     samples: SampleCollection, key: str, n_atoms: int
 ) -> tuple[list[str], list[str], csr_matrix]:
-    """The codes of a collection, from its fields.
+    """Read the codes of a collection from its fields.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        n_atoms: K.
 
     Returns:
-        ids and filepaths of the N samples that have a code, and their N x K int16 codes
+        Ids and file paths of the N samples that have a code, and their (N, K) int16 codes.
 
     Raises:
-        ValueError: if none has a code
+        ValueError: No sample has a code, or codes are of another dictionary.
     """
     (ids, paths), codes = read_coded(samples, key, n_atoms, ["_id", "filepath"])
     return [str(i) for i in ids], paths, codes
@@ -112,34 +195,40 @@ def read_codes(
 def read_coded(
     samples: SampleCollection, key: str, n_atoms: int, beside: Sequence[str] = ()
 ) -> tuple[list[list[Any]], csr_matrix]:
-    """Codes, and what else the database holds of the samples that have one.
+    """Read codes, and what else the database holds of the samples that have one.
 
     ``samples.values`` looks at every atom of every sample, which takes four times as long.
 
     Args:
-        samples: a dataset or view
-        key: a dictionary of the dataset
-        n_atoms: K
-        beside: paths of values as the database names them
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        n_atoms: K.
+        beside: Paths of values as the database names them.
 
     Returns:
-        one list of N values for each of ``beside``, and the N x K int16 codes
+        One list of N values for each of ``beside``, and the (N, K) int16 codes.
 
     Raises:
-        ValueError: if no sample has a code
+        ValueError: No sample has a code, or codes are of another dictionary.
     """
+    made_by = tag(runs.load_config(samples, key).digest)
+    samples = all_fields(samples)
     names = fields.dictionary_fields(key)
     if names[fields.ATOMS] not in samples.get_field_schema():
         raise ValueError(
             f"no sample has a code of dictionary {key!r} yet; run "
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
-    wanted = {"atoms": names[fields.ATOMS], "levels": names[fields.COEFFICIENTS]}
+    wanted = {
+        "atoms": names[fields.ATOMS],
+        "levels": names[fields.COEFFICIENTS],
+        "by": f"{names[fields.LABELS]}.{MADE_BY}",
+    }
     wanted.update({f"beside{i}": path for i, path in enumerate(beside)})
     found = samples._dataset._sample_collection.aggregate(
         samples._pipeline(
             pipeline=[
-                {"$match": {names[fields.ATOMS]: {"$ne": None}}},
+                {"$match": has_code(key)},
                 {"$project": {"_id": False, **{name: f"${path}" for name, path in wanted.items()}}},
             ]
         ),
@@ -150,9 +239,11 @@ def read_coded(
     )
     columns: list[list[Any]] = [[] for _ in beside]
     atoms, levels, ends = array("i"), array("h"), array("q", [0])
+    strangers = 0
     for row in found:
-        atoms.extend(row["atoms"])
-        levels.extend(row["levels"])
+        strangers += row.get("by", made_by) != made_by
+        atoms.extend(row.get("atoms") or ())
+        levels.extend(row.get("levels") or ())
         ends.append(len(atoms))
         for i, column in enumerate(columns):
             column.append(row.get(f"beside{i}"))
@@ -160,6 +251,18 @@ def read_coded(
         raise ValueError(
             f"none of the {len(samples)} samples has a code of dictionary {key!r}; run "
             f"fiftyone_smic.encode(view, key={key!r}) on them first"
+        )
+    if strangers:
+        raise ValueError(
+            f"{strangers} of {len(ends) - 1} samples have codes that another dictionary than "
+            f"{key!r} made, so they cannot be decoded with it; encode them again with "
+            f"fiftyone_smic.encode(samples, key={key!r})"
+        )
+    if len(levels) != len(atoms) or (len(atoms) and not 0 <= min(atoms) <= max(atoms) < n_atoms):
+        raise ValueError(
+            f"the fields of dictionary {key!r} hold no codes of its {n_atoms} atoms: somebody has "
+            f"changed {names[fields.ATOMS]!r} or {names[fields.COEFFICIENTS]!r}; encode the "
+            f"samples again with fiftyone_smic.encode(samples, key={key!r})"
         )
     codes = csr_matrix(
         (np.array(levels, np.int16), np.array(atoms, np.int32), np.array(ends)),
@@ -170,41 +273,161 @@ def read_coded(
 
 
 def rebuilt_latents(samples: SampleCollection, key: str = KEY) -> tuple[list[str], np.ndarray]:
-    """The latents that the codes of a collection stand for.
+    """Return the latents that the codes of a collection stand for.
 
     Args:
-        samples: a dataset or view; samples without a code are left out
-        key: a dictionary of the dataset
+        samples: A dataset or view; samples without a code are left out.
+        key: A dictionary of the dataset.
 
     Returns:
-        ids of the N samples that have a code, and N x d float32 latents of unit norm
+        Ids of the N samples that have a code, and (N, d) float32 latents of unit norm.
 
     Raises:
-        ValueError: for an unknown key, or if no sample has a code
+        ValueError: The key is not known, or no sample has a code.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> ids, latents = smic.rebuilt_latents(dataset)
+        >>> latents.shape
+        (12, 128)
     """
+    samples = image_samples(samples)
     dictionary = runs.load_dictionary(samples, key)
-    ids, _, codes = read_codes(image_samples(samples), key, int(dictionary.n_atoms_))
+    ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     return ids, unit(dictionary.inverse_transform(codes))
 
 
 def write_codes(
-    dataset: fo.Dataset, key: str, ids: list[str], columns: dict[str, list[Any]]
-) -> None:
-    """Set a key's fields; samples whose code changes lose the picture drawn from the old one."""
+    dataset: fo.Dataset,
+    key: str,
+    ids: list[str],
+    columns: dict[str, list[Any]],
+    *,
+    digest: str | None = None,
+) -> list[str]:
+    """Set a key's fields; samples whose code changes lose what was drawn from the old one.
+
+    Args:
+        dataset: The dataset.
+        key: A dictionary of the dataset.
+        ids: N sample ids.
+        columns: What :func:`code_columns` returns for them.
+        digest: The digest of the dictionary that made the codes. If the key has another one when
+            all is written, the fields get their former values back.
+
+    Returns:
+        Ids of the samples that are written; deleted ones are left out.
+
+    Raises:
+        ValueError: The dictionary was deleted or replaced meanwhile.
+    """
     names = fields.dictionary_fields(key)
     values = {names[suffix]: column for suffix, column in columns.items()}
-    drawn = names[fields.REGENERATED]
-    if dataset.has_sample_field(drawn):
-        former = fields.read(dataset, ids, [names[fields.ATOMS], names[fields.COEFFICIENTS], drawn])
+    drawn = [names[s] for s in fields.DRAWING_SUFFIXES if dataset.has_sample_field(names[s])]
+    if drawn:
+        held = [names[fields.ATOMS], names[fields.COEFFICIENTS]]
+        former = fields.read(dataset, ids, [*held, *drawn])
         coded = zip(ids, columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
-        values[drawn] = [
-            former[i][2] if i in former and former[i][:2] == [atoms, levels] else None
+        same = [
+            i in former and [part or [] for part in former[i][:2]] == [atoms, levels]
             for i, atoms, levels in coded
         ]
+        for place, name in enumerate(drawn, start=2):
+            values[name] = [
+                former[i][place] if kept else None for i, kept in zip(ids, same, strict=True)
+            ]
     new = [name for name in values if not dataset.has_sample_field(name)]
+
+    def check() -> None:
+        known = key in runs.list_dictionaries(dataset)
+        if not known or digest not in (None, runs.load_config(dataset, key).digest):
+            raise ValueError(runs.replaced_meanwhile(key))
+
     try:
+        check()
         fields.declare(dataset, key, fields.CODE_SUFFIXES)
-        fields.write(dataset, ids, values)
+        return fields.write(dataset, ids, values, check=check)
     except BaseException:
         dataset.delete_sample_fields([name for name in new if dataset.has_sample_field(name)])
         raise
+
+
+def fill_empty(dataset: fo.Dataset, key: str) -> None:
+    """Write the empty lists of codes without atoms, which FiftyOne drops when it saves a sample.
+
+    Args:
+        dataset: The dataset.
+        key: A key whose code fields it has, with or without a dictionary.
+    """
+    names = fields.dictionary_fields(key)
+    everywhere = coded_samples(fields.everything(dataset), key)
+    ids = everywhere.mongo([{"$match": {names[fields.ATOMS]: None}}]).values("id")
+    if ids:
+        nothing: list[list[int]] = [[] for _ in ids]
+        fields.write(dataset, ids, {names[s]: nothing for s in (fields.ATOMS, fields.COEFFICIENTS)})
+
+
+def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
+    """Make everything that was made from codes fit codes that were changed elsewhere.
+
+    ``encode`` and ``import_codes`` do this by themselves. A code can also change by
+    ``apply_model``, or by setting its fields by hand. Then the drawn picture is forgotten, and
+    bits, labels and fidelity that belong to another code are measured again or emptied.
+
+    Args:
+        samples: A dataset or view; all samples of the dataset are looked at.
+        key: A dictionary of the dataset.
+
+    Returns:
+        How many samples had something that belonged to another code.
+
+    Raises:
+        ValueError: The key is not known, or the fields hold no codes of it.
+    """
+    dataset = samples._root_dataset
+    if fields.field_name(key, fields.ATOMS) not in fields.existing_fields(dataset, key):
+        return 0
+    names = fields.dictionary_fields(key)
+    config = runs.load_config(dataset, key)
+    labels, drawn = names[fields.LABELS], names[fields.REGENERATED]
+    beside = ["_id", f"{labels}.{MADE_OF}", f"{labels}.classifications", drawn]
+    everywhere = fields.everything(dataset)  # a view may filter the labels
+    if not len(coded_samples(everywhere, key)):
+        return 0
+    fill_empty(dataset, key)
+    (ids, made_of, shown, pictures), codes = read_coded(
+        everywhere, key, int(config.n_atoms), beside
+    )
+    digests = code_digests(codes)
+    sizes = np.diff(codes.indptr)
+    changed = [
+        i
+        for i, was in enumerate(made_of)
+        if (was is not None and was != digests[i]) or len(shown[i] or ()) != sizes[i]
+    ]
+    stale = [
+        i
+        for i, path in enumerate(pictures)
+        if (found := _PICTURE.search(path or "")) and found[1] != digests[i]
+    ]
+    if changed:
+        dictionary = runs.load_dictionary(dataset, key)
+        columns = code_columns(
+            dictionary,
+            codes[changed],
+            None,
+            runs.atom_names(dataset, key),
+            digest=config.digest,
+        )
+        values = {names[suffix]: column for suffix, column in columns.items()}
+        fields.write(dataset, [str(ids[i]) for i in changed], values)
+    if stale:
+        held = [names[s] for s in fields.DRAWING_SUFFIXES if dataset.has_sample_field(names[s])]
+        fields.write(
+            dataset, [str(ids[i]) for i in stale], {name: [None] * len(stale) for name in held}
+        )
+    return len({*changed, *stale})

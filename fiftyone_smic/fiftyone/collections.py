@@ -12,22 +12,32 @@ _told: set[str] = set()
 
 
 def image_samples(samples: SampleCollection) -> SampleCollection:
-    """The flat image collection to work on.
+    """Return the flat image collection to work on, with all of its fields.
 
     A grouped dataset stands for its active slice.
 
+    Args:
+        samples: A dataset or view.
+
     Raises:
-        ValueError: if there are no samples, or they are not images
+        ValueError: There are no samples, they are not images, or their files hold more than the
+            samples.
     """
     if not isinstance(samples, SampleCollection):
         raise ValueError(
             f"expected a FiftyOne dataset or view, got {type(samples).__name__}; "
             "load one with fiftyone.load_dataset(name)"
         )
-    if samples._dataset._is_patches or samples._dataset._is_frames or samples._dataset._is_clips:
+    if samples._dataset._is_patches:
         raise ValueError(
-            "patches, frames and clips views cannot hold SMIC codes; work on the images "
-            "themselves, or save the view as a dataset of its own first: view.clone()"
+            "a view of patches cannot hold SMIC codes; work on the images themselves: pass the "
+            "dataset and patches_field=…, the field of the objects"
+        )
+    if samples._dataset._is_frames or samples._dataset._is_clips:
+        raise ValueError(
+            "views of frames and clips cannot hold SMIC codes; work on the images themselves: save "
+            "sampled frames as a dataset of their own with "
+            "dataset.to_frames(sample_frames=True).clone()"
         )
     if samples.media_type == fo.core.media.GROUP:
         if samples._is_dynamic_groups:
@@ -47,12 +57,65 @@ def image_samples(samples: SampleCollection) -> SampleCollection:
             "this collection holds videos and SMIC works on images; sample frames into a dataset "
             "with dataset.to_frames(sample_frames=True, output_dir=…).clone()"
         )
-    if samples.media_type != fo.core.media.IMAGE:
+    # FiftyOne calls the media of files without a known extension unknown; reading them decides.
+    if samples.media_type not in (fo.core.media.IMAGE, fo.core.media.UNKNOWN):
         raise ValueError(
             f"this collection holds {samples.media_type!r} media and SMIC works on images; choose "
             "a view or a group slice of images: dataset.select_group_slices('<slice of images>')"
         )
+    samples = all_fields(samples)
+    _check_whole(samples)
     return samples
+
+
+def _check_whole(samples: SampleCollection) -> None:
+    """Refuse a dataset that was cloned from patches or frames, whose files hold more than that.
+
+    Such a clone looks like any image dataset, but several samples share one file.
+    """
+    schema = samples.get_field_schema()
+    if not isinstance(schema.get("sample_id"), fo.ObjectIdField):
+        return
+    single = (fo.Detection, fo.Polyline)
+    boxes = [
+        name
+        for name, field in schema.items()
+        if isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, single)
+    ]
+    if boxes:
+        raise ValueError(
+            f"this dataset was made from patches: its files are whole images, of which each sample "
+            f"is the part in {boxes[0]!r}, and encoding would take the whole image for every "
+            "part. Use the dataset of the images with patches_field=…, the field of the objects, "
+            "or export the crops and make a dataset of those: samples.export(export_dir=…, "
+            "dataset_type=fiftyone.types.ImageClassificationDirectoryTree, "
+            f"label_field={boxes[0]!r})"
+        )
+    first = samples.first().filepath
+    if fo.core.media.get_media_type(first) == fo.core.media.VIDEO:
+        raise ValueError(
+            "this dataset was made from frames or clips, but its files are whole videos "
+            f"({first}); make it with dataset.to_frames(sample_frames=True, output_dir=…).clone(), "
+            "which writes a file for each frame"
+        )
+
+
+def all_fields(samples: SampleCollection) -> SampleCollection:
+    """Return the same samples without the stages of the view that hide fields.
+
+    Args:
+        samples: A dataset or view.
+    """
+    hiding = (fo.SelectFields, fo.ExcludeFields)
+    if not isinstance(samples, fo.DatasetView) or not any(
+        isinstance(stage, hiding) for stage in samples._all_stages
+    ):
+        return samples
+    shown: SampleCollection = samples._base_view
+    for stage in samples._stages:
+        if not isinstance(stage, hiding):
+            shown = shown.add_stage(stage)
+    return shown
 
 
 def tell(notice: str | None) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.archive import write_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.fiftyone import runs
-from fiftyone_smic.fiftyone.codes import code_columns, write_codes
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import code_columns, coded_samples, read_coded, write_codes
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
+from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.identity import EncoderIdentity
@@ -29,12 +32,12 @@ class EncodeReport:
     """What ``encode`` did.
 
     Attributes:
-        key: the dictionary
-        encoded: samples that got a code
-        rate: bits of the ``.smic`` file of exactly these samples
-        fidelity: how well the rebuilt latents match
-        skipped: sample id -> file and reason, for samples without a usable latent
-        seconds: wall time
+        key: The dictionary.
+        encoded: Samples that got a code.
+        rate: Bits of the ``.smic`` file of exactly these samples.
+        fidelity: How well the rebuilt latents of these samples match.
+        skipped: Sample id -> file and reason, for samples without a usable latent.
+        seconds: Wall time.
     """
 
     key: str
@@ -54,56 +57,117 @@ def encode(
 ) -> EncodeReport:
     """Write the code of each sample into the fields of ``key``.
 
-    The rate is measured on a real ``.smic`` file, written aside and removed. It is kept with the
-    run for the Storage tab. Pictures regenerated from another code are forgotten.
+    The rate is measured on a real ``.smic`` file, written aside and removed. What is kept with the
+    dictionary is about all samples that have a code, also where only some of them are encoded now.
+    Pictures that were drawn from another code are forgotten.
 
     Args:
-        samples: a dataset or view of images
-        key: a dictionary of the dataset
-        latents_field: where the latents are, by default where the dictionary was learned
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view of images.
+        key: A dictionary of the dataset.
+        latents_field: Where the latents are, by default where the dictionary was learned.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        What was done, and the rate and fidelity of these samples alone.
 
     Raises:
-        ValueError: for an unknown key, missing latents, or latents that do not fit the dictionary
+        ValueError: The key is not known, latents are missing or do not fit the dictionary, or the
+            dictionary was replaced meanwhile.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> smic.encode(dataset, progress=False).encoded
+        12
     """
     started = time.perf_counter()
     samples = image_samples(samples)
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
-    latents = read_latents(samples, latents_field or config.latents_field)
+    field_of_latents = latents_field or config.latents_field
+    latents = read_latents(samples, field_of_latents)
     check_fit(latents, config, key)
+    dataset = samples._root_dataset
     with reporting(progress, len(latents.ids)) as report:
         codes = dictionary.transform(latents.values)
         report(0.4)
         names = runs.atom_names(samples, key)
-        columns = code_columns(dictionary, codes, latents.values, names)
-        sources = _sources(samples, latents.ids)
-        rate = _measure(dictionary, codes, config, sources)
+        columns = code_columns(dictionary, codes, latents.values, names, digest=config.digest)
         quality = fidelity(latents.values, dictionary.inverse_transform(codes))
         report(0.6)
-        write_codes(samples._root_dataset, key, latents.ids, columns)
+        written = write_codes(dataset, key, latents.ids, columns, digest=config.digest)
+        storage = _storage(dataset, key, config, dictionary, field_of_latents)
+        runs.update_config(samples, key, digest=config.digest, storage=storage)
+        rate = runs.stored_rate(storage)
+        if len(written) < storage["items"]:
+            rate = _measure(dictionary, codes, config, storage["pixels_per_item"])
+        seconds = time.perf_counter() - started
+        runs.note_seconds(samples, key, "encode", seconds, len(latents.ids))
         report(1.0)
-    storage = {
-        "items": len(latents.ids),
-        "original_bytes": sources["bytes"],
-        "float32_bytes": int(latents.values.nbytes),
-        "pixels_per_item": sources["pixels_per_item"],
-        "payload_bits": int(rate.payload_bits),
-        "dictionary_bits": int(rate.dictionary_bits),
-        "header_bits": int(rate.header_bits),
-        "fidelity": {name: float(value) for name, value in asdict(quality).items()},
-    }
-    runs.update_config(samples, key, storage=storage)
-    seconds = time.perf_counter() - started
-    runs.note_seconds(samples, key, "encode", seconds, len(latents.ids))
     return EncodeReport(
         key=key,
-        encoded=len(latents.ids),
+        encoded=len(written),
         rate=rate,
         fidelity=quality,
         skipped=latents.skipped,
         seconds=seconds,
     )
+
+
+def _storage(
+    dataset: Any,
+    key: str,
+    config: runs.SMICRunConfig,
+    dictionary: SemanticDictionary,
+    latents_field: str,
+) -> dict[str, Any]:
+    """Measure all samples that have a code, of every view and group slice.
+
+    What :func:`fiftyone_smic.fiftyone.measure_storage` measured is kept; the bytes of image codecs
+    follow the number of samples.
+    """
+    everywhere = coded_samples(fields.everything(dataset), key, config.digest)
+    beside = ["_id", "filepath", *(f"metadata.{name}" for name in _METADATA)]
+    (ids, *files), codes = read_coded(everywhere, key, int(dictionary.n_atoms_), beside)
+    sources = _sources(files)
+    rate = _measure(dictionary, codes, config, sources["pixels_per_item"])
+    items = len(ids)
+    former = config.storage or {}
+    kept = {name: former[name] for name in ("codecs", "pictures", "curve") if name in former}
+    if kept.get("codecs") and former["items"] != items:
+        scale = items / former["items"]
+        kept["codecs"] = {codec: round(size * scale) for codec, size in kept["codecs"].items()}
+    return {
+        **kept,
+        "items": items,
+        "original_bytes": sources["bytes"],
+        "float32_bytes": 4 * items * int(config.dim),
+        "pixels_per_item": sources["pixels_per_item"],
+        "payload_bits": int(rate.payload_bits),
+        "dictionary_bits": int(rate.dictionary_bits),
+        "header_bits": int(rate.header_bits),
+        "fidelity": _fidelity(everywhere, dictionary, ids, codes, latents_field),
+    }
+
+
+def _fidelity(
+    samples: SampleCollection,
+    dictionary: SemanticDictionary,
+    ids: Sequence[Any],
+    codes: csr_matrix,
+    latents_field: str,
+) -> dict[str, float] | None:
+    """Compare the codes of all samples with their latents, where both are there."""
+    latents = read_latents(samples, latents_field)
+    place = {str(sample_id): i for i, sample_id in enumerate(ids)}
+    rows = np.array([place.get(sample_id, -1) for sample_id in latents.ids])
+    if not (rows >= 0).any():
+        return None
+    rebuilt = dictionary.inverse_transform(codes[rows[rows >= 0]])
+    quality = fidelity(latents.values[rows >= 0], rebuilt)
+    return {name: float(value) for name, value in asdict(quality).items()}
 
 
 def check_fit(latents: Latents, config: runs.SMICRunConfig, key: str) -> None:
@@ -115,8 +179,8 @@ def check_fit(latents: Latents, config: runs.SMICRunConfig, key: str) -> None:
             f"these have {dim} ({latents.encoder}); encode {config.latents_field!r}, or learn a "
             "dictionary on these latents under another key"
         )
-    made_by, learned_on = map(EncoderIdentity.parse, (latents.encoder, config.encoder))
-    if made_by.known and learned_on.known and not made_by.matches(learned_on):
+    ours, theirs = EncoderIdentity.parse(config.encoder), EncoderIdentity.parse(latents.encoder)
+    if ours.known and theirs.known and not ours.matches(theirs):
         raise ValueError(
             f"dictionary {key!r} was learned on latents of {config.encoder!r} and these are of "
             f"{latents.encoder!r}; compute latents with the same encoder, or learn a dictionary "
@@ -124,27 +188,28 @@ def check_fit(latents: Latents, config: runs.SMICRunConfig, key: str) -> None:
         )
 
 
-def _sources(samples: SampleCollection, ids: list[str]) -> dict[str, Any]:
-    """Bytes and mean pixels of the image files, from metadata where it is there."""
-    chosen = set(ids)
-    columns = ["id", "filepath", "metadata.size_bytes", "metadata.width", "metadata.height"]
+#: What FiftyOne's metadata say of a picture's file.
+_METADATA = ("size_bytes", "width", "height")
+
+
+def _sources(files: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return bytes and mean pixels of the image files, from metadata where it is there.
+
+    Args:
+        files: Columns of paths, bytes, widths and heights.
+    """
     total = pixels = 0
-    measured = 0
-    for sample_id, path, size, width, height in zip(*samples.values(columns), strict=True):
-        if sample_id not in chosen:
-            continue
+    for path, size, width, height in zip(*files, strict=True):
         try:
+            if is_placeholder(path):
+                return {"bytes": None, "pixels_per_item": None}
             total += size if size is not None else os.path.getsize(path)
             if width is None or height is None:
                 width, height = _dimensions(path)
         except OSError:  # latents can outlive their file
-            continue
+            return {"bytes": None, "pixels_per_item": None}
         pixels += width * height
-        measured += 1
-    return {
-        "bytes": int(total) if measured == len(ids) else None,
-        "pixels_per_item": pixels / measured if measured == len(ids) else None,
-    }
+    return {"bytes": int(total), "pixels_per_item": pixels / len(files[0])}
 
 
 def _dimensions(path: str) -> tuple[int, int]:
@@ -158,9 +223,9 @@ def _measure(
     dictionary: SemanticDictionary,
     codes: csr_matrix,
     config: runs.SMICRunConfig,
-    sources: dict[str, Any],
+    pixels_per_item: float | None,
 ) -> Rate:
-    """The rate of the real archive, which is written aside."""
+    """Return the rate of the real archive, which is written aside."""
     with tempfile.TemporaryDirectory(prefix="smic-") as aside:
         return write_archive(
             Path(aside) / "measured.smic",
@@ -168,5 +233,5 @@ def _measure(
             codes,
             encoder=config.encoder,
             latent_norm=config.latent_norm,
-            pixels_per_item=sources["pixels_per_item"],
+            pixels_per_item=pixels_per_item,
         )

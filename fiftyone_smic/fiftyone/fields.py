@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import keyword
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
+from bson import ObjectId
 from fiftyone.core.collections import SampleCollection
 from fiftyone.core.odm.dataset import ActiveFields
 
@@ -144,6 +146,13 @@ def existing_fields(samples: SampleCollection, key: str) -> list[str]:
     return [name for name in dictionary_fields(key).values() if name in schema]
 
 
+def keys_with_codes(dataset: fo.Dataset) -> list[str]:
+    """Return the keys whose code fields the dataset has, with or without their dictionary."""
+    schema = dataset.get_field_schema()
+    keys = [name.removesuffix(f"_{ATOMS}") for name in schema if name.endswith(f"_{ATOMS}")]
+    return [key for key in keys if {field_name(key, s) for s in CODE_SUFFIXES} <= set(schema)]
+
+
 def check_key(key: Any) -> str:
     """Return ``key`` if sample fields can be named after it.
 
@@ -226,7 +235,11 @@ def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> dict[
 
 
 def write(
-    dataset: fo.Dataset, ids: Sequence[str], values: Mapping[str, Sequence[Any]]
+    dataset: fo.Dataset,
+    ids: Sequence[str],
+    values: Mapping[str, Sequence[Any]],
+    *,
+    check: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Set sample fields in bulk, all or none.
 
@@ -237,31 +250,81 @@ def write(
         dataset: The dataset that owns the samples, of any group slice.
         ids: N sample ids.
         values: Field name -> N values; the fields exist.
+        check: Called when all is written; what it raises is a failure like any other.
 
     Returns:
         Ids of the samples that are written.
     """
+    _check_there(dataset, list(values))
     former = read(dataset, ids, list(values))
     there = [sample_id for sample_id in ids if sample_id in former]
-    if len(there) < len(ids):
-        logger.warning(
-            "%d of %d samples were deleted meanwhile and are left out",
-            len(ids) - len(there),
-            len(ids),
-        )
+    _tell_deleted(len(ids) - len(there), len(ids))
     columns = {name: dict(zip(ids, column, strict=True)) for name, column in values.items()}
     started: list[str] = []
     try:
         for name, column in columns.items():
             started.append(name)
             _set(dataset, name, {sample_id: column[sample_id] for sample_id in there})
+        check()
     except BaseException:
         place = {name: i for i, name in enumerate(values)}
         for name in started:
             if dataset.has_field(name.split(".")[0]):
                 _set(dataset, name, {i: row[place[name]] for i, row in former.items()})
+            else:  # somebody has deleted the field, and its values must not come back with it
+                _unset(dataset, name, there)
         raise
     return there
+
+
+def put(dataset: fo.Dataset, ids: Sequence[str], name: str, values: Sequence[Any]) -> list[str]:
+    """Set one sample field in bulk, and keep what is written if the run ends.
+
+    Args:
+        dataset: The dataset that owns the samples, of any group slice.
+        ids: N sample ids.
+        name: A field that exists.
+        values: N values.
+
+    Returns:
+        Ids of the samples that are written; deleted ones are left out.
+    """
+    _check_there(dataset, [name])
+    found = set(read(dataset, ids, []))
+    column = {i: value for i, value in zip(ids, values, strict=True) if i in found}
+    _tell_deleted(len(ids) - len(column), len(ids))
+    _set(dataset, name, column)
+    return list(column)
+
+
+def _check_there(dataset: fo.Dataset, names: Sequence[str]) -> None:
+    """Raise ``ValueError`` if somebody has deleted the dataset or a field during a long run."""
+    document = foo.get_db_conn().datasets.find_one(
+        {"_id": dataset._doc.id}, {"sample_fields.name": True}
+    )
+    if document is None:
+        raise ValueError(
+            f"dataset {dataset.name!r} was deleted meanwhile, so there is nothing left to write to"
+        )
+    there = {known["name"] for known in document["sample_fields"]}
+    gone = [name for name in names if name.split(".")[0] not in there]
+    if gone:
+        raise ValueError(
+            f"field {gone[0]!r} was deleted meanwhile, so nothing more is written to it; run this "
+            "again if it is still wanted"
+        )
+
+
+def _tell_deleted(missing: int, total: int) -> None:
+    if missing:
+        logger.warning("%d of %d samples were deleted meanwhile and are left out", missing, total)
+
+
+def _unset(dataset: fo.Dataset, name: str, ids: Sequence[str]) -> None:
+    for part in in_parts(ids):
+        dataset._sample_collection.update_many(
+            {"_id": {"$in": [ObjectId(i) for i in part]}}, {"$unset": {name: ""}}
+        )
 
 
 def _set(dataset: fo.Dataset, name: str, values: dict[str, Any]) -> None:

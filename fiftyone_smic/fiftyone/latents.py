@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
@@ -25,19 +27,27 @@ logger = logging.getLogger(__name__)
 #: Key of ``dataset.info`` by which a dataset says that it holds drawn postcards.
 POSTCARDS = "smic_postcards"
 
+#: Latents are written when there are so many of them, or after so many seconds.
+WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
+#: The images that are encoded in one go take about so many seconds; a run that is stopped loses
+#: the last of them.
+PART_SECONDS = 10.0
+
+NOT_DRAWN = "its picture has not been drawn yet; draw it with fiftyone_smic.regenerate"
+
 
 @dataclass(frozen=True)
 class LatentsReport:
     """What ``compute_latents`` did.
 
     Attributes:
-        field: the sample field
-        encoder: identity of the encoder
-        dim: dimension of the latents
-        computed: samples that got a latent
-        kept: samples that had one already
-        skipped: sample id -> file and reason, for images that could not be read
-        seconds: wall time
+        field: The sample field.
+        encoder: Identity of the encoder.
+        dim: Dimension of the latents.
+        computed: Samples that got a latent.
+        kept: Samples that had one already.
+        skipped: Sample id -> file and reason, for images that could not be read.
+        seconds: Wall time.
     """
 
     field: str
@@ -63,28 +73,40 @@ def compute_latents(
 ) -> LatentsReport:
     """Encode the images of a collection into a vector field.
 
-    Samples that have a latent keep it, unless ``overwrite``. Images that cannot be read are
-    skipped, counted and named. The field's ``info`` records the encoder and the typical norm of
-    its raw embeddings. Nothing is written before all images have been encoded.
+    Samples that have a latent keep it, unless ``overwrite``. Latents are written as they come,
+    after 2,000 images or a minute, so a run that was stopped goes on where it stopped when it is
+    called again. Images that cannot be read are skipped, counted and named. The field's ``info``
+    records the encoder and the typical norm of its raw embeddings, which the first latents settle.
 
     Args:
-        samples: a dataset or view of images
-        field: the field to write, unit-norm float32 vectors
-        encoder: any ``"MODEL/PRETRAINED"`` of open_clip, ``"photographs"``, ``"postcards"`` (the
+        samples: A dataset or view of images.
+        field: The field to write, unit-norm float32 vectors.
+        encoder: Any ``"MODEL/PRETRAINED"`` of open_clip, ``"photographs"``, ``"postcards"`` (the
             embedded demonstration model, which knows nothing of photographs),
             ``"local-dir:/path"`` or ``"zoo:NAME"``. None takes the one that made the field, else
             what suits the pictures: "postcards" for postcards, "photographs" for anything else if
-            its extra is installed, else a CLIP model
-        batch_size: images at a time
-        num_workers: processes that read images
-        device: a torch device, by default the best there is
-        precision: "fp32", or a half precision that open_clip knows
-        overwrite: compute latents that are there again
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+            its extra is installed, else a CLIP model.
+        batch_size: Images at a time.
+        num_workers: Processes that read images.
+        device: A torch device, by default the best there is.
+        precision: "fp32", or a half precision that open_clip knows.
+        overwrite: Compute the latents that exist anew. Latents of another encoder are removed as
+            soon as the first new ones are written.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        What was done.
 
     Raises:
-        ValueError: for an empty or non-image collection, a field of another kind or encoder, or
-            if no image could be read
+        ValueError: The collection is empty or holds no images, the field is of another kind or
+            encoder, or no image could be read.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> report = smic.compute_latents(dataset, progress=False)
+        >>> report.computed, report.dim
+        (12, 128)
     """
     started = time.perf_counter()
     samples = image_samples(samples)
@@ -93,73 +115,160 @@ def compute_latents(
     encoder = encoder or suitable_encoder(samples, field)
     model = load_encoder(encoder, device=device, precision=precision)
     tell(model.notice)
-    _check_encoder(samples, field, model.name, overwrite)
+    replacing = _check_encoder(samples, field, model.name, overwrite)
 
-    ids, paths = samples.values(["id", "filepath"])
-    todo = list(range(len(ids)))
+    paths = dict(zip(*samples.values(["id", "filepath"]), strict=True))
+    kept = set()
     if dataset.has_sample_field(field) and not overwrite:
-        present = samples.exists(field).values("id")
-        done = set(present)
-        todo = [i for i in todo if ids[i] not in done]
-    kept = len(ids) - len(todo)
-    if not todo:
-        return LatentsReport(
-            field, model.name, model.dim, 0, kept, seconds=time.perf_counter() - started
-        )
-
-    began = time.perf_counter()
-    with reporting(progress, len(todo)) as report:
-        made = model.encode_images(
-            [paths[i] for i in todo],
-            batch_size=batch_size,
-            num_workers=num_workers,
-            progress=report,
-        )
+        kept = set(samples.exists(field).values("id"))
+    todo = {sample_id: path for sample_id, path in paths.items() if sample_id not in kept}
     skipped = {
-        ids[todo[i]]: f"{Path(paths[todo[i]]).name}: {why}" for i, why in made.failures.items()
+        sample_id: f"{Path(path).name}: {NOT_DRAWN}"
+        for sample_id, path in todo.items()
+        if is_placeholder(path)
     }
-    if not len(made.indices) and not kept:
+    writer = _Writer(
+        dataset,
+        field,
+        {"encoder": model.name, "source": model.source},
+        replacing=replacing,
+    )
+    began = time.perf_counter()
+    ids = [sample_id for sample_id in todo if sample_id not in skipped]
+    with reporting(progress, len(ids)) as report:
+        try:
+            for part, done in _in_parts(len(ids), 4 * batch_size):
+                chosen = ids[part]
+                made = model.encode_images(
+                    [todo[i] for i in chosen],
+                    batch_size=batch_size,
+                    num_workers=num_workers,
+                    progress=_share(report, part, len(ids)),
+                )
+                for i, why in made.failures.items():
+                    skipped[chosen[i]] = f"{Path(todo[chosen[i]]).name}: {why}"
+                writer.add([chosen[i] for i in made.indices], made.latents, made.norm)
+                done()
+            writer.write()
+        except BaseException:
+            writer.rescue()
+            logger.warning(
+                "Stopped: %d of %d images are encoded and stay in %r; run it again to go on",
+                writer.written,
+                len(ids),
+                field,
+            )
+            raise
+        if ids:
+            report(1.0)
+    if todo and not writer.written and not kept:
         raise ValueError(
             f"none of the {len(todo)} images could be read ({named(skipped)}); check that the "
             "samples' filepaths exist on this machine"
         )
     if skipped:
         logger.warning("%d of %d images skipped: %s", len(skipped), len(todo), named(skipped))
-
-    new = not dataset.has_sample_field(field)
-    try:
-        # A field that is there keeps its norm: a dictionary may have been learned with it.
-        _declare(
-            dataset,
-            field,
-            {"encoder": model.name, "source": model.source, "latent_norm": float(made.norm)},
-            (time.perf_counter() - began) / len(todo) if len(todo) >= 2 * batch_size else None,
-        )
-        fields.write(dataset, [ids[todo[i]] for i in made.indices], {field: list(made.latents)})
-    except BaseException:
-        if new and dataset.has_sample_field(field):
-            dataset.delete_sample_field(field)
-        raise
+    if len(ids) >= 2 * batch_size:  # loading the model is not in it; for the next estimate
+        _describe(dataset, field, {"seconds": (time.perf_counter() - began) / len(ids)})
     return LatentsReport(
         field=field,
         encoder=model.name,
         dim=model.dim,
-        computed=len(made.indices),
-        kept=kept,
+        computed=writer.written,
+        kept=len(kept),
         skipped=skipped,
         seconds=time.perf_counter() - started,
     )
 
 
-def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> str:
-    """The encoder to take where nobody chose one: that of the field, else what suits the pictures.
+def _in_parts(total: int, first: int) -> Iterator[tuple[slice, Callable[[], None]]]:
+    """Yield slices of about :data:`PART_SECONDS` of work, and what to call when one is done."""
+    start, size = 0, first
+    while start < total:
+        began = time.perf_counter()
+        part = slice(start, min(total, start + size))
+
+        def done(part: slice = part, began: float = began) -> None:
+            nonlocal size
+            each = (time.perf_counter() - began) / (part.stop - part.start)
+            size = min(WRITE_EVERY, max(first // 4, int(PART_SECONDS / max(each, 1e-6))))
+
+        yield part, done
+        start = part.stop
+
+
+def _share(report: Callable[[float], None], part: slice, total: int) -> Callable[[float], None]:
+    """Report the progress of a part as progress of all; 1 says that everything is written."""
+    return lambda fraction: report(
+        min(0.99, (part.start + fraction * (part.stop - part.start)) / total)
+    )
+
+
+class _Writer:
+    """Writes latents as they come.
 
     Args:
-        samples: a dataset or view
-        field: the field to write
+        dataset: The dataset.
+        name: The vector field; it is added when the first latents are written.
+        info: What is public about the latents, for the field's ``info``.
+        replacing: Whether the field holds latents of another encoder, which then go.
+    """
+
+    def __init__(
+        self, dataset: fo.Dataset, name: str, info: dict[str, Any], *, replacing: bool
+    ) -> None:
+        self.written = 0
+        self._dataset, self._name, self._info = dataset, name, info
+        self._replacing = replacing
+        self._declared = False
+        self._ids: list[str] = []
+        self._rows: list[np.ndarray] = []
+        self._norms: list[float] = []
+        self._since = time.perf_counter()
+
+    def add(self, ids: list[str], latents: np.ndarray, norm: float) -> None:
+        """Take latents, and write what there is if it is time to."""
+        self._ids += ids
+        self._rows += list(latents)
+        self._norms += [norm] * len(ids)
+        late = time.perf_counter() - self._since >= WRITE_SECONDS
+        if late or len(self._ids) >= WRITE_EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write what there is."""
+        if not self._ids:
+            return
+        if not self._declared:
+            if self._replacing:
+                self._dataset.clear_sample_field(self._name)
+            _declare(
+                self._dataset,
+                self._name,
+                {**self._info, "latent_norm": float(np.median(self._norms))},
+            )
+            self._declared = True
+        self.written += len(fields.put(self._dataset, self._ids, self._name, self._rows))
+        self._ids, self._rows = [], []
+        self._since = time.perf_counter()
+
+    def rescue(self) -> None:
+        """Write what there is when the run ends early, as far as that is possible."""
+        try:
+            self.write()
+        except Exception as error:  # the first error is the one to report
+            logger.warning("%d latents could not be written: %s", len(self._ids), error)
+
+
+def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> str:
+    """Return the encoder to take where nobody chose one.
+
+    Args:
+        samples: A dataset or view.
+        field: The field to write; the encoder that made it goes first.
 
     Returns:
-        a name for ``load_encoder``
+        A name for ``load_encoder``: that of the field, else what suits the pictures.
     """
     dataset = samples._root_dataset
     known = dataset.get_field(field)
@@ -170,12 +279,17 @@ def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> s
     return default_encoder(() if postcards else samples.values("filepath"), postcards=postcards)
 
 
-def _check_field(samples: SampleCollection, name: str) -> None:
+def check_field_name(name: str) -> None:
+    """Raise ``ValueError`` unless sample fields can be called so."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
         raise ValueError(
             f"{name!r} is not a valid field name; use letters, digits and underscores, like "
             "'clip_latents'"
         )
+
+
+def _check_field(samples: SampleCollection, name: str) -> None:
+    check_field_name(name)
     existing = samples._root_dataset.get_field(name)
     if existing is not None and not isinstance(existing, fo.VectorField):
         raise ValueError(
@@ -184,43 +298,52 @@ def _check_field(samples: SampleCollection, name: str) -> None:
         )
 
 
-def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> None:
-    """Refuse to mix the latents of two encoders in one field."""
+def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> bool:
+    """Refuse to mix the latents of two encoders in one field, whatever group slice has them.
+
+    Returns:
+        Whether the field holds latents of another encoder, all of them of these samples.
+    """
     dataset = samples._root_dataset
     existing = dataset.get_field(name)
     if existing is None:
-        return
+        return False
     made_by = (existing.info or {}).get("encoder", UNKNOWN)
     if EncoderIdentity.parse(made_by).matches(encoder):
-        return
-    held = dataset.exists(name)
-    outside = len(held) - len(samples.select_fields().select(held.values("id")))
-    if overwrite and not outside:
-        return
-    if overwrite:
+        return False
+    held = fields.everything(dataset).exists(name).count()
+    outside = held - samples.exists(name).count()
+    if overwrite and outside:
         raise ValueError(
             f"{outside} samples outside this view have latents of encoder {made_by!r} in "
             f"{name!r}; overwrite the whole dataset, or choose another field"
         )
-    if len(held):
+    if held and not overwrite:
         raise ValueError(
             f"field {name!r} holds latents of encoder {made_by!r} and these would be of "
             f"{encoder!r}; choose another field, or pass overwrite=True"
         )
+    return bool(held)
 
 
-def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any], seconds: float | None) -> None:
+def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+    """Add the field, or keep the norm of one that is there: dictionaries were learned with it."""
     if not dataset.has_sample_field(name):
         dataset.add_sample_field(
             name, fo.VectorField, description="SMIC: unit-norm latents of the images"
         )
+    former = dataset.get_field(name).info or {}
+    if not EncoderIdentity.parse(former.get("encoder", UNKNOWN)).matches(info["encoder"]):
+        _describe(dataset, name, info)
+    elif "latent_norm" not in former:
+        _describe(dataset, name, {"latent_norm": info["latent_norm"]})
+
+
+def _describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+    """Add to what a field says about its latents."""
     stored = dataset.get_field(name)
-    former = dict(stored.info or {})
-    changes = dict(info) if former.get("encoder") != info["encoder"] else {}
-    if seconds is not None:
-        changes["seconds"] = seconds  # per image, for the next estimate
-    if changes:
-        stored.info = {**former, **changes}
+    if stored is not None:
+        stored.info = {**(stored.info or {}), **info}
         stored.save()
 
 
@@ -229,12 +352,12 @@ class Latents:
     """The usable latents of a collection.
 
     Attributes:
-        ids: N sample ids
-        values: N x d float32, unit norm
-        encoder: identity of the encoder that made them, "unknown" if the field does not say
-        source: the name that encoder was loaded by
-        norm: typical norm before normalising
-        skipped: sample id -> why it has no usable latent
+        ids: N sample ids.
+        values: (N, d) float32, unit norm.
+        encoder: Identity of the encoder that made them, "unknown" if the field does not say.
+        source: The name that encoder was loaded by.
+        norm: Typical norm before normalising.
+        skipped: Sample id -> why it has no usable latent.
     """
 
     ids: list[str]
@@ -249,15 +372,15 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
     """Read a field of embeddings, leaving out what cannot be used.
 
     Args:
-        samples: a flat image collection
-        field: a sample field that holds one vector per sample
+        samples: A flat image collection.
+        field: A sample field that holds one vector per sample.
 
     Returns:
-        latents in the collection's order; samples with no vector, or one with NaN, infinite or
-        only zero entries are skipped and named
+        Latents in the collection's order. Samples with no vector, or one with NaN, infinite or
+        only zero entries, are skipped and named.
 
     Raises:
-        ValueError: if there is no such field, its vectors differ in length, or none is usable
+        ValueError: There is no such field, its vectors differ in length, or none is usable.
     """
     schema = samples.get_field_schema()
     there = [n for n, f in schema.items() if isinstance(f, fo.VectorField)]

@@ -1,7 +1,8 @@
-"""Learning a dictionary on a collection, and writing its codes into sample fields."""
+"""Learning a dictionary on a collection, and storing it with the dataset."""
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,7 +11,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.dictionary.priors import shipped_prior
+from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import read_latents
@@ -33,36 +34,52 @@ def learn_dictionary(
     nonnegative: bool = False,
     max_iter: int = 20,
     seed: int = 0,
+    prior: Prior | str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     progress: Progress = None,
 ) -> SemanticDictionary:
     """Learn a dictionary of atoms on the latents of a collection and store it as a custom run.
 
     Args:
-        samples: a dataset or view of images
-        key: the run's key; sample fields will be named after it
-        latents_field: the vector field to learn from
-        n_atoms: number of atoms, or "auto" to follow the number of samples
-        lam: rate against distortion, larger means fewer bits; found by a few trials when one of
-            the next two is given
-        bits_per_item: target for the whole archive's bits (without names) per sample
-        explained_variance: target for the share of the latents' variance that is kept, 0…1
-        max_nonzero: atoms per sample at most
-        max_level: largest absolute coefficient
-        nonnegative: allow only positive coefficients
-        max_iter: alternations of coding and dictionary update at most
-        seed: of the initialisation
-        overwrite: replace the dictionary of that key; its codes are dropped with it
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view of images.
+        key: The run's key; sample fields will be named after it.
+        latents_field: The vector field to learn from.
+        n_atoms: Number of atoms, or "auto" to follow the number of samples.
+        lam: Squared distance, of latents of unit norm, that one bit is worth. Larger means fewer
+            bits. It is found by a few trials when one of the next two is given.
+        bits_per_item: Target for the whole archive's bits (without names) per sample.
+        explained_variance: Target for the share of the latents' variance that is kept, 0…1.
+        max_nonzero: Atoms per sample at most.
+        max_level: Largest absolute coefficient.
+        nonnegative: Allow only positive coefficients.
+        max_iter: Alternations of coding and dictionary update at most.
+        seed: Seed of the initialisation.
+        prior: Shared statistics of the encoder's latents, or their file, by default the shipped
+            ones of the encoder. Whoever reads an archive of this dictionary needs the same.
+        overwrite: Replace the dictionary of that key; its codes are dropped with it.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        The dictionary, which is stored with the dataset.
 
     Raises:
-        ValueError: for a key that is taken or is no field name, a collection that is empty or
-            holds no images, missing latents or fewer than two of them, or a target that cannot be
-            met
+        ValueError: The key is taken or is no field name, the collection is empty or holds no
+            images, latents are missing or fewer than two, the prior does not fit them, a target
+            cannot be met, or another process has stored the same key meanwhile.
+        OSError: The prior's file cannot be read.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> dictionary = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> smic.list_dictionaries(dataset)
+        ['smic']
     """
     started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
     samples = image_samples(samples)
+    given = as_prior(prior)
     latents = read_latents(samples, latents_field)
     if len(latents.ids) < 2:
         raise ValueError(
@@ -78,14 +95,14 @@ def learn_dictionary(
     }
     target = {"bits_per_item": bits_per_item, "explained_variance": explained_variance}
     targeted = any(value is not None for value in target.values())
-    prior = shipped_prior(latents.encoder)
+    known = given or shipped_prior(latents.encoder)
     with reporting(progress, len(latents.ids)) as report:
 
         def fitting(fraction: float) -> None:
             report(0.95 * fraction)
 
         if not targeted:
-            dictionary = SemanticDictionary(n_atoms, lam=lam, prior=prior, **settings)
+            dictionary = SemanticDictionary(n_atoms, lam=lam, prior=known, **settings)
             dictionary.fit(latents.values, progress=fitting)
         else:
             dictionary = learn_to_target(
@@ -94,7 +111,7 @@ def learn_dictionary(
                 explained_variance=explained_variance,
                 n_atoms=n_atoms,
                 progress=fitting,
-                prior=prior,
+                prior=known,
                 **settings,
             )
         codes = dictionary.transform(latents.values)
@@ -115,7 +132,7 @@ def learn_dictionary(
                 "explained_variance": quality.explained_variance,
             },
         )
-        runs.save_dictionary(samples, key, dictionary, config)
+        runs.save_dictionary(samples, key, dictionary, config, overwrite=overwrite)
         if not targeted:  # a target takes several fits, it is not known beforehand how many
             seconds = time.perf_counter() - started
             runs.note_seconds(samples, key, "learn", seconds, len(latents.ids))

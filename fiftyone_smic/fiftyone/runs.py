@@ -5,8 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
+import uuid
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import fiftyone as fo
+import fiftyone.core.odm as foo
 import fiftyone.core.runs as fors
 import numpy as np
 from fiftyone.core.collections import SampleCollection
@@ -22,6 +28,8 @@ METHOD = "smic"
 #: Fewer samples than this do not say how long many take: at work of milliseconds a sample, loading
 #: and compiling takes most of the time.
 FEWEST_MEASURED = 500
+#: A dictionary is stored under such a key until all of it is there.
+_UNFINISHED = re.compile(r"__[0-9a-f]{12}$")
 
 
 class SMICRunConfig(fors.RunConfig):
@@ -105,6 +113,11 @@ class SMICRunResults(fors.RunResults):
     def attributes(self) -> list[str]:
         return ["cls", "npz"]
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the arrays, see :func:`digest`."""
+        return _digest(self.arrays)
+
     @property
     def npz(self) -> str:
         """The arrays as base64 text, as FiftyOne stores results as JSON."""
@@ -122,33 +135,101 @@ class SMICRunResults(fors.RunResults):
 
 
 def digest(dictionary: SemanticDictionary) -> str:
-    """SHA-256 over the dictionary's arrays: the same dictionary has the same digest."""
+    """Return the SHA-256 over a dictionary's arrays: the same dictionary has the same digest.
+
+    Args:
+        dictionary: A fitted dictionary.
+
+    Returns:
+        64 hex digits.
+    """
+    return _digest(dictionary.to_arrays())
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     total = hashlib.sha256()
-    for name, array in sorted(dictionary.to_arrays().items()):
+    for name, array in sorted(arrays.items()):
         array = np.ascontiguousarray(array)
         total.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         total.update(array.tobytes())
     return total.hexdigest()
 
 
+def _refresh(dataset: fo.Dataset) -> None:
+    """Look up the dataset's runs in the database, as other processes may have changed them.
+
+    FiftyOne keeps the runs of a dataset, and their results, for as long as a process lives.
+
+    Raises:
+        ValueError: The dataset was deleted.
+    """
+    document = foo.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": True})
+    if document is None:
+        raise ValueError(f"dataset {dataset.name!r} was deleted; nothing more can be done with it")
+    stored = document.get("runs") or {}
+    known = {key: run.id for key, run in dataset._doc.runs.items()}
+    if stored != known:
+        for key in set(dataset._run_cache):
+            if stored.get(key) != known.get(key):
+                del dataset._run_cache[key]
+        dataset.reload()  # the sample fields have changed too
+
+
 def list_dictionaries(samples: SampleCollection) -> list[str]:
-    """Keys of the dictionaries stored on the dataset."""
-    return samples._root_dataset.list_runs(method=METHOD)
+    """Return the keys of the dictionaries stored on a dataset.
+
+    Args:
+        samples: A dataset or view.
+
+    Returns:
+        The keys in alphabetical order, those of other processes included.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> smic.list_dictionaries(dataset)
+        []
+    """
+    _refresh(samples._root_dataset)
+    keys = samples._root_dataset.list_runs(method=METHOD)
+    return [key for key in keys if not _UNFINISHED.search(key)]
 
 
 def check_exists(samples: SampleCollection, key: str) -> None:
     """Raise ``ValueError`` if the dataset has no dictionary ``key``."""
     keys = list_dictionaries(samples)
-    if key not in keys:
-        there = f"it has {', '.join(map(repr, keys))}" if keys else "it has none yet"
+    if key in keys:
+        return
+    name = samples._root_dataset.name
+    if isinstance(key, str) and fields.field_name(key, fields.ATOMS) in fields.existing_fields(
+        samples, key
+    ):
         raise ValueError(
-            f"dataset {samples._root_dataset.name!r} has no dictionary {key!r} ({there}); learn "
-            f"one with fiftyone_smic.learn_dictionary(dataset, key={key!r})"
+            f"dataset {name!r} has codes of a dictionary {key!r}, but not the dictionary itself, "
+            f"as a clone of a view has; {_take_over(key)}"
         )
+    there = f"it has {', '.join(map(repr, keys))}" if keys else "it has none yet"
+    raise ValueError(
+        f"dataset {name!r} has no dictionary {key!r} ({there}); learn "
+        f"one with fiftyone_smic.learn_dictionary(dataset, key={key!r})"
+    )
+
+
+def _take_over(key: str) -> str:
+    return (
+        "take the dictionary over from the dataset that it was cloned from with "
+        f"fiftyone_smic.adopt_dictionary(dataset, key={key!r})"
+    )
 
 
 def check_free(samples: SampleCollection, key: str, overwrite: bool) -> None:
-    """Raise ``ValueError`` unless a dictionary can be stored as ``key``."""
+    """Raise ``ValueError`` unless a dictionary can be stored as ``key``.
+
+    Args:
+        samples: A dataset or view.
+        key: The key.
+        overwrite: Whether a dictionary of that key may be replaced.
+    """
     fields.check_key(key)
     dataset = samples._root_dataset
     if key in list_dictionaries(dataset):
@@ -161,6 +242,12 @@ def check_free(samples: SampleCollection, key: str, overwrite: bool) -> None:
     if key in dataset.list_runs():
         raise ValueError(f"{key!r} is the key of another custom run; choose another key")
     taken = fields.existing_fields(dataset, key)
+    if fields.field_name(key, fields.ATOMS) in taken:
+        raise ValueError(
+            f"the dataset has codes of a dictionary {key!r}, but not the dictionary itself, as a "
+            f"clone of a view has; {_take_over(key)}, choose another key, or remove the codes: "
+            f"dataset.delete_sample_fields({taken})"
+        )
     if taken:
         raise ValueError(
             f"the dataset has fields of its own named {taken}, which dictionary {key!r} would "
@@ -169,9 +256,15 @@ def check_free(samples: SampleCollection, key: str, overwrite: bool) -> None:
 
 
 def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
-    """What is known about the dictionary ``key``."""
+    """Return what is known about the dictionary ``key``, as the database has it now.
+
+    Raises:
+        ValueError: There is no such dictionary.
+    """
     check_exists(samples, key)
-    return samples._root_dataset.get_run_info(key).config
+    dataset = samples._root_dataset
+    dataset._doc.runs[key].reload()
+    return dataset.get_run_info(key).config
 
 
 def atom_names(samples: SampleCollection, key: str) -> list[str]:
@@ -214,20 +307,47 @@ def note_seconds(
 
 
 def load_results(samples: SampleCollection, key: str) -> SMICRunResults:
-    """The stored arrays of the dictionary ``key``."""
-    check_exists(samples, key)
-    return samples._root_dataset.load_run_results(key, load_view=False)
+    """Return the stored arrays of the dictionary ``key``; its digest decides which those are.
+
+    Raises:
+        ValueError: There is no such dictionary, or its arrays are not those of its digest.
+    """
+    dataset = samples._root_dataset
+    wanted = load_config(samples, key).digest
+    results = dataset.load_run_results(key, load_view=False)
+    if results is None or results.digest != wanted:
+        dataset._run_cache.pop(key, None)  # another process has learned this key anew
+        results = dataset.load_run_results(key, load_view=False)
+    if results is None or results.digest != wanted:
+        dataset._run_cache.pop(key, None)
+        raise ValueError(
+            f"the stored arrays of dictionary {key!r} are not those it was stored with (their "
+            f"SHA-256 is not {wanted[:12]}…), so no code can be decoded with them; learn it again "
+            f"with fiftyone_smic.learn_dictionary(dataset, key={key!r}, overwrite=True)"
+        )
+    return results
 
 
 def load_dictionary(samples: SampleCollection, key: str = KEY) -> SemanticDictionary:
     """Load a dictionary that ``learn_dictionary`` stored.
 
     Args:
-        samples: a dataset or view
-        key: its key
+        samples: A dataset or view.
+        key: Its key.
+
+    Returns:
+        The dictionary as the database has it now, whatever this process has read before.
 
     Raises:
-        ValueError: if there is no such dictionary
+        ValueError: There is no such dictionary, or its arrays are damaged.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> smic.load_dictionary(dataset).mean_.shape
+        (128,)
     """
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
@@ -235,31 +355,104 @@ def load_dictionary(samples: SampleCollection, key: str = KEY) -> SemanticDictio
 
 
 def save_dictionary(
-    samples: SampleCollection, key: str, dictionary: SemanticDictionary, config: SMICRunConfig
+    samples: SampleCollection,
+    key: str,
+    dictionary: SemanticDictionary,
+    config: SMICRunConfig,
+    *,
+    overwrite: bool = False,
 ) -> None:
-    """Store a dictionary, replacing the one of that key only once the new one is safe."""
+    """Store a dictionary, replacing the one of that key only once the new one is safe.
+
+    Args:
+        samples: A dataset or view.
+        key: The key.
+        dictionary: A fitted dictionary.
+        config: What is known about it.
+        overwrite: Replace the dictionary of that key and drop its codes.
+
+    Raises:
+        ValueError: Another process has stored a dictionary of that key meanwhile.
+    """
     dataset = samples._root_dataset
-    replaced = key in list_dictionaries(dataset)
-    # Saved under a name of its own first, so that a failure leaves the old run as it was.
-    saved_as = f"{key}__replacement" if replaced else key
+    saved_as = f"{key}__{uuid.uuid4().hex[:12]}"
+    former = _run_id(dataset, key)
     try:
-        dataset.register_run(saved_as, config, overwrite=True)
+        if former is not None and not overwrite:
+            raise ValueError(_taken_meanwhile(key))
+        # Saved under a name of its own first, so that a failure leaves the old run as it was.
+        dataset.register_run(saved_as, config)
         dataset.save_run_results(
             saved_as,
             SMICRunResults(dataset, config, saved_as, arrays=dictionary.to_arrays()),
         )
+        old = None
+        if former is not None:
+            old = dataset._doc.runs[key]
+            SMICRun(load_config(dataset, key)).cleanup(dataset, key)
+        # One operation of the database, so that of two processes one is told that it was late.
+        new = dataset._doc.runs[saved_as]
+        swapped = foo.get_db_conn().datasets.update_one(
+            {"_id": dataset._doc.id, f"runs.{key}": former},
+            {"$set": {f"runs.{key}": new.id}, "$unset": {f"runs.{saved_as}": ""}},
+        )
+        if not swapped.matched_count:
+            raise ValueError(_taken_meanwhile(key))
     except BaseException:
         if saved_as in dataset.list_runs():
             dataset.delete_run(saved_as)
         raise
-    if replaced:
-        dataset.delete_run(key)
-        dataset.rename_run(saved_as, key)
+    new.key = key
+    new.save()
+    if old is not None:
+        if old.results:
+            old.results.delete()
+        old.delete()
+    dataset._run_cache.pop(key, None)
+    dataset._run_cache.pop(saved_as, None)
+    dataset.reload()
 
 
-def update_config(samples: SampleCollection, key: str, **changes: Any) -> None:
-    """Change attributes of a stored dictionary's config."""
-    config = load_config(samples, key)
-    for name, value in changes.items():
-        setattr(config, name, value)
-    fors.Run.update_run_config(samples._root_dataset, key, config)
+def _run_id(dataset: fo.Dataset, key: str) -> Any:
+    """Return the database's id of the run that is stored as ``key`` now, or None."""
+    _refresh(dataset)
+    run = dataset._doc.runs.get(key)
+    return None if run is None else run.id
+
+
+def _taken_meanwhile(key: str) -> str:
+    return (
+        f"another process has stored a dictionary {key!r} meanwhile, and it is kept; choose "
+        "another key, or run this again with overwrite=True to replace it"
+    )
+
+
+def update_config(
+    samples: SampleCollection, key: str, *, digest: str | None = None, **changes: Any
+) -> None:
+    """Change attributes of a stored dictionary's config, and no others.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        digest: Change it only if this is still the dictionary of that key.
+        changes: Attributes of :class:`SMICRunConfig`.
+
+    Raises:
+        ValueError: The dictionary was deleted or replaced meanwhile.
+    """
+    check_exists(samples, key)
+    run = samples._root_dataset._doc.runs[key]
+    wanted = {"_id": run.id, **({} if digest is None else {"config.digest": digest})}
+    changed = {f"config.{name}": value for name, value in changes.items()}
+    if not foo.get_db_conn().runs.update_one(wanted, {"$set": changed}).matched_count:
+        raise ValueError(replaced_meanwhile(key))
+    run.reload()
+
+
+def replaced_meanwhile(key: str) -> str:
+    """Return what is said of a dictionary that somebody else has replaced during a run."""
+    return (
+        f"dictionary {key!r} was deleted or replaced by another process meanwhile, so what was "
+        "computed with the former one is not kept; run this again"
+    )

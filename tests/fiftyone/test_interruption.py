@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import fiftyone as fo
+import numpy as np
 import pytest
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone import fields, latents
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
@@ -24,11 +25,53 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("at", [0.0, 0.5])
-def test_computing_latents(postcards, state, at):
+def test_computing_latents_goes_on_where_it_stopped(original, caplog, monkeypatch):
+    monkeypatch.setattr(latents, "PART_SECONDS", 0)  # one batch in one go
+    dataset = original[:40].clone()
+    dataset.delete_sample_field("clip_latents")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            smic.compute_latents(dataset, batch_size=4, progress=Interrupt(0.6))
+        kept = dataset.count("clip_latents")
+        assert 0 < kept < 40
+        assert f"Stopped: {kept} of 40 images are encoded" in caplog.text
+        norm = dataset.get_field("clip_latents").info["latent_norm"]
+        first = dataset.exists("clip_latents").values("clip_latents")
+        report = smic.compute_latents(dataset, batch_size=4)
+        assert (report.computed, report.kept) == (40 - kept, kept)
+        assert dataset.get_field("clip_latents").info["latent_norm"] == norm
+        np.testing.assert_array_equal(dataset[:kept].values("clip_latents"), first)
+        np.testing.assert_allclose(
+            dataset.values("clip_latents"), original[:40].values("clip_latents"), atol=1e-5
+        )
+    finally:
+        dataset.delete()
+
+
+def test_latents_are_written_as_they_come(original, monkeypatch):
+    """A process that is killed cannot write anything at the end."""
+    monkeypatch.setattr(latents, "PART_SECONDS", 0)
+    monkeypatch.setattr(latents, "WRITE_EVERY", 8)
+    dataset = original[:40].clone()
+    dataset.delete_sample_field("clip_latents")
+    seen = []
+
+    def look(fraction):
+        other = fo.load_dataset(dataset.name)
+        seen.append(other.count("clip_latents") if other.has_field("clip_latents") else 0)
+
+    try:
+        smic.compute_latents(dataset, batch_size=2, progress=look)
+        assert seen[0] == 0 and seen[-1] == 40
+        assert len(set(seen)) >= 4
+    finally:
+        dataset.delete()
+
+
+def test_stopping_before_anything_is_encoded(postcards, state):
     before = state(postcards)
     with pytest.raises(KeyboardInterrupt):
-        smic.compute_latents(postcards, "second", batch_size=16, progress=Interrupt(at))
+        smic.compute_latents(postcards, "second", batch_size=16, progress=Interrupt(0.0))
     assert state(postcards) == before
 
 
