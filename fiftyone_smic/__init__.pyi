@@ -6,6 +6,7 @@ from .archive.writer import append_archive, write_archive
 from .dictionary.estimator import SemanticDictionary
 from .dictionary.priors import Prior
 from .fiftyone import types
+from .fiftyone.adoption import adopt_dictionary, adopt_latents
 from .fiftyone.apply_model import load_model
 from .fiftyone.archives import export_archive, import_archive, import_codes
 from .fiftyone.codes import rebuilt_latents
@@ -28,6 +29,8 @@ __all__ = [
     "Prior",
     "Rate",
     "SemanticDictionary",
+    "adopt_dictionary",
+    "adopt_latents",
     "append_archive",
     "archive_info",
     "compute_latents",

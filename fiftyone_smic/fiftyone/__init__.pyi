@@ -1,4 +1,5 @@
 from . import types
+from .adoption import AdoptionReport, adopt_dictionary, adopt_latents
 from .apply_model import load_model
 from .archives import ImportReport, export_archive, import_archive, import_codes
 from .codes import rebuilt_latents
@@ -22,6 +23,7 @@ from .storage import StorageReport, measure_storage
 from .visualization import AtomsVisualization, visualize_atoms
 
 __all__ = [
+    "AdoptionReport",
     "AtomsVisualization",
     "EncodeReport",
     "ImportReport",
@@ -30,6 +32,8 @@ __all__ = [
     "Recipe",
     "RegenerateReport",
     "StorageReport",
+    "adopt_dictionary",
+    "adopt_latents",
     "atom_names",
     "atom_statistics",
     "compare_dictionaries",

@@ -356,6 +356,49 @@ def write_codes(
         raise
 
 
+def makers(dataset: fo.Dataset, key: str) -> set[str | None]:
+    """Return the dictionaries that made the codes of a key, as :func:`tag` says them.
+
+    Args:
+        dataset: The dataset.
+        key: A key, with or without its dictionary.
+
+    Returns:
+        Tags; None stands for codes that do not say it.
+    """
+    made_by = f"{fields.field_name(key, fields.LABELS)}.{MADE_BY}"
+    stages = [{"$group": {"_id": f"${made_by}"}}]
+    coded = coded_samples(fields.everything(dataset), key)
+    found = dataset._sample_collection.aggregate(coded._pipeline(pipeline=stages))
+    return {row["_id"] for row in found}
+
+
+def check_made_by(
+    dataset: fo.Dataset, key: str, dictionary: SemanticDictionary, digest: str
+) -> None:
+    """Raise ``ValueError`` unless a dictionary can have made the codes of a key.
+
+    Codes of early versions do not say which dictionary made them, but how many bits they take.
+    """
+    names = fields.dictionary_fields(key)
+    wanted = [names[s] for s in (fields.ATOMS, fields.COEFFICIENTS, fields.BITS)]
+    coded = coded_samples(fields.everything(dataset), key, digest)
+    atoms, levels, bits = coded.values(wanted)
+    rows = np.repeat(np.arange(len(atoms)), [len(row or ()) for row in atoms])
+    columns = np.array([atom for row in atoms for atom in row or ()], np.int64)
+    values = np.array([level for row in levels for level in row or ()], np.int64)
+    n_atoms = int(dictionary.n_atoms_)
+    fits = len(columns) == len(values) and columns.max(initial=-1) < n_atoms
+    if fits:
+        codes = csr_matrix((values, (rows, columns)), shape=(len(atoms), n_atoms))
+        fits = np.allclose(dictionary.code_bits(codes), np.array(bits, float), rtol=1e-3)
+    if not fits:
+        raise ValueError(
+            f"another dictionary made the codes of {key!r}: their bits are not those that this "
+            "one gives them; name the dataset that they were cloned from"
+        )
+
+
 def fill_empty(dataset: fo.Dataset, key: str) -> None:
     """Write the empty lists of codes without atoms, which FiftyOne drops when it saves a sample.
 

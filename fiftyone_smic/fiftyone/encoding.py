@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
@@ -98,7 +99,7 @@ def encode(
         quality = fidelity(latents.values, dictionary.inverse_transform(codes))
         report(0.6)
         written = write_codes(dataset, key, latents.ids, columns, digest=config.digest)
-        storage = _storage(dataset, key, config, dictionary, field_of_latents)
+        storage = measure_collection(dataset, key, latents_field=field_of_latents)
         runs.update_config(samples, key, digest=config.digest, storage=storage)
         rate = runs.stored_rate(storage)
         if len(written) < storage["items"]:
@@ -116,18 +117,24 @@ def encode(
     )
 
 
-def _storage(
-    dataset: Any,
-    key: str,
-    config: runs.SMICRunConfig,
-    dictionary: SemanticDictionary,
-    latents_field: str,
+def measure_collection(
+    dataset: fo.Dataset, key: str, *, latents_field: str | None = None
 ) -> dict[str, Any]:
     """Measure all samples that have a code, of every view and group slice.
 
     What :func:`fiftyone_smic.fiftyone.measure_storage` measured is kept; the bytes of image codecs
     follow the number of samples.
+
+    Args:
+        dataset: A dataset with codes.
+        key: A dictionary of the dataset.
+        latents_field: Where the latents are, by default where the dictionary was learned.
+
+    Returns:
+        What a run keeps as ``storage``.
     """
+    config = runs.load_config(dataset, key)
+    dictionary = runs.load_dictionary(dataset, key)
     everywhere = coded_samples(fields.everything(dataset), key, config.digest)
     beside = ["_id", "filepath", *(f"metadata.{name}" for name in _METADATA)]
     (ids, *files), codes = read_coded(everywhere, key, int(dictionary.n_atoms_), beside)
@@ -148,7 +155,9 @@ def _storage(
         "payload_bits": int(rate.payload_bits),
         "dictionary_bits": int(rate.dictionary_bits),
         "header_bits": int(rate.header_bits),
-        "fidelity": _fidelity(everywhere, dictionary, ids, codes, latents_field),
+        "fidelity": _fidelity(
+            everywhere, dictionary, ids, codes, latents_field or config.latents_field
+        ),
     }
 
 
@@ -160,6 +169,8 @@ def _fidelity(
     latents_field: str,
 ) -> dict[str, float] | None:
     """Compare the codes of all samples with their latents, where both are there."""
+    if latents_field not in samples.get_field_schema() or not samples.exists(latents_field):
+        return None
     latents = read_latents(samples, latents_field)
     place = {str(sample_id): i for i, sample_id in enumerate(ids)}
     rows = np.array([place.get(sample_id, -1) for sample_id in latents.ids])

@@ -33,6 +33,9 @@ WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
 #: the last of them.
 PART_SECONDS = 10.0
 
+#: From this cosine on, two embeddings of a picture are of the same encoder and the same pixels.
+SAME_PIXELS = 0.995
+
 NOT_DRAWN = "its picture has not been drawn yet; draw it with fiftyone_smic.regenerate"
 
 
@@ -115,7 +118,8 @@ def compute_latents(
     encoder = encoder or suitable_encoder(samples, field)
     model = load_encoder(encoder, device=device, precision=precision)
     tell(model.notice)
-    replacing = _check_encoder(samples, field, model.name, overwrite)
+    replacing = check_encoder(samples, field, model.name, overwrite)
+    _tell_of_other_pixels(dataset, field, overwrite)
 
     paths = dict(zip(*samples.values(["id", "filepath"]), strict=True))
     kept = set()
@@ -169,7 +173,7 @@ def compute_latents(
     if skipped:
         logger.warning("%d of %d images skipped: %s", len(skipped), len(todo), named(skipped))
     if len(ids) >= 2 * batch_size:  # loading the model is not in it; for the next estimate
-        _describe(dataset, field, {"seconds": (time.perf_counter() - began) / len(ids)})
+        describe(dataset, field, {"seconds": (time.perf_counter() - began) / len(ids)})
     return LatentsReport(
         field=field,
         encoder=model.name,
@@ -242,7 +246,7 @@ class _Writer:
         if not self._declared:
             if self._replacing:
                 self._dataset.clear_sample_field(self._name)
-            _declare(
+            declare_latents(
                 self._dataset,
                 self._name,
                 {**self._info, "latent_norm": float(np.median(self._norms))},
@@ -279,6 +283,18 @@ def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> s
     return default_encoder(() if postcards else samples.values("filepath"), postcards=postcards)
 
 
+def _tell_of_other_pixels(dataset: fo.Dataset, name: str, overwrite: bool) -> None:
+    existing = dataset.get_field(name)
+    cosine = ((existing.info if existing is not None else None) or {}).get("cosine", 1.0)
+    if cosine < SAME_PIXELS and not overwrite:
+        logger.warning(
+            "The latents that were adopted into %r are of other preprocessing (cosine %.3f), so "
+            "new ones will differ from them; overwrite=True computes all of them alike",
+            name,
+            cosine,
+        )
+
+
 def check_field_name(name: str) -> None:
     """Raise ``ValueError`` unless sample fields can be called so."""
     if not isinstance(name, str) or not name.isidentifier() or name.startswith("_"):
@@ -298,7 +314,7 @@ def _check_field(samples: SampleCollection, name: str) -> None:
         )
 
 
-def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> bool:
+def check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> bool:
     """Refuse to mix the latents of two encoders in one field, whatever group slice has them.
 
     Returns:
@@ -326,7 +342,7 @@ def _check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite
     return bool(held)
 
 
-def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+def declare_latents(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
     """Add the field, or keep the norm of one that is there: dictionaries were learned with it."""
     if not dataset.has_sample_field(name):
         dataset.add_sample_field(
@@ -334,12 +350,12 @@ def _declare(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
         )
     former = dataset.get_field(name).info or {}
     if not EncoderIdentity.parse(former.get("encoder", UNKNOWN)).matches(info["encoder"]):
-        _describe(dataset, name, info)
+        describe(dataset, name, info)
     elif "latent_norm" not in former:
-        _describe(dataset, name, {"latent_norm": info["latent_norm"]})
+        describe(dataset, name, {"latent_norm": info["latent_norm"]})
 
 
-def _describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
+def describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
     """Add to what a field says about its latents."""
     stored = dataset.get_field(name)
     if stored is not None:
