@@ -6,9 +6,10 @@ from .archive.writer import append_archive, write_archive
 from .dictionary.estimator import SemanticDictionary
 from .dictionary.priors import Prior
 from .fiftyone import types
-from .fiftyone.adoption import adopt_dictionary, adopt_latents
+from .fiftyone.adoption import adopt_latents
 from .fiftyone.apply_model import load_model
 from .fiftyone.archives import export_archive, import_archive, import_codes
+from .fiftyone.clones import adopt_dictionary
 from .fiftyone.codes import rebuilt_latents
 from .fiftyone.encoding import encode
 from .fiftyone.latents import compute_latents

@@ -1,11 +1,13 @@
 from . import types
-from .adoption import AdoptionReport, adopt_dictionary, adopt_latents
+from .adoption import AdoptionReport, adopt_latents
 from .apply_model import load_model
 from .archives import ImportReport, export_archive, import_archive, import_codes
+from .clones import adopt_dictionary
 from .codes import rebuilt_latents
 from .encoding import EncodeReport, encode
 from .fields import dictionary_fields
-from .latents import LatentsReport, compute_latents
+from .latent_rows import LatentsReport
+from .latents import compute_latents
 from .learning import learn_dictionary
 from .management import (
     compare_dictionaries,
@@ -18,6 +20,7 @@ from .names import NamesReport, name_atoms, set_atom_names
 from .postcards import load_postcards
 from .regeneration import RegenerateReport, regenerate
 from .runs import atom_names, list_dictionaries, load_dictionary
+from .settling import settle_codes
 from .statistics import atom_statistics, describe_atom
 from .storage import StorageReport, measure_storage
 from .visualization import AtomsVisualization, visualize_atoms
@@ -60,6 +63,7 @@ __all__ = [
     "regenerate",
     "rename_dictionary",
     "set_atom_names",
+    "settle_codes",
     "types",
     "visualize_atoms",
 ]

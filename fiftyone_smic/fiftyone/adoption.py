@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import fiftyone.core.odm as foo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.fiftyone import codes, fields, runs
+from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
-from fiftyone_smic.fiftyone.encoding import measure_collection
 from fiftyone_smic.fiftyone.latents import (
     SAME_PIXELS,
     check_encoder,
@@ -29,7 +26,7 @@ from fiftyone_smic.fiftyone.latents import (
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
-from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
+from fiftyone_smic.utils.defaults import LATENTS_FIELD
 from fiftyone_smic.utils.vectors import unit
 
 logger = logging.getLogger(__name__)
@@ -410,94 +407,3 @@ def _write(
         ids, rows = [ids[i] for i in chosen], rows[chosen]
     declare_latents(dataset, name, {"encoder": UNKNOWN, **known})
     return len(fields.put(dataset, ids, name, list(unit(rows))))
-
-
-def adopt_dictionary(
-    dataset: SampleCollection,
-    key: str = KEY,
-    from_dataset: SampleCollection | str | None = None,
-) -> SemanticDictionary:
-    """Take over the dictionary of codes that a cloned dataset holds.
-
-    A clone of a view has the samples' codes but not the dictionary they were made with. The codes
-    say which dictionary that was; the one with the same digest is copied from its dataset.
-
-    Args:
-        dataset: A dataset with the code fields of ``key`` and no dictionary of that key.
-        key: The key.
-        from_dataset: The dataset that has the dictionary, or its name; by default all datasets of
-            the database are searched.
-
-    Returns:
-        The dictionary.
-
-    Raises:
-        ValueError: There are no such codes, or no dictionary that made them.
-
-    Example:
-        >>> import fiftyone_smic as smic
-        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
-        >>> _ = smic.compute_latents(dataset, progress=False)
-        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
-        >>> _ = smic.encode(dataset, progress=False)
-        >>> clone = dataset[:5].clone()
-        >>> dictionary = smic.adopt_dictionary(clone)
-        >>> smic.list_dictionaries(clone)
-        ['smic']
-        >>> clone.delete()
-    """
-    target = dataset._root_dataset
-    if key in runs.list_dictionaries(target):
-        raise ValueError(
-            f"dataset {target.name!r} has a dictionary {key!r} already; there is nothing to adopt"
-        )
-    made_by = codes.makers(target, key)
-    if not made_by:
-        raise ValueError(
-            f"dataset {target.name!r} has no codes of a dictionary {key!r}, so there is none to "
-            "adopt; learn one with fiftyone_smic.learn_dictionary"
-        )
-    if len(made_by) > 1:
-        raise ValueError(
-            f"the codes of {key!r} are of {len(made_by)} dictionaries; remove those of all but one "
-            "first"
-        )
-    origin, origin_key = _origin(target, key, next(iter(made_by)), from_dataset)
-    config = runs.load_config(origin, origin_key)
-    dictionary = runs.load_dictionary(origin, origin_key)
-    config.brain_key = config.atom_points = config.storage = None
-    codes.check_made_by(target, key, dictionary, config.digest)
-    runs.save_dictionary(target, key, dictionary, config)
-    storage = measure_collection(target, key)
-    runs.update_config(target, key, digest=config.digest, storage=storage)
-    return dictionary
-
-
-def _origin(
-    target: fo.Dataset, key: str, made_by: str | None, named_dataset: SampleCollection | str | None
-) -> tuple[fo.Dataset, str]:
-    """Return the dataset that has the dictionary, and its key there."""
-    if named_dataset is not None:
-        found = fo.load_dataset(named_dataset) if isinstance(named_dataset, str) else named_dataset
-        origin = found._root_dataset
-        for other in runs.list_dictionaries(origin):
-            digest = runs.load_config(origin, other).digest
-            if other == key if made_by is None else codes.tag(digest) == made_by:
-                return origin, other
-        raise ValueError(
-            f"dataset {origin.name!r} does not have the dictionary that made the codes of {key!r}"
-        )
-    if made_by is None:
-        raise ValueError(
-            f"the codes of {key!r} were written by an early version and do not say which "
-            "dictionary made them; name the dataset that they were cloned from with from_dataset"
-        )
-    database = foo.get_db_conn()
-    for run in database.runs.find({"config.digest": {"$regex": f"^{made_by}"}}, {"key": True}):
-        for document in database.datasets.find({f"runs.{run['key']}": run["_id"]}, {"name": True}):
-            if document["_id"] != target._doc.id:
-                return fo.load_dataset(document["name"]), run["key"]
-    raise ValueError(
-        f"no dataset of this database has the dictionary that made the codes of {key!r}; import "
-        "its archive, or remove the codes and learn a dictionary"
-    )

@@ -18,10 +18,11 @@ from fiftyone_smic.archive import read_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, as_prior
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import code_columns, fill_empty, settle_codes
+from fiftyone_smic.fiftyone.codes import code_columns
 from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.latents import NOT_DRAWN
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
+from fiftyone_smic.fiftyone.settling import fill_empty, settle_codes
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 
@@ -200,6 +201,7 @@ def load_model(
     key = str(key_or_archive)
     samples = _find(key, dataset)
     config = runs.load_config(samples, key)
+    runs.check_of_images(config, key)
     if encoder is None and not EncoderIdentity.parse(config.encoder).known:
         raise ValueError(
             f"the latents of dictionary {key!r} do not say which encoder made them, so new images "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone import fields, objects, runs
 from fiftyone_smic.fiftyone.collections import all_fields, image_samples
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.utils.defaults import KEY
@@ -22,8 +21,6 @@ from fiftyone_smic.utils.vectors import unit
 
 #: Attributes of a sample's labels: which dictionary made the code, and which code it was.
 MADE_BY, MADE_OF = "dictionary", "code"
-#: The file name of a picture that was drawn again ends in the digest of its code.
-_PICTURE = re.compile(r"-([0-9a-f]{8})\.png$")
 
 
 def tag(digest: str) -> str:
@@ -211,7 +208,9 @@ def read_coded(
     Raises:
         ValueError: No sample has a code, or codes are of another dictionary.
     """
-    made_by = tag(runs.load_config(samples, key).digest)
+    config = runs.load_config(samples, key)
+    runs.check_of_images(config, key)
+    made_by = tag(config.digest)
     samples = all_fields(samples)
     names = fields.dictionary_fields(key)
     if names[fields.ATOMS] not in samples.get_field_schema():
@@ -280,7 +279,8 @@ def rebuilt_latents(samples: SampleCollection, key: str = KEY) -> tuple[list[str
         key: A dictionary of the dataset.
 
     Returns:
-        Ids of the N samples that have a code, and (N, d) float32 latents of unit norm.
+        Ids of the N samples that have a code, or of the labels for a dictionary of objects; and
+        (N, d) float32 latents of unit norm.
 
     Raises:
         ValueError: The key is not known, or no sample has a code.
@@ -296,8 +296,14 @@ def rebuilt_latents(samples: SampleCollection, key: str = KEY) -> tuple[list[str
         (12, 128)
     """
     samples = image_samples(samples)
-    dictionary = runs.load_dictionary(samples, key)
-    ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+    config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
+    n_atoms = int(dictionary.n_atoms_)
+    if config.patches_field is not None:
+        found = objects.find_objects(samples, config.patches_field)
+        rows, codes = objects.read_codes(found, key, n_atoms, tag(config.digest))
+        ids = [found.ids[i] for i in rows]
+    else:
+        ids, _, codes = read_codes(samples, key, n_atoms)
     return ids, unit(dictionary.inverse_transform(codes))
 
 
@@ -343,9 +349,7 @@ def write_codes(
     new = [name for name in values if not dataset.has_sample_field(name)]
 
     def check() -> None:
-        known = key in runs.list_dictionaries(dataset)
-        if not known or digest not in (None, runs.load_config(dataset, key).digest):
-            raise ValueError(runs.replaced_meanwhile(key))
+        runs.check_current(dataset, key, digest)
 
     try:
         check()
@@ -354,123 +358,3 @@ def write_codes(
     except BaseException:
         dataset.delete_sample_fields([name for name in new if dataset.has_sample_field(name)])
         raise
-
-
-def makers(dataset: fo.Dataset, key: str) -> set[str | None]:
-    """Return the dictionaries that made the codes of a key, as :func:`tag` says them.
-
-    Args:
-        dataset: The dataset.
-        key: A key, with or without its dictionary.
-
-    Returns:
-        Tags; None stands for codes that do not say it.
-    """
-    made_by = f"{fields.field_name(key, fields.LABELS)}.{MADE_BY}"
-    stages = [{"$group": {"_id": f"${made_by}"}}]
-    coded = coded_samples(fields.everything(dataset), key)
-    found = dataset._sample_collection.aggregate(coded._pipeline(pipeline=stages))
-    return {row["_id"] for row in found}
-
-
-def check_made_by(
-    dataset: fo.Dataset, key: str, dictionary: SemanticDictionary, digest: str
-) -> None:
-    """Raise ``ValueError`` unless a dictionary can have made the codes of a key.
-
-    Codes of early versions do not say which dictionary made them, but how many bits they take.
-    """
-    names = fields.dictionary_fields(key)
-    wanted = [names[s] for s in (fields.ATOMS, fields.COEFFICIENTS, fields.BITS)]
-    coded = coded_samples(fields.everything(dataset), key, digest)
-    atoms, levels, bits = coded.values(wanted)
-    rows = np.repeat(np.arange(len(atoms)), [len(row or ()) for row in atoms])
-    columns = np.array([atom for row in atoms for atom in row or ()], np.int64)
-    values = np.array([level for row in levels for level in row or ()], np.int64)
-    n_atoms = int(dictionary.n_atoms_)
-    fits = len(columns) == len(values) and columns.max(initial=-1) < n_atoms
-    if fits:
-        codes = csr_matrix((values, (rows, columns)), shape=(len(atoms), n_atoms))
-        fits = np.allclose(dictionary.code_bits(codes), np.array(bits, float), rtol=1e-3)
-    if not fits:
-        raise ValueError(
-            f"another dictionary made the codes of {key!r}: their bits are not those that this "
-            "one gives them; name the dataset that they were cloned from"
-        )
-
-
-def fill_empty(dataset: fo.Dataset, key: str) -> None:
-    """Write the empty lists of codes without atoms, which FiftyOne drops when it saves a sample.
-
-    Args:
-        dataset: The dataset.
-        key: A key whose code fields it has, with or without a dictionary.
-    """
-    names = fields.dictionary_fields(key)
-    everywhere = coded_samples(fields.everything(dataset), key)
-    ids = everywhere.mongo([{"$match": {names[fields.ATOMS]: None}}]).values("id")
-    if ids:
-        nothing: list[list[int]] = [[] for _ in ids]
-        fields.write(dataset, ids, {names[s]: nothing for s in (fields.ATOMS, fields.COEFFICIENTS)})
-
-
-def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
-    """Make everything that was made from codes fit codes that were changed elsewhere.
-
-    ``encode`` and ``import_codes`` do this by themselves. A code can also change by
-    ``apply_model``, or by setting its fields by hand. Then the drawn picture is forgotten, and
-    bits, labels and fidelity that belong to another code are measured again or emptied.
-
-    Args:
-        samples: A dataset or view; all samples of the dataset are looked at.
-        key: A dictionary of the dataset.
-
-    Returns:
-        How many samples had something that belonged to another code.
-
-    Raises:
-        ValueError: The key is not known, or the fields hold no codes of it.
-    """
-    dataset = samples._root_dataset
-    if fields.field_name(key, fields.ATOMS) not in fields.existing_fields(dataset, key):
-        return 0
-    names = fields.dictionary_fields(key)
-    config = runs.load_config(dataset, key)
-    labels, drawn = names[fields.LABELS], names[fields.REGENERATED]
-    beside = ["_id", f"{labels}.{MADE_OF}", f"{labels}.classifications", drawn]
-    everywhere = fields.everything(dataset)  # a view may filter the labels
-    if not len(coded_samples(everywhere, key)):
-        return 0
-    fill_empty(dataset, key)
-    (ids, made_of, shown, pictures), codes = read_coded(
-        everywhere, key, int(config.n_atoms), beside
-    )
-    digests = code_digests(codes)
-    sizes = np.diff(codes.indptr)
-    changed = [
-        i
-        for i, was in enumerate(made_of)
-        if (was is not None and was != digests[i]) or len(shown[i] or ()) != sizes[i]
-    ]
-    stale = [
-        i
-        for i, path in enumerate(pictures)
-        if (found := _PICTURE.search(path or "")) and found[1] != digests[i]
-    ]
-    if changed:
-        dictionary = runs.load_dictionary(dataset, key)
-        columns = code_columns(
-            dictionary,
-            codes[changed],
-            None,
-            runs.atom_names(dataset, key),
-            digest=config.digest,
-        )
-        values = {names[suffix]: column for suffix, column in columns.items()}
-        fields.write(dataset, [str(ids[i]) for i in changed], values)
-    if stale:
-        held = [names[s] for s in fields.DRAWING_SUFFIXES if dataset.has_sample_field(names[s])]
-        fields.write(
-            dataset, [str(ids[i]) for i in stale], {name: [None] * len(stale) for name in held}
-        )
-    return len({*changed, *stale})

@@ -17,8 +17,8 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.archive import write_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import code_columns, coded_samples, read_coded, write_codes
+from fiftyone_smic.fiftyone import fields, object_latents, objects, runs
+from fiftyone_smic.fiftyone.codes import code_columns, coded_samples, read_coded, tag, write_codes
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
@@ -60,7 +60,8 @@ def encode(
 
     The rate is measured on a real ``.smic`` file, written aside and removed. What is kept with the
     dictionary is about all samples that have a code, also where only some of them are encoded now.
-    Pictures that were drawn from another code are forgotten.
+    Pictures that were drawn from another code are forgotten. A dictionary that was learned on
+    objects writes the codes of objects, as attributes of their labels.
 
     Args:
         samples: A dataset or view of images.
@@ -88,6 +89,8 @@ def encode(
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     field_of_latents = latents_field or config.latents_field
+    if config.patches_field is not None:
+        return _encode_objects(samples, key, field_of_latents, progress)
     latents = read_latents(samples, field_of_latents)
     check_fit(latents, config, key)
     dataset = samples._root_dataset
@@ -115,6 +118,51 @@ def encode(
         skipped=latents.skipped,
         seconds=seconds,
     )
+
+
+def _encode_objects(
+    samples: SampleCollection, key: str, latents_field: str, progress: Progress
+) -> EncodeReport:
+    """Write the codes of objects as attributes of their labels, as :func:`encode` does."""
+    started = time.perf_counter()
+    config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
+    made_by, n_atoms = tag(config.digest), int(dictionary.n_atoms_)
+    found, latents = object_latents.read(samples, config.patches_field, latents_field)
+    check_fit(latents, config, key)
+
+    def check() -> None:
+        runs.check_current(samples, key, config.digest)
+
+    with reporting(progress, len(latents.ids)) as report:
+        codes = dictionary.transform(latents.values)
+        report(0.4)
+        columns = code_columns(dictionary, codes, latents.values, digest=config.digest)
+        quality = fidelity(latents.values, dictionary.inverse_transform(codes))
+        rate = _measure(dictionary, codes, config, None)
+        report(0.6)
+        rows = object_latents.positions(found, latents.ids)
+        objects.write_codes(found, key, rows.tolist(), columns, made_by, check)
+        everywhere = fields.everything(samples._root_dataset)
+        every, of_all = object_latents.read(everywhere, config.patches_field, latents_field)
+        coded, all_codes = objects.read_codes(every, key, n_atoms, made_by)
+        place = {every.ids[i]: row for row, i in enumerate(coded)}
+        both = [i for i, label_id in enumerate(of_all.ids) if label_id in place]
+        rebuilt = dictionary.inverse_transform(all_codes[[place[of_all.ids[i]] for i in both]])
+        whole = _measure(dictionary, all_codes, config, None)
+        storage = {
+            "items": len(coded),
+            "original_bytes": None,
+            "float32_bytes": 4 * len(coded) * int(config.dim),
+            "pixels_per_item": None,
+            "payload_bits": int(whole.payload_bits),
+            "dictionary_bits": int(whole.dictionary_bits),
+            "header_bits": int(whole.header_bits),
+            "fidelity": _as_numbers(fidelity(of_all.values[both], rebuilt)),
+        }
+        runs.update_config(samples, key, digest=config.digest, storage=storage)
+        report(1.0)
+    seconds = time.perf_counter() - started
+    return EncodeReport(key, len(rows), rate, quality, latents.skipped, seconds)
 
 
 def measure_collection(
@@ -177,7 +225,10 @@ def _fidelity(
     if not (rows >= 0).any():
         return None
     rebuilt = dictionary.inverse_transform(codes[rows[rows >= 0]])
-    quality = fidelity(latents.values[rows >= 0], rebuilt)
+    return _as_numbers(fidelity(latents.values[rows >= 0], rebuilt))
+
+
+def _as_numbers(quality: Fidelity) -> dict[str, float]:
     return {name: float(value) for name, value in asdict(quality).items()}
 
 

@@ -23,6 +23,8 @@ FIDELITY = "fidelity"
 LABELS = "labels"
 REGENERATED = "regenerated"
 DRAWN_FIDELITY = "drawn_fidelity"
+#: Attribute of an object that says which dictionary made its code; images say it in their labels.
+MADE_BY = "made_by"
 
 #: A field is part of the code itself, or was made from the code and goes when the code changes.
 CODE, DRAWING = "code", "drawing"
@@ -141,9 +143,12 @@ def atom_name(atom: int) -> str:
 
 
 def existing_fields(samples: SampleCollection, key: str) -> list[str]:
-    """Return those of a key's fields that the dataset has."""
-    schema = samples._root_dataset.get_field_schema()
-    return [name for name in dictionary_fields(key).values() if name in schema]
+    """Return those of a key's fields that the dataset has, attributes of labels among them."""
+    own = list(dictionary_fields(key).values())
+    of_labels = {*own, field_name(key, MADE_BY)}
+    schema = samples._root_dataset.get_field_schema(flat=True)
+    below = [path for path in schema if "." in path and path.rpartition(".")[2] in of_labels]
+    return [name for name in own if name in schema] + below
 
 
 def keys_with_codes(dataset: fo.Dataset) -> list[str]:

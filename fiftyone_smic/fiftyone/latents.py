@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,15 @@ import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone import fields, latent_rows, object_latents
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.latent_rows import (
+    Latents,
+    LatentsReport,
+    in_parts,
+    share,
+    usable_latents,
+)
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
@@ -27,39 +31,11 @@ logger = logging.getLogger(__name__)
 #: Key of ``dataset.info`` by which a dataset says that it holds drawn postcards.
 POSTCARDS = "smic_postcards"
 
-#: Latents are written when there are so many of them, or after so many seconds.
-WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
-#: The images that are encoded in one go take about so many seconds; a run that is stopped loses
-#: the last of them.
-PART_SECONDS = 10.0
 
 #: From this cosine on, two embeddings of a picture are of the same encoder and the same pixels.
 SAME_PIXELS = 0.995
 
 NOT_DRAWN = "its picture has not been drawn yet; draw it with fiftyone_smic.regenerate"
-
-
-@dataclass(frozen=True)
-class LatentsReport:
-    """What ``compute_latents`` did.
-
-    Attributes:
-        field: The sample field.
-        encoder: Identity of the encoder.
-        dim: Dimension of the latents.
-        computed: Samples that got a latent.
-        kept: Samples that had one already.
-        skipped: Sample id -> file and reason, for images that could not be read.
-        seconds: Wall time.
-    """
-
-    field: str
-    encoder: str
-    dim: int
-    computed: int
-    kept: int
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def compute_latents(
@@ -72,6 +48,9 @@ def compute_latents(
     device: str | None = None,
     precision: str = "fp32",
     overwrite: bool = False,
+    patches_field: str | None = None,
+    force_square: bool = False,
+    alpha: float | None = None,
     progress: Progress = None,
 ) -> LatentsReport:
     """Encode the images of a collection into a vector field.
@@ -95,6 +74,11 @@ def compute_latents(
         precision: "fp32", or a half precision that open_clip knows.
         overwrite: Compute the latents that exist anew. Latents of another encoder are removed as
             soon as the first new ones are written.
+        patches_field: Encode the objects in this field of detections or polylines instead of whole
+            images; ``field`` is then an attribute of its labels.
+        force_square: Make the boxes of objects square before they are cut out.
+        alpha: Make the boxes of objects larger by this share of their width and height; a negative
+            number makes them smaller.
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
@@ -113,11 +97,26 @@ def compute_latents(
     """
     started = time.perf_counter()
     samples = image_samples(samples)
-    _check_field(samples, field)
     dataset = samples._root_dataset
+    if patches_field is None:
+        _check_field(samples, field)
+    else:
+        check_field_name(field)
     encoder = encoder or suitable_encoder(samples, field)
     model = load_encoder(encoder, device=device, precision=precision)
     tell(model.notice)
+    if patches_field is not None:
+        return object_latents.compute(
+            samples,
+            patches_field,
+            field,
+            model,
+            force_square=force_square,
+            alpha=alpha,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=progress,
+        )
     replacing = check_encoder(samples, field, model.name, overwrite)
     _tell_of_other_pixels(dataset, field, overwrite)
 
@@ -141,13 +140,13 @@ def compute_latents(
     ids = [sample_id for sample_id in todo if sample_id not in skipped]
     with reporting(progress, len(ids)) as report:
         try:
-            for part, done in _in_parts(len(ids), 4 * batch_size):
+            for part, done in in_parts(len(ids), 4 * batch_size):
                 chosen = ids[part]
                 made = model.encode_images(
                     [todo[i] for i in chosen],
                     batch_size=batch_size,
                     num_workers=num_workers,
-                    progress=_share(report, part, len(ids)),
+                    progress=share(report, part, len(ids)),
                 )
                 for i, why in made.failures.items():
                     skipped[chosen[i]] = f"{Path(todo[chosen[i]]).name}: {why}"
@@ -185,29 +184,6 @@ def compute_latents(
     )
 
 
-def _in_parts(total: int, first: int) -> Iterator[tuple[slice, Callable[[], None]]]:
-    """Yield slices of about :data:`PART_SECONDS` of work, and what to call when one is done."""
-    start, size = 0, first
-    while start < total:
-        began = time.perf_counter()
-        part = slice(start, min(total, start + size))
-
-        def done(part: slice = part, began: float = began) -> None:
-            nonlocal size
-            each = (time.perf_counter() - began) / (part.stop - part.start)
-            size = min(WRITE_EVERY, max(first // 4, int(PART_SECONDS / max(each, 1e-6))))
-
-        yield part, done
-        start = part.stop
-
-
-def _share(report: Callable[[float], None], part: slice, total: int) -> Callable[[float], None]:
-    """Report the progress of a part as progress of all; 1 says that everything is written."""
-    return lambda fraction: report(
-        min(0.99, (part.start + fraction * (part.stop - part.start)) / total)
-    )
-
-
 class _Writer:
     """Writes latents as they come.
 
@@ -235,8 +211,8 @@ class _Writer:
         self._ids += ids
         self._rows += list(latents)
         self._norms += [norm] * len(ids)
-        late = time.perf_counter() - self._since >= WRITE_SECONDS
-        if late or len(self._ids) >= WRITE_EVERY:
+        late = time.perf_counter() - self._since >= latent_rows.WRITE_SECONDS
+        if late or len(self._ids) >= latent_rows.WRITE_EVERY:
             self.write()
 
     def write(self) -> None:
@@ -363,27 +339,6 @@ def describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
         stored.save()
 
 
-@dataclass(frozen=True)
-class Latents:
-    """The usable latents of a collection.
-
-    Attributes:
-        ids: N sample ids.
-        values: (N, d) float32, unit norm.
-        encoder: Identity of the encoder that made them, "unknown" if the field does not say.
-        source: The name that encoder was loaded by.
-        norm: Typical norm before normalising.
-        skipped: Sample id -> why it has no usable latent.
-    """
-
-    ids: list[str]
-    values: np.ndarray
-    encoder: str
-    source: str
-    norm: float
-    skipped: dict[str, str]
-
-
 def read_latents(samples: SampleCollection, field: str) -> Latents:
     """Read a field of embeddings, leaving out what cannot be used.
 
@@ -411,45 +366,4 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
             f"field {field!r} holds no vectors; compute latents into another field{others}"
         )
     ids, paths, rows = samples.values(["id", "filepath", field])
-    skipped: dict[str, str] = {}
-    kept: list[int] = []
-    vectors = []
-    for i, row in enumerate(rows):
-        reason = None
-        if row is None:
-            reason = f"no latent in {field!r}"
-        else:
-            vector = np.asarray(row, dtype=np.float32).ravel()
-            if not np.isfinite(vector).all():
-                reason = "its latent has NaN or infinite entries"
-            elif not vector.any():
-                reason = "its latent is all zero"
-        if reason:
-            skipped[ids[i]] = f"{Path(paths[i]).name}: {reason}"
-        else:
-            kept.append(i)
-            vectors.append(vector)
-    if not kept:
-        raise ValueError(
-            f"none of the {len(ids)} samples has a usable latent in {field!r} (the first: "
-            f"{next(iter(skipped.values()))}); run compute_latents on them"
-        )
-    sizes = sorted({len(v) for v in vectors})
-    if len(sizes) > 1:
-        raise ValueError(
-            f"the vectors in {field!r} have different lengths {sizes}, so they come from "
-            "different encoders; compute them again with compute_latents(…, overwrite=True)"
-        )
-    values = np.stack(vectors)
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    info = schema[field].info or {}
-    if skipped:
-        logger.warning("%d of %d samples skipped: %s", len(skipped), len(ids), named(skipped))
-    return Latents(
-        ids=[ids[i] for i in kept],
-        values=values / norms,
-        encoder=info.get("encoder", UNKNOWN),
-        source=info.get("source", UNKNOWN),
-        norm=float(info.get("latent_norm", np.median(norms))),
-        skipped=skipped,
-    )
+    return usable_latents(ids, paths, rows, field, schema[field].info or {})

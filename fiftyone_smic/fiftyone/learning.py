@@ -12,7 +12,7 @@ from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
-from fiftyone_smic.fiftyone import runs
+from fiftyone_smic.fiftyone import object_latents, runs
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
@@ -35,6 +35,7 @@ def learn_dictionary(
     max_iter: int = 20,
     seed: int = 0,
     prior: Prior | str | os.PathLike[str] | None = None,
+    patches_field: str | None = None,
     overwrite: bool = False,
     progress: Progress = None,
 ) -> SemanticDictionary:
@@ -56,6 +57,8 @@ def learn_dictionary(
         seed: Seed of the initialisation.
         prior: Shared statistics of the encoder's latents, or their file, by default the shipped
             ones of the encoder. Whoever reads an archive of this dictionary needs the same.
+        patches_field: Learn from the objects in this field of detections or polylines;
+            ``latents_field`` is then an attribute of its labels.
         overwrite: Replace the dictionary of that key; its codes are dropped with it.
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
@@ -80,7 +83,10 @@ def learn_dictionary(
     runs.check_free(samples, key, overwrite)
     samples = image_samples(samples)
     given = as_prior(prior)
-    latents = read_latents(samples, latents_field)
+    if patches_field is None:
+        latents = read_latents(samples, latents_field)
+    else:
+        _, latents = object_latents.read(samples, patches_field, latents_field)
     if len(latents.ids) < 2:
         raise ValueError(
             "a dictionary is learned from what samples have in common and there is only one here "
@@ -119,6 +125,7 @@ def learn_dictionary(
         quality = fidelity(latents.values, dictionary.inverse_transform(codes), max_queries=1)
         config = runs.SMICRunConfig(
             latents_field=latents_field,
+            patches_field=patches_field,
             encoder=latents.encoder,
             encoder_source=latents.source,
             latent_norm=latents.norm,

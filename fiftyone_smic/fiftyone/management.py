@@ -8,6 +8,7 @@ from datetime import datetime
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import coded_samples
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
 
@@ -20,20 +21,21 @@ class Description:
     """What is known of a stored dictionary.
 
     Attributes:
-        key: its key
-        created: when it was stored, UTC
-        encoder: whose latents it codes
-        latents_field: the field they were in
-        dim: their dimension
-        n_atoms: atoms
-        named: atoms that have a name
-        lam: rate against distortion
-        items: samples it was learned from
-        coded: samples that have a code
-        drawn: samples that have a regenerated picture
-        bits_per_item: of the samples encoded last, or else of those it was learned from; or None
-        explained_variance: likewise
-        fields: its sample fields
+        key: Its key.
+        created: When it was stored, UTC.
+        encoder: Whose latents it codes.
+        latents_field: The field they were in.
+        dim: Dimension of the latents.
+        n_atoms: Number of atoms.
+        named: Atoms that have a name.
+        lam: Squared distance, of latents of unit norm, that one bit is worth.
+        items: Samples it was learned from.
+        coded: Samples that have a code.
+        drawn: Samples that have a regenerated picture.
+        bits_per_item: Bits a sample, over all samples that have a code, or else over those it was
+            learned from; or None.
+        explained_variance: Share of the variance that codes keep, over the same samples.
+        fields: Its sample fields.
     """
 
     key: str
@@ -55,18 +57,28 @@ class Description:
 def describe_dictionary(samples: SampleCollection, key: str) -> Description:
     """Describe the dictionary ``key``.
 
+    Args:
+        samples: A dataset or view; all samples of the dataset are counted.
+        key: A dictionary of the dataset.
+
     Raises:
-        ValueError: if there is no such dictionary
+        ValueError: There is no such dictionary.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import describe_dictionary
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> describe_dictionary(dataset, "smic").dim
+        128
     """
     dataset = samples._root_dataset
     config = runs.load_config(samples, key)
     held = fields.existing_fields(samples, key)
-    everything = fields.everything(dataset)
+    everywhere = fields.everything(dataset)
 
-    def count(suffix: str) -> int:
-        name = fields.field_name(key, suffix)
-        return everything.exists(name).count() if name in held else 0
-
+    drawn = fields.field_name(key, fields.REGENERATED)
     learned = config.learned or {}
     bits, variance = learned.get("bits_per_item"), learned.get("explained_variance")
     if config.storage:
@@ -83,8 +95,8 @@ def describe_dictionary(samples: SampleCollection, key: str) -> Description:
         named=sum(name is not None for name in config.names or []),
         lam=config.settings["lam"],
         items=config.items,
-        coded=count(fields.BITS),
-        drawn=count(fields.REGENERATED),
+        coded=len(coded_samples(everywhere, key)),
+        drawn=everywhere.exists(drawn).count() if drawn in held else 0,
         bits_per_item=bits,
         explained_variance=variance,
         fields=held,
@@ -96,10 +108,10 @@ class Comparison:
     """Two dictionaries side by side.
 
     Attributes:
-        one, other: their descriptions
-        likeness: mean over the atoms of ``one`` of the cosine with the nearest of ``other``, or
-            None if their latents are of different encoders
-        shared: atoms of ``one`` that ``other`` has too, or None
+        one, other: Their descriptions.
+        likeness: Mean over the atoms of ``one`` of the cosine with the nearest of ``other``, or
+            None if their latents are of different encoders.
+        shared: Atoms of ``one`` that ``other`` has too, or None.
     """
 
     one: Description
@@ -111,8 +123,13 @@ class Comparison:
 def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Comparison:
     """Compare two dictionaries of a dataset.
 
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        other: Another one.
+
     Raises:
-        ValueError: if there is no such dictionary, or they are the same
+        ValueError: There is no such dictionary, or they are the same.
     """
     if key == other:
         raise ValueError(f"{key!r} is the same dictionary; choose two")
@@ -129,8 +146,13 @@ def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Com
 def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None:
     """Give a dictionary another key; its sample fields follow.
 
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        new_key: Its new key.
+
     Raises:
-        ValueError: if there is no such dictionary, or the new key is taken or no field name
+        ValueError: There is no such dictionary, or the new key is taken or is no field name.
     """
     runs.check_exists(samples, key)
     runs.check_free(samples, new_key, overwrite=False)
@@ -140,11 +162,15 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
 def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
     """Delete a dictionary, its sample fields and its map; pictures on the disk stay.
 
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+
     Returns:
-        the sample fields that are gone
+        The sample fields that are gone.
 
     Raises:
-        ValueError: if there is no such dictionary
+        ValueError: There is no such dictionary.
     """
     runs.check_exists(samples, key)
     gone = fields.existing_fields(samples, key)

@@ -33,30 +33,33 @@ _UNFINISHED = re.compile(r"__[0-9a-f]{12}$")
 
 
 class SMICRunConfig(fors.RunConfig):
-    """What is known about a dictionary besides its arrays.
+    """What a dataset keeps about a dictionary besides its arrays.
 
     Attributes:
-        latents_field: the field of latents it was learned from
-        encoder: identity of the encoder of those latents
-        encoder_source: the name it was loaded by
-        latent_norm: their typical norm before normalising
-        dim: their dimension
-        n_atoms: number of atoms learned
-        items: number of samples it was learned from
-        settings: how it was learned
-        digest: SHA-256 of the arrays, which names the dictionary
-        storage: what the last ``encode`` measured, see :func:`fiftyone_smic.fiftyone.encode`
-        learned: ``bits_per_item`` and ``explained_variance`` on the samples it was learned from
-        seconds: what was measured per sample: "learn", "encode", "map", "name", "export",
-            "export dataset", "import", and "draw" per step
-        names: K names or None where an atom has none; or None
-        own_names: the atoms whose name was given by hand
-        brain_key: the brain run of ``visualize_atoms``, or None
-        atom_points: where ``visualize_atoms`` put each atom, K pairs of coordinates, or None
+        latents_field: The field of latents it was learned from.
+        patches_field: The field of the objects whose latents they are; None for whole images.
+        encoder: Identity of the encoder of those latents.
+        encoder_source: The name it was loaded by.
+        latent_norm: Their typical norm before normalising.
+        dim: Their dimension.
+        n_atoms: Number of atoms learned.
+        items: Number of samples it was learned from.
+        settings: How it was learned.
+        digest: SHA-256 of the arrays, which names the dictionary.
+        storage: What ``encode`` measured over all samples that have a code, and what
+            ``measure_storage`` measured beside it; or None.
+        learned: ``bits_per_item`` and ``explained_variance`` on the samples it was learned from.
+        seconds: What was measured per sample: "learn", "encode", "map", "name", "export",
+            "export dataset", "import", and "draw" per step.
+        names: K names or None where an atom has none; or None.
+        own_names: The atoms whose name was given by hand.
+        brain_key: The brain run of ``visualize_atoms``, or None.
+        atom_points: Where ``visualize_atoms`` put each atom, K pairs of coordinates, or None.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("method", METHOD)
+        kwargs.setdefault("patches_field", None)
         kwargs.setdefault("storage", None)
         kwargs.setdefault("learned", None)
         kwargs.setdefault("seconds", {})
@@ -75,10 +78,10 @@ class SMICRun(fors.Run):
 
     def rename(self, samples: SampleCollection, key: str, new_key: str) -> None:
         dataset = samples._root_dataset
-        renamed = {
-            fields.field_name(key, s): fields.field_name(new_key, s) for s in fields.ALL_SUFFIXES
-        }
-        renamed = {old: new for old, new in renamed.items() if dataset.has_field(old)}
+        renamed = {}
+        for name in fields.existing_fields(samples, key):
+            before, dot, own = name.rpartition(".")
+            renamed[name] = before + dot + new_key + own.removeprefix(key)
         if renamed:  # FiftyOne fails on an empty mapping
             dataset.rename_sample_fields(renamed)
 
@@ -93,10 +96,10 @@ class SMICRunResults(fors.RunResults):
     """A dictionary's arrays, kept as one compressed ``.npz`` that is never unpickled.
 
     Args:
-        samples: the collection
-        config: its :class:`SMICRunConfig`
-        key: its key
-        arrays: those of ``SemanticDictionary.to_arrays``
+        samples: The collection.
+        config: Its :class:`SMICRunConfig`.
+        key: Its key.
+        arrays: Those of ``SemanticDictionary.to_arrays``.
     """
 
     def __init__(
@@ -267,25 +270,36 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
     return dataset.get_run_info(key).config
 
 
+def check_of_images(config: SMICRunConfig, key: str) -> None:
+    """Raise ``ValueError`` if a dictionary codes objects, where only whole images will do."""
+    if config.patches_field is not None:
+        raise ValueError(
+            f"dictionary {key!r} codes the objects in {config.patches_field!r}, and this works on "
+            "whole images only; export the crops and make a dataset of them: samples.export("
+            "export_dir=…, dataset_type=fiftyone.types.ImageClassificationDirectoryTree, "
+            f"label_field={config.patches_field!r})"
+        )
+
+
 def atom_names(samples: SampleCollection, key: str) -> list[str]:
-    """The K names of a dictionary's atoms, "atom 7" for one that has no name."""
+    """Return the K names of a dictionary's atoms, "atom 7" for one that has no name."""
     config = load_config(samples, key)
     names = config.names or [None] * config.n_atoms
     return [name or fields.atom_name(i) for i, name in enumerate(names)]
 
 
 def stored_rate(storage: dict[str, Any]) -> Rate:
-    """The rate in what a run's config keeps as ``storage``."""
+    """Return the rate in what a run's config keeps as ``storage``."""
     return Rate(*(storage[f] for f in ("items", "payload_bits", "dictionary_bits", "header_bits")))
 
 
 def measured(samples: SampleCollection, what: str, encoder: str | None = None) -> float | None:
-    """Seconds per sample that ``what`` last took on this dataset, see :class:`SMICRunConfig`.
+    """Return the seconds per sample that ``what`` last took on this dataset.
 
     Args:
-        samples: a dataset or view
-        what: one of the names in ``seconds``
-        encoder: look only at dictionaries of its latents, as other latents need another generator
+        samples: A dataset or view.
+        what: One of the names in ``seconds``.
+        encoder: Look only at dictionaries of its latents, as other latents need another generator.
     """
     configs = [load_config(samples, key) for key in reversed(list_dictionaries(samples))]
     fitting = [config.seconds for config in configs if encoder in (None, config.encoder)]
@@ -300,7 +314,16 @@ def note_seconds(
     n: int,
     fewest: int = FEWEST_MEASURED,
 ) -> None:
-    """Keep what ``n`` samples took, for the next estimate, unless they are too few to tell."""
+    """Keep what ``n`` samples took, for the next estimate, unless they are too few to tell.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        what: One of the names in ``seconds`` of :class:`SMICRunConfig`.
+        seconds: Wall time of all of them.
+        n: How many samples.
+        fewest: Fewer samples than this say nothing.
+    """
     if n >= fewest:
         known = load_config(samples, key).seconds
         update_config(samples, key, seconds={**known, what: seconds / n})
@@ -448,6 +471,13 @@ def update_config(
     if not foo.get_db_conn().runs.update_one(wanted, {"$set": changed}).matched_count:
         raise ValueError(replaced_meanwhile(key))
     run.reload()
+
+
+def check_current(samples: SampleCollection, key: str, digest: str | None) -> None:
+    """Raise ``ValueError`` unless a dictionary is still the one of this digest, or any if None."""
+    known = key in list_dictionaries(samples)
+    if not known or digest not in (None, load_config(samples, key).digest):
+        raise ValueError(replaced_meanwhile(key))
 
 
 def replaced_meanwhile(key: str) -> str:

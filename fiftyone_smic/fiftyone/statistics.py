@@ -24,16 +24,16 @@ _Counted = tuple[int, np.ndarray, np.ndarray, np.ndarray, list[str | None]]
 
 @dataclass(frozen=True)
 class AtomStatistics:
-    """How the atoms of a dictionary are used, atom by atom.
+    """How the atoms of a dictionary are used, one entry an atom.
 
     Attributes:
-        names: K names, "atom 7" where there is none
-        items: how many samples have a code
-        uses: K int64, how many samples use each atom
-        weights: K float64, mean absolute coefficient where it is used, 0 where it is not
+        names: K names, "atom 7" where there is none.
+        items: How many samples have a code.
+        uses: K int64, how many samples use each atom.
+        weights: K float64, mean absolute coefficient where it is used, 0 where it is not.
         purity: K float64 in 0..1, the share of the most frequent label among the samples that use
-            the atom with a positive coefficient; NaN without any, and without a label field
-        labels: K, that label, or None
+            the atom with a positive coefficient; NaN without any, and without a label field.
+        labels: K, that label, or None.
     """
 
     names: list[str]
@@ -49,13 +49,13 @@ class AtomDescription:
     """One atom of a dictionary.
 
     Attributes:
-        atom: its number
-        name: its name
-        uses: how many samples use it
-        weight: their mean absolute coefficient
-        exemplars: ids and filepaths of the samples it says most about, best first
-        companions: atoms that are used with it more often than chance would have it: number, name
-            and how many samples use both, the strongest association first
+        atom: Its number.
+        name: Its name.
+        uses: How many samples use it.
+        weight: Their mean absolute coefficient.
+        exemplars: Ids and filepaths of the samples it says most about, best first.
+        companions: Atoms that are used with it more often than chance would have it: number, name
+            and how many samples use both, the strongest association first.
     """
 
     atom: int
@@ -67,7 +67,7 @@ class AtomDescription:
 
 
 def label_fields(samples: SampleCollection) -> list[str]:
-    """Fields that give a sample one label, which atoms can be compared with."""
+    """Return the fields that give a sample one label, which atoms can be compared with."""
     single = {fo.Classification}
     return [
         name
@@ -82,12 +82,22 @@ def atom_statistics(
     """Count uses, weights and purity of each atom over a collection.
 
     Args:
-        samples: a dataset or view; samples without a code are left out
-        key: a dictionary of the dataset
-        labels: one of :func:`label_fields`, to measure purity against
+        samples: A dataset or view; samples without a code are left out.
+        key: A dictionary of the dataset.
+        labels: One of :func:`label_fields`, to measure purity against.
 
     Raises:
-        ValueError: for an unknown key or field, or if no sample has a code
+        ValueError: The key or the field is not known, or no sample has a code.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import atom_statistics
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> atom_statistics(dataset, labels="time").items
+        12
     """
     if labels is not None and labels not in label_fields(samples):
         raise ValueError(
@@ -98,7 +108,7 @@ def atom_statistics(
 
 
 def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
-    """What :class:`AtomStatistics` holds after the names."""
+    """Count what :class:`AtomStatistics` holds after the names."""
     beside, codes = read_coded(samples, key, n_atoms, [f"{labels}.label"] if labels else [])
     uses = _uses(codes)
     weights = np.asarray(abs(codes).sum(axis=0), dtype=float).ravel() / np.maximum(uses, 1)
@@ -133,14 +143,24 @@ def describe_atom(
     """Describe one atom by the samples and the atoms it goes with.
 
     Args:
-        samples: a dataset or view; samples without a code are left out
-        key: a dictionary of the dataset
-        atom: its number, from 0
-        most: exemplars and companions at most
-        statistics: those of the samples, by :func:`atom_statistics`, if they are known already
+        samples: A dataset or view; samples without a code are left out.
+        key: A dictionary of the dataset.
+        atom: Its number, from 0.
+        most: Exemplars and companions at most.
+        statistics: Those of the samples, by :func:`atom_statistics`, if they are known already.
 
     Raises:
-        ValueError: for an unknown key or atom, or if no sample has a code
+        ValueError: The key or the atom is not known, or no sample has a code.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import describe_atom
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> describe_atom(dataset, "smic", 0).name
+        'atom 0'
     """
     n_atoms = runs.load_config(samples, key).n_atoms
     if not 0 <= atom < n_atoms:
@@ -166,7 +186,7 @@ def describe_atom(
 def _users(
     samples: SampleCollection, key: str, n_atoms: int, atom: int, most: int
 ) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Exemplars of an atom, and in how many samples each other atom is used with it."""
+    """Return exemplars of an atom, and in how many samples each other atom is used with it."""
     users = samples.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atom))
     ids, paths, codes = read_codes(users, key, n_atoms)
     column = codes[:, [atom]].toarray().ravel().astype(float)
@@ -182,7 +202,7 @@ def _users(
 def _asked(
     function: Callable[..., Any], samples: SampleCollection, key: str, *arguments: Hashable
 ) -> Any:
-    """What a function says of a collection; of a whole dataset it is remembered.
+    """Call a function on a collection; for a whole dataset its result is remembered.
 
     The panel asks again at every click, and 100,000 samples take a second or two to read.
     """
@@ -204,7 +224,7 @@ def _remembered(
 
 
 def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
-    """What differs whenever the codes, labels or names may differ."""
+    """Return what differs whenever the codes, labels or names may differ."""
     config = runs.load_config(dataset, key)
     latest = dataset.sort_by("last_modified_at", reverse=True).limit(1)  # an index knows it
     return (
@@ -219,5 +239,5 @@ def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
 
 
 def _uses(codes: csr_matrix) -> np.ndarray:
-    """How many rows use each column."""
+    """Count how many rows use each column."""
     return np.bincount(codes.indices[codes.data != 0], minlength=codes.shape[1])

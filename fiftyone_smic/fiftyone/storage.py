@@ -80,6 +80,7 @@ def measure_storage(
     """
     samples = image_samples(samples)
     config = runs.load_config(samples, key)
+    runs.check_of_images(config, key)
     coded = coded_samples(samples, key)
     ids = coded.values("id")
     if not config.storage or not ids:

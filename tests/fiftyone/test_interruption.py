@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import fields, latents
+from fiftyone_smic.fiftyone import fields, latent_rows
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
@@ -26,7 +26,7 @@ class Interrupt:
 
 
 def test_computing_latents_goes_on_where_it_stopped(original, caplog, monkeypatch):
-    monkeypatch.setattr(latents, "PART_SECONDS", 0)  # one batch in one go
+    monkeypatch.setattr(latent_rows, "PART_SECONDS", 0)  # one batch in one go
     dataset = original[:40].clone()
     dataset.delete_sample_field("clip_latents")
     try:
@@ -50,8 +50,8 @@ def test_computing_latents_goes_on_where_it_stopped(original, caplog, monkeypatc
 
 def test_latents_are_written_as_they_come(original, monkeypatch):
     """A process that is killed cannot write anything at the end."""
-    monkeypatch.setattr(latents, "PART_SECONDS", 0)
-    monkeypatch.setattr(latents, "WRITE_EVERY", 8)
+    monkeypatch.setattr(latent_rows, "PART_SECONDS", 0)
+    monkeypatch.setattr(latent_rows, "WRITE_EVERY", 8)
     dataset = original[:40].clone()
     dataset.delete_sample_field("clip_latents")
     seen = []

@@ -1,0 +1,284 @@
+"""Objects in images: latents and codes as attributes of the labels that frame them.
+
+What is a sample field of an image is an attribute of the label of an object, under the same name:
+the latents of ``detections`` are in ``detections.detections.clip_latents``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+import fiftyone.utils.patches as foup
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+from scipy.sparse import csr_matrix
+
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.models.images import load_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+#: What ``encode`` writes for each object; labels inside labels are nothing the App shows.
+CODE_SUFFIXES = (fields.ATOMS, fields.COEFFICIENTS, fields.BITS, fields.FIDELITY)
+
+_KINDS = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects in a label field of a collection.
+
+    Attributes:
+        samples: A flat image collection; a view may leave out samples and labels.
+        field: The label field.
+        root: The path of one label, such as ``detections.detections``.
+        ids: N label ids.
+        sample_ids: N ids of the samples that they are in.
+    """
+
+    samples: SampleCollection
+    field: str
+    root: str
+    ids: list[str]
+    sample_ids: list[str]
+
+    @property
+    def dataset(self) -> fo.Dataset:
+        """The dataset that owns the labels."""
+        return self.samples._root_dataset
+
+    def path(self, attribute: str) -> str:
+        """Return the path of an attribute of the labels."""
+        return f"{self.root}.{attribute}"
+
+    def has(self, attribute: str) -> bool:
+        """Return whether the labels have an attribute."""
+        return self.dataset.get_field(self.path(attribute)) is not None
+
+    def values(self, attribute: str) -> list[Any]:
+        """Return N values of an attribute, None where a label has none."""
+        if not self.has(attribute):
+            return [None] * len(self.ids)
+        return self._read(self.path(attribute))
+
+    def _read(self, path: str) -> list[Any]:
+        """Read a path below the labels; labels that were deleted meanwhile have None."""
+        listed = isinstance(self.dataset.get_field(self.root), fo.ListField)
+        found: dict[str, Any] = {}
+        for ids, values in zip(*self.samples.values([f"{self.root}.id", path]), strict=True):
+            if listed:
+                found.update(zip(map(str, ids or ()), values or (), strict=True))
+            elif ids is not None:
+                found[str(ids)] = values
+        return [found.get(label_id) for label_id in self.ids]
+
+    def declare(self, attribute: str, kind: type[fo.Field], **options: Any) -> None:
+        """Add an attribute to the dataset's schema if it is missing."""
+        if not self.has(attribute):
+            self.dataset.add_sample_field(self.path(attribute), kind, **options)
+
+    def put(self, attribute: str, rows: Sequence[int], values: Sequence[Any]) -> None:
+        """Set an attribute of some labels; labels that were deleted meanwhile are left out.
+
+        Args:
+            attribute: An attribute that is declared.
+            rows: n positions of labels.
+            values: n values.
+        """
+        for start in range(0, len(rows), fields.AT_ONCE):
+            part = slice(start, start + fields.AT_ONCE)
+            self.dataset.set_label_values(
+                self.path(attribute),
+                [
+                    {"sample_id": self.sample_ids[i], "label_id": self.ids[i], "value": value}
+                    for i, value in zip(rows[part], values[part], strict=True)
+                ],
+            )
+
+    def crops(
+        self, rows: Sequence[int], *, force_square: bool = False, alpha: float | None = None
+    ) -> Iterator[tuple[int, Image.Image | None, str]]:
+        """Cut objects out of their images, by FiftyOne's own extractor.
+
+        Args:
+            rows: Positions of labels; those of one image should follow each other.
+            force_square: Make the boxes square first.
+            alpha: Make the boxes larger by this share of their width and height, or smaller.
+
+        Yields:
+            The position, the crop or None, and why there is none.
+        """
+        from PIL import Image
+
+        paths = dict(zip(*self.samples.values(["id", "filepath"]), strict=True))
+        labels = self._read(self.root)
+        read: tuple[str, np.ndarray | None, str] = ("", None, "")
+        for i in rows:
+            path = paths[self.sample_ids[i]]
+            if path != read[0]:
+                try:
+                    read = (path, np.asarray(load_image(path)), "")
+                except Exception as error:  # Pillow raises almost anything on a broken file
+                    read = (path, None, f"{Path(path).name}: {type(error).__name__}: {error}")
+            if read[1] is None:
+                yield i, None, read[2]
+                continue
+            label = labels[i]
+            if label is None:
+                yield i, None, f"{Path(path).name}: the object was deleted"
+                continue
+            try:
+                box = label.to_detection() if isinstance(label, fo.Polyline) else label
+                cut = foup.extract_patch(read[1], box, force_square=force_square, alpha=alpha)
+            except Exception as error:  # boxes of nan, of no numbers, of lines without points
+                yield i, None, f"{Path(path).name}: its box cannot be cut out ({error})"
+                continue
+            if not cut.size:
+                yield i, None, f"{Path(path).name}: its box has no pixels"
+                continue
+            yield i, Image.fromarray(np.ascontiguousarray(cut)), ""
+
+
+def find_objects(samples: SampleCollection, patches_field: str) -> Objects:
+    """Return the objects of a label field.
+
+    Args:
+        samples: A flat image collection.
+        patches_field: A field of detections or polylines.
+
+    Raises:
+        ValueError: There is no such field, it holds something else, or it is empty.
+    """
+    schema = samples._root_dataset.get_field_schema()
+    known = schema.get(patches_field)
+    fitting = [name for name, kind in schema.items() if _frames_objects(kind)]
+    if known is None or not _frames_objects(known):
+        what = "is not there" if known is None else "holds no detections or polylines"
+        raise ValueError(
+            f"{patches_field!r} {what}, and the objects to work on are wanted; these fields hold "
+            f"some: {fitting}"
+        )
+    root = samples._root_dataset._get_label_field_path(patches_field)[1]
+    sample_ids, label_ids = samples.values(["id", f"{root}.id"])
+    pairs = [
+        (sample_id, label_id)
+        for sample_id, found in zip(sample_ids, label_ids, strict=True)
+        for label_id in (found if isinstance(found, list) else [found])
+        if label_id is not None
+    ]
+    if not pairs:
+        raise ValueError(
+            f"none of the {len(sample_ids)} samples has an object in {patches_field!r}; choose "
+            "another view or field"
+        )
+    return Objects(
+        samples,
+        patches_field,
+        root,
+        [str(label_id) for _, label_id in pairs],
+        [sample_id for sample_id, _ in pairs],
+    )
+
+
+def _frames_objects(field: fo.Field) -> bool:
+    return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, _KINDS)
+
+
+def write_codes(
+    objects: Objects,
+    key: str,
+    rows: Sequence[int],
+    columns: dict[str, list[Any]],
+    made_by: str,
+    check: Callable[[], None],
+) -> None:
+    """Set the code of objects as attributes of their labels, all or none.
+
+    Args:
+        objects: The objects.
+        key: A dictionary of the dataset.
+        rows: n positions.
+        columns: What :func:`fiftyone_smic.fiftyone.codes.code_columns` returns for them.
+        made_by: Which dictionary made the codes.
+        check: Called when all is written; what it raises is a failure like any other.
+    """
+    values = {fields.field_name(key, suffix): columns[suffix] for suffix in CODE_SUFFIXES}
+    values[fields.field_name(key, fields.MADE_BY)] = [made_by] * len(rows)
+    new = [name for name in values if not objects.has(name)]
+    before = {name: objects.values(name) for name in values if name not in new}
+    started: list[str] = []
+    try:
+        for spec in fields.SPECS:
+            if spec.suffix in CODE_SUFFIXES:
+                name = fields.field_name(key, spec.suffix)
+                objects.declare(name, spec.type, description=spec.description, **spec.options)
+        objects.declare(
+            fields.field_name(key, fields.MADE_BY),
+            fo.StringField,
+            description="SMIC: which dictionary made the code",
+        )
+        for name, column in values.items():
+            started.append(name)
+            objects.put(name, rows, column)
+        check()
+    except BaseException:
+        for name in started:
+            if name not in new and objects.has(name):
+                objects.put(name, rows, [before[name][i] for i in rows])
+        gone = [objects.path(name) for name in new if objects.has(name)]
+        if gone:
+            objects.dataset.delete_sample_fields(gone)
+        raise
+
+
+def read_codes(
+    objects: Objects, key: str, n_atoms: int, made_by: str
+) -> tuple[list[int], csr_matrix]:
+    """Read the codes of objects.
+
+    Args:
+        objects: The objects.
+        key: A dictionary of the dataset.
+        n_atoms: K.
+        made_by: The dictionary that must have made them.
+
+    Returns:
+        Positions of the n objects that have a code, and their (n, K) int16 codes.
+
+    Raises:
+        ValueError: No object has a code, or codes are of another dictionary.
+    """
+    wanted = (fields.ATOMS, fields.COEFFICIENTS, fields.MADE_BY)
+    atoms, levels, makers = (objects.values(fields.field_name(key, s)) for s in wanted)
+    rows = [i for i, maker in enumerate(makers) if maker is not None]
+    if not rows:
+        raise ValueError(
+            f"none of the {len(objects.ids)} objects in {objects.field!r} has a code of dictionary "
+            f"{key!r}; run fiftyone_smic.encode(samples, key={key!r}) first"
+        )
+    strangers = sum(makers[i] != made_by for i in rows)
+    if strangers:
+        raise ValueError(
+            f"{strangers} of {len(rows)} objects have codes that another dictionary than {key!r} "
+            f"made; encode them again with fiftyone_smic.encode(samples, key={key!r})"
+        )
+    held = [(atoms[i] or [], levels[i] or []) for i in rows]
+    ends = np.cumsum([0, *(len(row) for row, _ in held)])
+    codes = csr_matrix(
+        (
+            np.array([level for _, row in held for level in row], np.int16),
+            np.array([atom for row, _ in held for atom in row], np.int32),
+            ends,
+        ),
+        shape=(len(rows), n_atoms),
+    )
+    codes.sort_indices()
+    return rows, codes

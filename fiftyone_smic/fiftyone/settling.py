@@ -1,0 +1,99 @@
+"""What was made from codes follows them, whatever changed them."""
+
+from __future__ import annotations
+
+import re
+
+import fiftyone as fo
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import (
+    MADE_OF,
+    code_columns,
+    code_digests,
+    coded_samples,
+    read_coded,
+)
+from fiftyone_smic.utils.defaults import KEY
+
+#: The file name of a picture that was drawn again ends in the digest of its code.
+_PICTURE = re.compile(r"-([0-9a-f]{8})\.png$")
+
+
+def fill_empty(dataset: fo.Dataset, key: str) -> None:
+    """Write the empty lists of codes without atoms, which FiftyOne drops when it saves a sample.
+
+    Args:
+        dataset: The dataset.
+        key: A key whose code fields it has, with or without a dictionary.
+    """
+    names = fields.dictionary_fields(key)
+    everywhere = coded_samples(fields.everything(dataset), key)
+    ids = everywhere.mongo([{"$match": {names[fields.ATOMS]: None}}]).values("id")
+    if ids:
+        nothing: list[list[int]] = [[] for _ in ids]
+        fields.write(dataset, ids, {names[s]: nothing for s in (fields.ATOMS, fields.COEFFICIENTS)})
+
+
+def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
+    """Make everything that was made from codes fit codes that were changed elsewhere.
+
+    ``encode`` and ``import_codes`` do this by themselves. A code can also change by
+    ``apply_model``, or by setting its fields by hand. Then the drawn picture is forgotten, and
+    bits, labels and fidelity that belong to another code are measured again or emptied.
+
+    Args:
+        samples: A dataset or view; all samples of the dataset are looked at.
+        key: A dictionary of the dataset.
+
+    Returns:
+        How many samples had something that belonged to another code.
+
+    Raises:
+        ValueError: The key is not known, or the fields hold no codes of it.
+    """
+    dataset = samples._root_dataset
+    if fields.field_name(key, fields.ATOMS) not in fields.existing_fields(dataset, key):
+        return 0
+    names = fields.dictionary_fields(key)
+    config = runs.load_config(dataset, key)
+    labels, drawn = names[fields.LABELS], names[fields.REGENERATED]
+    beside = ["_id", f"{labels}.{MADE_OF}", f"{labels}.classifications", drawn]
+    everywhere = fields.everything(dataset)  # a view may filter the labels
+    if not len(coded_samples(everywhere, key)):
+        return 0
+    fill_empty(dataset, key)
+    (ids, made_of, shown, pictures), codes = read_coded(
+        everywhere, key, int(config.n_atoms), beside
+    )
+    digests = code_digests(codes)
+    sizes = np.diff(codes.indptr)
+    changed = [
+        i
+        for i, was in enumerate(made_of)
+        if (was is not None and was != digests[i]) or len(shown[i] or ()) != sizes[i]
+    ]
+    stale = [
+        i
+        for i, path in enumerate(pictures)
+        if (found := _PICTURE.search(path or "")) and found[1] != digests[i]
+    ]
+    if changed:
+        dictionary = runs.load_dictionary(dataset, key)
+        columns = code_columns(
+            dictionary,
+            codes[changed],
+            None,
+            runs.atom_names(dataset, key),
+            digest=config.digest,
+        )
+        values = {names[suffix]: column for suffix, column in columns.items()}
+        fields.write(dataset, [str(ids[i]) for i in changed], values)
+    if stale:
+        held = [names[s] for s in fields.DRAWING_SUFFIXES if dataset.has_sample_field(names[s])]
+        fields.write(
+            dataset, [str(ids[i]) for i in stale], {name: [None] * len(stale) for name in held}
+        )
+    return len({*changed, *stale})
