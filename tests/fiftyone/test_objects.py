@@ -64,7 +64,7 @@ def test_boxes_can_be_made_larger_and_square(framed, encoder, tmp_path):
         image.crop((16, 0, 112, 96)).save(tmp_path / "square.png")
     direct = encoder.encode_images([tmp_path / "square.png"]).latents[0]
     assert wide.clip_latents @ direct > 0.99
-    with pytest.raises(ValueError, match="force_square=True and alpha=0.5"):
+    with pytest.raises(ValueError, match=r"force_square=True and alpha=0\.5"):
         smic.compute_latents(framed, patches_field="objects")
 
 
