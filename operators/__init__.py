@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import library  # first: it finds the library beside the plugin
 from .compute_latents import ComputeLatents
 from .draw_atom import DrawAtom
 from .encode_samples import EncodeSamples
@@ -25,7 +26,7 @@ from .visualize_atoms import VisualizeAtoms
 
 def register(plugin: Any) -> None:
     """Called by FiftyOne."""
-    for operator in (
+    operators = (
         ComputeLatents,
         LearnDictionary,
         EncodeSamples,
@@ -40,5 +41,6 @@ def register(plugin: Any) -> None:
         DrawAtom,
         StopRun,
         SMICPanel,
-    ):
+    )
+    for operator in library.checked(operators):
         plugin.register(operator)

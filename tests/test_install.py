@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -153,3 +155,123 @@ def test_mongod_is_found_or_said_to_be_missing(monkeypatch):
     assert plugin.find_mongod() is None
     monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://elsewhere")
     assert plugin.find_mongod() == "mongodb://elsewhere"
+
+
+def requirements():
+    import tomllib
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_one_list_of_dependencies():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == requirements()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_both_bounds_of_fiftyone_are_the_same():
+    import yaml
+
+    wanted = yaml.safe_load((ROOT / "fiftyone.yml").read_text("utf-8"))["fiftyone"]["version"]
+    assert f"fiftyone{wanted}" in requirements()
+
+
+def test_a_fiftyone_that_cannot_load_the_plugin_is_refused(monkeypatch, tmp_path):
+    import fiftyone as fo
+
+    plugin.check_fiftyone()
+    for version, fits in (("1.10.9", False), ("1.11.0", True), ("2.0.0rc1", True)):
+        monkeypatch.setattr(fo, "__version__", version)
+        if fits:
+            plugin.check_fiftyone()
+        else:
+            with pytest.raises(RuntimeError, match=r"needs FiftyOne >=.* this is 1\.10\.9"):
+                plugin.install_plugin(tmp_path)
+            assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What ``fiftyone plugins download`` leaves: a clone in the plugins folder and nothing else."""
+    folder = tmp_path_factory.mktemp("plugins") / plugin.NAME
+    for name in ("fiftyone_smic", "operators"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("fiftyone.yml", "requirements.txt"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+#: Starts FiftyOne in an environment that has everything but this package.
+BARE = """
+import os, pathlib, sys
+here = [pathlib.Path(p or ".", "fiftyone_smic", "cli.py").is_file() for p in sys.path]
+sys.path[:] = [p for p, found in zip(sys.path, here) if not found]
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+os.environ["FIFTYONE_PLUGINS_DIR"] = sys.argv[1]
+import fiftyone as fo, fiftyone.operators as foo, numpy as np, yaml
+content = yaml.safe_load(open(sys.argv[1] + "/fiftyone_smic/fiftyone.yml"))
+wanted = {*content["operators"], *content["panels"]}
+got = {operator.name for operator in foo.list_operators(builtin=False)}
+assert wanted <= got, (wanted, got)
+dataset = fo.Dataset()
+rows = np.random.default_rng(0).normal(size=(40, 8))
+dataset.add_samples(
+    [fo.Sample(f"/{i}.png", clip_latents=row) for i, row in enumerate(rows)], progress=False
+)
+"""
+
+
+def bare(code, plugins, tmp_path):
+    """Run code after :data:`BARE`, without the path of the checkout in the environment."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", BARE + code, str(plugins)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_a_downloaded_plugin_finds_the_library_beside_it(clone, tmp_path):
+    code = """
+foo.get_operator("fiftyone_smic/learn_dictionary")(dataset, n_atoms=4, progress=False)
+foo.get_operator("fiftyone_smic/encode_samples")(dataset, progress=False)
+import fiftyone_smic
+assert fiftyone_smic.__file__.startswith(sys.argv[1]), fiftyone_smic.__file__
+print(dataset.count("smic_bits"), dataset.list_runs())
+dataset.delete()
+"""
+    done = bare(code, clone.parent, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "40 ['smic']"
+
+
+def test_what_is_missing_is_named_with_the_command_that_installs_it(clone, tmp_path):
+    folder = tmp_path / "plugins" / plugin.NAME
+    folder.mkdir(parents=True)
+    for name in ("fiftyone_smic", "fiftyone.yml"):
+        os.symlink(clone / name, folder / name)
+    shutil.copytree(clone / "operators", folder / "operators")
+    text = (clone / "requirements.txt").read_text() + "no-such-package>=3\nfiftyone>=99\n"
+    (folder / "requirements.txt").write_text(text)
+    code = """
+operator = foo.get_operator("fiftyone_smic/encode_samples")
+try:
+    operator(dataset)
+except ImportError as error:
+    print("RAISED", error)
+form = operator.resolve_input(None)
+print("FORM", [p.error_message for p in form.type.properties.values() if p.invalid][0])
+dataset.delete()
+"""
+    done = bare(code, folder.parent, tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    said = lines["RAISED"]
+    assert "no-such-package>=3" in said and "fiftyone>=99" in said and "numpy" not in said
+    assert "fiftyone plugins requirements fiftyone_smic --install" in said
+    assert said == lines["FORM"]

