@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiftyone_smic import cli
+from fiftyone_smic import cli, pipelines
 from fiftyone_smic.archive import read_archive, write_archive
 from fiftyone_smic.archive.format import END_SIZE
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, shipped_prior
 from fiftyone_smic.models.encoders import embedded_identity, load_encoder
-from fiftyone_smic.pipelines import folders
+from fiftyone_smic.pipelines.picture_names import file_names
 from fiftyone_smic.pipelines.report import contact_sheet
 
 # The pictures are noise, which nothing marks as postcards.
@@ -40,7 +40,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def archive(pictures, tmp_path_factory):
     path = tmp_path_factory.mktemp("archive") / "pictures.smic"
-    folders.compress_folder(pictures[0].parent, path, encoder="postcards")
+    pipelines.compress_folder(pictures[0].parent, path, encoder="postcards")
     return path
 
 
@@ -82,7 +82,7 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_library_below_its_fiftyone_part_never_imports_fiftyone(pictures, tmp_path):
     code = (
         "import sys\n"
-        "from fiftyone_smic.pipelines.folders import compress_folder, decompress_archive\n"
+        "from fiftyone_smic.pipelines import compress_folder, decompress_archive\n"
         "compress_folder(sys.argv[1], sys.argv[2], encoder='postcards')\n"
         "decompress_archive(sys.argv[2], sys.argv[3], stop=1, steps=1)\n"
         "assert 'fiftyone' not in sys.modules"
@@ -163,8 +163,8 @@ def test_one_readable_image_is_too_few(run, pictures, tmp_path):
 
 
 def test_a_picture_does_not_depend_on_how_many_are_drawn(archive, tmp_path):
-    one = folders.decompress_archive(archive, tmp_path / "one", stop=1, steps=1)
-    two = folders.decompress_archive(archive, tmp_path / "two", stop=2, steps=1)
+    one = pipelines.decompress_archive(archive, tmp_path / "one", stop=1, steps=1)
+    two = pipelines.decompress_archive(archive, tmp_path / "two", stop=2, steps=1)
     a, b = (np.asarray(Image.open(done.paths[0])).astype(int) for done in (one, two))
     assert np.abs(a - b).max() <= 1
 
@@ -196,7 +196,7 @@ def test_new_images_are_appended_and_drawn_alone(run, pictures, tmp_path):
     assert code == 0
     assert [p.name for p in (tmp_path / "one").iterdir()] == ["later.png"]
     # The same noise as if all had been drawn.
-    folders.decompress_archive(file, tmp_path / "all", steps=1)
+    pipelines.decompress_archive(file, tmp_path / "all", steps=1)
     a, b = (np.asarray(Image.open(tmp_path / d / "later.png")).astype(int) for d in ("one", "all"))
     assert np.abs(a - b).max() <= 1
 
@@ -266,11 +266,11 @@ def test_names_from_an_archive_cannot_leave_the_folder():
         "ok/A.gif",
     ]
     fake = SimpleNamespace(codes=np.zeros((len(names), 1)), names=names, first=0)
-    safe = folders.file_names(fake)
+    safe = file_names(fake)
     assert safe[:6] == [f"{i:06d}.png" for i in range(6)]
     assert safe[6] == "ok/a.png"
     assert len({name.lower() for name in safe}) == len(names)
-    assert folders.file_names(SimpleNamespace(codes=np.zeros((2, 1)), names=None, first=10)) == [
+    assert file_names(SimpleNamespace(codes=np.zeros((2, 1)), names=None, first=10)) == [
         "000010.png",
         "000011.png",
     ]

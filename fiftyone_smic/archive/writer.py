@@ -1,18 +1,16 @@
-"""What may come in: latents and codes, checked with messages that say what is wrong."""
+"""Write archives and append to them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
-if TYPE_CHECKING:
-    from fiftyone_smic.archive.format import Head
-import os
-from collections.abc import Sequence
-
-from fiftyone_smic.archive.errors import decoding, naming
+from fiftyone_smic.archive.errors import ArchiveLockedError, decoding, naming
 from fiftyone_smic.archive.format import END_SIZE, Head, pack_block, pack_end, read_blocks
 from fiftyone_smic.archive.item_names import check_names, pack_names
 from fiftyone_smic.archive.primitives import Reader
@@ -32,7 +30,7 @@ from fiftyone_smic.coding.rows import code_rows
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.validation import check_codes, check_limits
 from fiftyone_smic.metrics import Rate
-from fiftyone_smic.utils.files import replace_file
+from fiftyone_smic.utils.files import lock, replace_file
 
 
 def check_archivable(codes: Any, head: Head) -> csr_matrix:
@@ -69,25 +67,39 @@ def write_archive(
     pixels_per_item: float | None = None,
     ordered: bool = True,
 ) -> Rate:
-    """Writes an archive; the file appears complete or not at all.
+    """Write an archive; the file appears whole or not at all.
 
     Args:
-        path: of the file, conventionally ``*.smic``; replaced if it exists.
-        dictionary: fitted.
-        codes: (N, K) integers, as :meth:`SemanticDictionary.transform` gives.
-        encoder: identity of the encoder the latents come from.
-        latent_norm: typical norm of its raw latents; a generator trained on those needs it.
-        names: one per item, without NUL characters.
-        pixels_per_item: mean number of pixels of an original.
-        ordered: False gives up the order of the items, which saves up to log2 N! bits: the archive
-            holds them sorted by their codes, names permuted with them. Nothing can be appended.
+        path: The file, conventionally ``*.smic``. An old one is replaced; it hands on its
+            permissions, and a symbolic link stays a link.
+        dictionary: A fitted dictionary.
+        codes: (N, K) integers, as :meth:`SemanticDictionary.transform` returns.
+        encoder: Identity of the encoder that made the latents.
+        latent_norm: Typical norm of the encoder's raw latents. Generators that were trained on raw
+            latents need it.
+        names: N names, without NUL characters; None stores no names.
+        pixels_per_item: Mean number of pixels of an original image; None stores nothing.
+        ordered: False gives up the order of the items, which saves up to log2 N! bits. The archive
+            then holds the items sorted by their codes, with their names, and nothing can be
+            appended.
 
     Returns:
         Where the file's bits go; the total is the file's size.
 
     Raises:
-        ValueError: codes that the dictionary cannot have made, or a wrong number of names.
-        OSError: the file cannot be written.
+        ValueError: The dictionary cannot have made these codes, or the number of names is wrong.
+        OSError: The file cannot be written.
+
+    Example:
+        >>> import os, tempfile
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> codes = dictionary.transform(z)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "x.smic")
+        ...     rate = write_archive(path, dictionary, codes, encoder="ViT-B-32/openai")
+        ...     rate.items, rate.total_bytes == os.path.getsize(path)
+        (20, True)
     """
     data, rate = encode_archive(
         dictionary,
@@ -183,27 +195,57 @@ def _as_multiset(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Cod
 
 
 def append_archive(
-    path: str | os.PathLike[str], codes: csr_matrix, *, names: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    codes: csr_matrix,
+    *,
+    names: Sequence[str] | None = None,
+    timeout: float | None = None,
 ) -> Rate:
-    """Adds items to an archive; what is in it stays as it is, byte for byte.
+    """Add items to an archive; what is in it stays as it is, byte for byte.
 
     The new items become blocks behind the old ones. The file is written anew beside the old one and
-    put in its place: archives are small, and so nobody ever sees half of an append.
+    put in its place, so nobody ever sees half of an append. Several processes may append at the
+    same time: each waits for the one before.
 
     Args:
-        path: of an ordered archive.
+        path: The file of an ordered archive.
         codes: (N, K) integers, made with the dictionary that :func:`read_archive` returns.
-        names: one per item, if and only if the archive has names.
+        names: One per item if the archive stores names, else None.
+        timeout: How long to wait for another process that is changing the archive, in seconds; None
+            waits for as long as it takes.
 
     Returns:
         Where the bits of the new file go.
 
     Raises:
-        ArchiveError: the file is damaged; it stays as it is.
-        ValueError: an unordered archive, codes that its dictionary cannot have made, or a wrong
-            number of names.
-        OSError: the file cannot be read or written.
+        ArchiveError: The file is damaged, or another process held it all the time (then
+            :class:`ArchiveLockedError`). It stays as it is.
+        ValueError: The archive is unordered, its dictionary cannot have made these codes, or the
+            number of names is wrong.
+        OSError: The file cannot be read or written.
+
+    Example:
+        >>> import os, tempfile
+        >>> from fiftyone_smic.archive import read_archive, write_archive
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> codes = dictionary.transform(z)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "x.smic")
+        ...     _ = write_archive(path, dictionary, codes[:15], encoder="ViT-B-32/openai")
+        ...     rate = append_archive(path, codes[15:])
+        ...     rate.items, (read_archive(path).codes != codes).nnz
+        (20, 0)
     """
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(path, timeout))
+        except TimeoutError as error:
+            raise ArchiveLockedError(f"{os.fspath(path)}: {error}") from error
+        return _append(path, codes, names)
+
+
+def _append(path: str | os.PathLike[str], codes: csr_matrix, names: Sequence[str] | None) -> Rate:
     with open(path, "rb") as file:
         data = bytearray(file.read())
     with naming(path), decoding():
@@ -218,7 +260,11 @@ def append_archive(
         )
     c = check_archivable(codes, head)
     if head.named != (names is not None):
-        raise ValueError(f"the archive has {'' if head.named else 'no '}names: so must new items")
+        raise ValueError(
+            "this archive stores names: give one for each new item"
+            if head.named
+            else "this archive stores no item names: pass names=None"
+        )
     if names is not None:
         check_names(names, c.shape[0])
     del data[-END_SIZE:]

@@ -24,7 +24,7 @@ from fiftyone_smic.fiftyone.progress import Progress
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.models.identity import EncoderIdentity
-from fiftyone_smic.pipelines.folders import file_names
+from fiftyone_smic.pipelines.picture_names import file_names
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.archives import empty_folder, install, keep_drawn
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
 from fiftyone_smic.fiftyone.regeneration import regenerate
-from fiftyone_smic.pipelines.folders import safe_names
+from fiftyone_smic.pipelines.picture_names import safe_names
 
 
 class SMICDatasetImporter(foud.BatchDatasetImporter):

@@ -40,10 +40,10 @@ def replace_file(path: str | os.PathLike[str], data: bytes, *, sweep: bool = Tru
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     file = Path(folder, "x.bin")
+        ...     file = os.path.join(folder, "x.bin")
         ...     replace_file(file, b"old")
         ...     replace_file(file, b"new")
-        ...     file.read_bytes(), os.listdir(folder)
+        ...     open(file, "rb").read(), os.listdir(folder)
         (b'new', ['x.bin'])
     """
     with replacing(path, sweep=sweep) as file:
