@@ -1,4 +1,4 @@
-"""An asymmetric-numeral-system coder as a stack, for what gives up an order."""
+"""A stack coder (asymmetric numeral systems), for codes that give up their order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from fiftyone_smic.coding.tables import CorruptStream
 
 
 class Stack:
-    """An ANS coder (Duda 2009): last in, first out. Popping what was never pushed is allowed, and
-    undone by a push.
+    """An ANS coder (Duda 2009): last in, first out.
 
-    That is what turns freedom of choice into bits: see
-    :func:`fiftyone_smic.coding.multiset.push_codes`.
+    Symbols that were never pushed may be popped, and pushing them again undoes it. That turns
+    freedom of choice into bits, see :func:`fiftyone_smic.coding.multiset.push_codes`.
+
+    Args:
+        data: what :meth:`finish` of another stack returned; empty for a new one.
+
+    Raises:
+        CorruptStream: these bytes are no stack.
+
+    Example:
+        >>> stack = Stack()
+        >>> stack.push_uniform(5, 8)
+        >>> Stack(stack.finish()).pop_uniform(8)
+        5
     """
 
     def __init__(self, data: bytes = b"") -> None:
@@ -28,35 +39,37 @@ class Stack:
         self._coder = stream.stack.AnsCoder(words) if len(words) else stream.stack.AnsCoder()
 
     def model(self, freqs: NDArray[np.int64]) -> Any:
-        """The table in the coder's form, to be kept by whoever uses it often; None for a table of
-        one symbol."""
+        """Return frequencies (n,) in the coder's form, or None for a single symbol.
+
+        This is slow: keep what is used often.
+        """
         if len(freqs) < 2:
             return None
         return self._stream.model.Categorical((freqs - 1).astype(np.float64), perfect=False)
 
     def push(self, symbol: int, model: Any) -> None:
-        """Puts one symbol on the stack."""
+        """Put one symbol on the stack."""
         if model is not None:
             self._coder.encode_reverse(symbol, model)
 
     def pop(self, model: Any) -> int:
-        """Takes one symbol off."""
+        """Take one symbol off the stack."""
         return 0 if model is None else int(self._coder.decode(model))
 
     def push_uniform(self, value: int, size: int) -> None:
-        """Puts a number on the stack, all of ``0..size-1`` being alike; size at most 2**20."""
+        """Put a number in ``0..size-1`` on the stack, all equally likely; ``size`` <= 2**20."""
         if size > 1:
             self._coder.encode_reverse(value, self._stream.model.Uniform(size))
 
     def pop_uniform(self, size: int) -> int:
-        """Takes a number off."""
+        """Take a number in ``0..size-1`` off the stack."""
         return int(self._coder.decode(self._stream.model.Uniform(size))) if size > 1 else 0
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left."""
+        """Whether nothing is left on the stack."""
         return bool(self._coder.is_empty())
 
     def finish(self) -> bytes:
-        """The stack as bytes: big-endian words, the top last."""
+        """Return the stack as bytes: big-endian words, the top last."""
         return self._coder.get_compressed().astype(">u4").tobytes()

@@ -1,113 +1,143 @@
-"""The tables that the codes of a collection are coded with."""
+"""The tables that a collection's codes are coded with, and how an archive stores them."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.coding.coefficients import LARGEST_ODDS, odds_of, others_of, widths_of_one
+from fiftyone_smic.coding.coefficients import (
+    LARGEST_ODDS,
+    CoefficientTables,
+    odds_of,
+    others_of,
+    symbol_counts,
+)
 from fiftyone_smic.coding.limits import least_block, table_entries
 from fiftyone_smic.coding.range_coder import Coder
 from fiftyone_smic.coding.tables import (
     TOTAL,
     CorruptStream,
     frequencies,
-    log_weights,
-    weight_levels,
+    half_octaves_of,
+    weights_of,
 )
+from fiftyone_smic.utils.compiled import compiled
 
-_LEVEL_SYMBOLS = 45
+#: Counts in half octaves are below this.
+_HALF_OCTAVES = 45
 
 
-def code_table(coder: Coder, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Writes or reads a table of half-octave levels (:func:`entropy.weight_levels`) as differences
-    between neighbours."""
-    top = coder.uniform(int(np.max(levels, initial=0)), 256)
-    steps = np.diff(levels, prepend=top)
-    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 2 * _LEVEL_SYMBOLS)
-    levels = top + np.cumsum(np.where(coded % 2, (coded + 1) // 2, -(coded // 2)))
-    if len(levels) and (levels.min() < 0 or levels.max() >= _LEVEL_SYMBOLS):
+def _unsigned(steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Differences as numbers >= 0, the small ones first: 0, 1, -1, 2, -2, ..."""
+    return np.where(steps > 0, 2 * steps - 1, -2 * steps)
+
+
+def _signed(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Reverses :func:`_unsigned`."""
+    return np.where(numbers % 2, (numbers + 1) // 2, -(numbers // 2))
+
+
+def code_table(coder: Coder, half_octaves: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Write a table of counts in half octaves (n,), or read one of n numbers.
+
+    See :func:`fiftyone_smic.coding.tables.half_octaves_of`. Neighbours' differences are coded.
+    """
+    top = coder.uniform(int(np.max(half_octaves, initial=0)), 256)
+    coded = coder.numbers(_unsigned(np.diff(half_octaves, prepend=top)), 2 * _HALF_OCTAVES)
+    out = top + np.cumsum(_signed(coded))
+    if len(out) and (out.min() < 0 or out.max() >= _HALF_OCTAVES):
         raise CorruptStream("a frequency table is out of range")
-    return levels
+    return out
 
 
 def _code_odds(coder: Coder, odds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Writes or reads odds (:func:`coefficients.odds_of`) as differences from a middle one."""
+    """Write odds (K,), see :func:`coefficients.odds_of`, or read K of them.
+
+    Differences from a middle one are coded.
+    """
     usual = 0 if coder.reading or not len(odds) else int(np.median(odds))
     usual = coder.uniform(usual + LARGEST_ODDS, 2 * LARGEST_ODDS + 1) - LARGEST_ODDS
-    steps = odds - usual
-    coded = coder.numbers(np.where(steps > 0, 2 * steps - 1, -2 * steps), 4 * LARGEST_ODDS + 1)
-    odds = usual + np.where(coded % 2, (coded + 1) // 2, -(coded // 2))
+    odds = usual + _signed(coder.numbers(_unsigned(odds - usual), 4 * LARGEST_ODDS + 1))
     if np.abs(odds).max(initial=0) > LARGEST_ODDS:
         raise CorruptStream("the odds of an atom's coefficients are out of range")
     return odds
 
 
 class CodeTables:
-    """The static tables of the codes: level tables (half octaves) as transmitted, frequencies as
-    used.
+    """The static tables of codes: counts in half octaves, as stored, and frequencies, as used.
 
-    Sets of n atoms out of K have ``P(set) ~ product of weights`` and are coded in increasing order
-    of index. With ``e[r][j]`` the elementary symmetric polynomial of degree r of the weights of
-    atoms j, j+1, ...: after index ``previous``, with r atoms still to come, the next one is below j
-    with probability ``1 - e[r][j] / e[r][previous + 1]``. Unlike a sequence of independent draws
-    this wastes nothing, neither on the order (log2 n!) nor on repetitions, and needs no table per
-    context. The polynomials are kept as ``mantissa << shift`` with mantissas of 31 bits.
+    A set of n atoms out of K has ``P(set) ~ product of weights``. Its indices are coded in
+    ascending order. Let ``e[r][j]`` be the elementary symmetric polynomial of degree r of the
+    weights of atoms j, j + 1, ...: after index ``previous``, with r atoms still to come, the next
+    one is below j with probability ``1 - e[r][j] / e[r][previous + 1]``. Unlike a sequence of
+    independent draws this wastes no bits, neither on the order (log2 n!) nor on repetitions, and it
+    needs no table per context. The polynomials are kept as ``mantissa << shift`` with mantissas of
+    31 bits.
+
+    Args:
+        index: (K,) int64, uses of each atom, in half octaves.
+        odds: (K,) int64, odds that an atom's coefficient is not 1, in half octaves.
+        level: (2 L - 1,) int64, uses of each coefficient other than 1, in half octaves.
+        size: (M + 1,) int64, items with n atoms, in half octaves.
 
     Attributes:
-        index, level, size: level tables of indices (K,), coefficients other than 1 (2 L - 1,) and
-            sizes (M + 1,).
-        odds: (K,) of that an atom's coefficient is not 1, in half octaves.
-        n_atoms, max_level: K and L.
+        n_atoms: K.
+        max_level: L.
+        coefficients: tables of the coefficients.
+        sizes: (M + 1,) int64, frequencies of the sizes.
         largest: largest size that occurs.
-        least: bytes a block must have to bring tables of this size.
+        least: least number of bytes of a block that brings tables of this size.
     """
 
     def __init__(self, index: NDArray, odds: NDArray, level: NDArray, size: NDArray) -> None:
         self.index, self.odds, self.level, self.size = index, odds, level, size
-        self.n_atoms, self.max_level = len(index), (len(level) + 1) // 2
-        self.ones = widths_of_one(odds)
-        self.levels = frequencies(log_weights(level))
-        self.sizes = frequencies(log_weights(size))
+        self.n_atoms = len(index)
+        self.coefficients = CoefficientTables(odds, level)
+        self.max_level = self.coefficients.max_level
+        self.sizes = frequencies(weights_of(size))
         self.largest = int(np.flatnonzero(size).max(initial=0))
         self.least = least_block(0, 0, 0, table_entries(len(index), len(size) - 1))
 
     @cached_property
     def polynomials(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Mantissas and shifts (largest + 1, K + 1) of ``e[r][j]``."""
-        return _polynomials(np.maximum(log_weights(self.index), 1), self.largest)
+        """Mantissas and shifts, both (largest + 1, K + 1), of ``e[r][j]``."""
+        return _polynomials(np.maximum(weights_of(self.index), 1), self.largest)
 
     @classmethod
     def of(
         cls, codes: csr_matrix, max_level: int, max_nonzero: int, inter: bool = False
     ) -> CodeTables:
-        """The tables that suit codes (N, K) with sorted indices, to be coded so."""
+        """Return the tables that suit codes.
+
+        Args:
+            codes: (N, K) with sorted indices.
+            max_level: L.
+            max_nonzero: M.
+            inter: whether items will be coded by their differences from the item before.
+        """
         k = codes.shape[1]
         counts = np.bincount(codes.indices, minlength=k)
-        values = codes.data[codes.data != 1].astype(np.int64)
-        symbols = values + max_level - 2 * (values > 0)
         chosen = counts
         if inter:
             new = in_common(codes.indptr, codes.indices)[0] == 0
             chosen = np.bincount(codes.indices[new], minlength=k)
         return cls(
-            weight_levels(chosen),
+            half_octaves_of(chosen),
             odds_of(counts, others_of(codes)),
-            weight_levels(np.bincount(symbols, minlength=2 * max_level - 1)),
-            weight_levels(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
+            half_octaves_of(symbol_counts(codes, max_level)),
+            half_octaves_of(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
         )
 
     def put(self, coder: Coder) -> None:
-        """Writes them."""
+        """Write the tables."""
         self._code(coder, self.index, self.odds, self.level, self.size)
 
     @classmethod
     def read(cls, coder: Coder, n_atoms: int, max_level: int, max_nonzero: int) -> CodeTables:
-        """Reads what :meth:`put` wrote."""
+        """Read the tables that :meth:`put` wrote."""
         lengths = n_atoms, n_atoms, 2 * max_level - 1, max_nonzero + 1
         return cls(*cls._code(coder, *(np.zeros(length, np.int64) for length in lengths)))
 
@@ -123,8 +153,16 @@ class CodeTables:
         )
 
     def frequencies(self, previous: int, remaining: int) -> NDArray[np.int64]:
-        """Frequencies of atoms previous + 1 ... K - remaining, which leave room for those still to
-        come."""
+        """Return the frequencies of the atoms that may come next.
+
+        Args:
+            previous: the atom before, -1 for the first of a set.
+            remaining: number of atoms still to come, this one included.
+
+        Returns:
+            (n,) int64 for atoms previous + 1 ... K - remaining: later ones leave no room for the
+            atoms after them.
+        """
         first, last = previous + 1, self.n_atoms - remaining
         mantissas, shifts = (part[remaining, first : last + 2] for part in self.polynomials)
         values = mantissas.astype(np.int64) >> np.minimum(shifts[0] - shifts, 31)
@@ -132,9 +170,9 @@ class CodeTables:
         return np.diff(np.arange(n + 1) + (values[0] - values) * (TOTAL - n) // values[0])
 
 
-@nb.njit(cache=True)
+@compiled()
 def _polynomials(weights, largest):
-    """``e[r][j]`` for r = 0..largest, j = 0..K; all arithmetic is on integers and rounds down."""
+    """``e[r][j]`` for r = 0..largest and j = 0..K; integer arithmetic that rounds down."""
     k = len(weights)
     mantissas = np.zeros((largest + 1, k + 1), np.int32)
     shifts = np.zeros((largest + 1, k + 1), np.int32)
@@ -153,9 +191,13 @@ def _polynomials(weights, largest):
     return mantissas, shifts
 
 
-@nb.njit(cache=True)
+@compiled()
 def in_common(indptr, indices):
-    """Of each coefficient, 1 if the item before has its atom too, and 1 if the next one has."""
+    """Which coefficients' atoms neighbours share.
+
+    Returns two (nnz,) uint8: 1 where the item before has the atom too, and 1 where the next item
+    has it too.
+    """
     repeated, stays = np.zeros(len(indices), np.uint8), np.zeros(len(indices), np.uint8)
     for i in range(1, len(indptr) - 1):
         a, b = indptr[i], indptr[i - 1]

@@ -1,31 +1,28 @@
-"""Probability models of the items' codes.
+"""Items' codes in a range-coded stream.
 
-One function writes and reads. How each stream is laid out is part of the format and described in
-:mod:`fiftyone_smic.archive.format`.
+The same function writes and reads. :mod:`fiftyone_smic.archive.format` describes the layout of each
+stream, which is part of the format.
 """
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.coding.code_tables import CodeTables, in_common
-from fiftyone_smic.coding.range_coder import Coder, advance, code_symbol, is_reading, target_of
-from fiftyone_smic.coding.tables import (
-    TOTAL,
-    CorruptStream,
-    ends_of,
-)
+from fiftyone_smic.coding.coefficients import code_coefficient
+from fiftyone_smic.coding.range_coder import Coder, advance, code_bit, is_reading, target_of
+from fiftyone_smic.coding.tables import TOTAL, CorruptStream
+from fiftyone_smic.utils.compiled import compiled
 
-#: Adaptive counts of the inter mode: what each starts from, and what a coded symbol adds.
+#: Counts of the adaptive flags of the inter mode: where they start, and what each flag adds.
 _START, _LEARN = 8, 16
 
 
-@nb.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _code_index(coder, mantissas, shifts, first, last, index):
-    """Writes or reads an index in first..last, with the polynomials of one degree."""
+    """Write or read an index in first..last, given the polynomials of one degree."""
     if first == last:
         return first
     spare = TOTAL - (last - first + 1)
@@ -48,32 +45,8 @@ def _code_index(coder, mantissas, shifts, first, last, index):
     return index
 
 
-@nb.njit(cache=True)
-def _code_bit(coder, zero, bit):
-    """Writes or reads 0 or 1; ``zero`` is the width of 0."""
-    if is_reading(coder):
-        bit = np.int64(target_of(coder) >= zero)
-    if bit:
-        advance(coder, zero, TOTAL - zero)
-    else:
-        advance(coder, 0, zero)
-    return bit
-
-
-@nb.njit(cache=True)
-def _code_coefficient(coder, one, level_ends, level):
-    """Writes or reads a coefficient; ``one`` is the width of 1."""
-    if not _code_bit(coder, one, np.int64(level != 1)):
-        return np.int64(1)
-    max_level = len(level_ends) // 2
-    if max_level == 1:
-        return np.int64(-1)
-    symbol = code_symbol(coder, level_ends, level + max_level - 2 * (level > 0))
-    return symbol - max_level + 2 * (symbol >= max_level)
-
-
-@nb.njit(cache=True)
-def _code_items(coder, mantissas, shifts, ones, level_ends, sizes, indices, levels):
+@compiled()
+def _code_items(coder, mantissas, shifts, ones, other_ends, sizes, indices, values):
     k = mantissas.shape[1] - 1
     at = 0
     for size in sizes:
@@ -84,24 +57,25 @@ def _code_items(coder, mantissas, shifts, ones, level_ends, sizes, indices, leve
             first = indices[at] + 1
             at += 1
         for i in range(at - size, at):
-            levels[i] = _code_coefficient(coder, ones[indices[i]], level_ends, levels[i])
+            values[i] = code_coefficient(coder, ones[indices[i]], other_ends, values[i])
 
 
-@nb.njit(cache=True)
+@compiled()
 def _code_flag(coder, counts, flag):
-    """Writes or reads 0 or 1 under adaptive counts."""
+    """Write or read 0 or 1 under adaptive counts (2,), which it changes."""
     zero = 1 + counts[0] * (TOTAL - 2) // (counts[0] + counts[1])
-    flag = _code_bit(coder, zero, flag)
+    flag = code_bit(coder, zero, flag)
     counts[flag] += _LEARN
     return flag
 
 
-@nb.njit(cache=True)
+@compiled()
 def _code_structure(coder, sizes, stays, largest):
-    """Writes or reads which atoms each item has in common with the item before it, and how many
-    others: ``stays`` for each coefficient, and the sizes.
+    """Write or read how items differ from the item before them.
 
-    Returns the number of coefficients, or -1 if they have no room.
+    ``stays`` says of each coefficient whether the next item has its atom too, and ``sizes`` how
+    many atoms each item has. Returns the number of coefficients, or -1 if there is no room for so
+    many.
     """
     flags = np.full((9, 2), _START, np.int64)
     others = np.full((4, largest, 2), _START, np.int64)
@@ -125,11 +99,11 @@ def _code_structure(coder, sizes, stays, largest):
     return total
 
 
-@nb.njit(cache=True)
-def _code_inter(coder, mantissas, shifts, ones, level_ends, sizes, stays, indices, levels):
-    """Writes or reads the atoms that the item before does not have, and all coefficients.
+@compiled()
+def _code_inter(coder, mantissas, shifts, ones, other_ends, sizes, stays, indices, values):
+    """Write or read the atoms that the item before does not have, and all coefficients.
 
-    Returns whether they make sense: no atom comes twice.
+    Returns whether they are possible: no atom comes twice.
     """
     k = mantissas.shape[1] - 1
     old, new = np.empty(256, np.int64), np.empty(256, np.int64)
@@ -164,7 +138,7 @@ def _code_inter(coder, mantissas, shifts, ones, level_ends, sizes, stays, indice
             else:
                 indices[i] = new[n]
                 n += 1
-            levels[i] = _code_coefficient(coder, ones[indices[i]], level_ends, levels[i])
+            values[i] = code_coefficient(coder, ones[indices[i]], other_ends, values[i])
         at += size
         before = size
     return True
@@ -173,14 +147,14 @@ def _code_inter(coder, mantissas, shifts, ones, level_ends, sizes, stays, indice
 def encode_items(
     codes: csr_matrix, tables: CodeTables, *, own: bool = False, inter: bool = False
 ) -> bytes:
-    """Writes the items of a CSR matrix with sorted indices.
+    """Write items as a stream.
 
     Args:
-        codes: (N, K).
-        tables: what to code them under.
+        codes: (N, K) CSR matrix with sorted indices.
+        tables: what to code with.
         own: write the tables too.
-        inter: say of each item how it differs from the one before, which is shorter where
-            neighbours are alike, as frames and bursts are.
+        inter: write how each item differs from the one before, which is shorter where neighbours
+            are alike, as frames and bursts are.
     """
     coder = Coder()
     coder.uniform(own, 2)
@@ -193,11 +167,19 @@ def encode_items(
 
 
 def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Reads what :func:`encode_items` wrote.
+    """Read what :func:`encode_items` wrote.
+
+    Args:
+        data: the stream.
+        n_items: number of items in it.
+        tables: what they are coded with, if the stream brings no tables of its own.
+        most: most coefficients to make room for.
+
+    Returns:
+        (N, K) CSR matrix of int8.
 
     Raises:
-        CorruptStream: it cannot have been written, or has more than ``most`` coefficients (noticed
-            before there is room for them).
+        CorruptStream: the stream cannot have been written, or holds more coefficients than that.
     """
     coder = Coder(data)
     if coder.uniform(0, 2):
@@ -209,20 +191,20 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
 
 
 def _code_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
-    """Writes codes, or reads as many: all sizes, then each item's indices and coefficients."""
+    """Write codes, or read as many: all sizes, then each item's indices and coefficients."""
     sizes = coder.code(np.diff(codes.indptr), tables.sizes)
     total = int(sizes.sum())
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
         raise CorruptStream("more coefficients than there can be")
-    indices, levels = _room(coder, codes, total)
+    indices, values = _room(coder, codes, total)
     room = coder.compiled(3 * total)
-    _code_items(room, *_of_coefficients(tables), sizes, indices, levels)
+    _code_items(room, *_arrays_of(tables), sizes, indices, values)
     coder.check()
-    return csr_of(sizes, indices, levels, tables)
+    return csr_of(sizes, indices, values, tables)
 
 
 def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
-    """The same, but of each item what it has in common with the one before, then the rest."""
+    """Write or read codes by what each item has in common with the one before, then the rest."""
     sizes = np.diff(codes.indptr).astype(np.int64)
     largest = min(tables.n_atoms, tables.largest)
     stays = (
@@ -235,30 +217,38 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
     coder.check()
     if total < 0:
         raise CorruptStream("more coefficients than there can be")
-    indices, levels = _room(coder, codes, total)
+    indices, values = _room(coder, codes, total)
     room = coder.compiled(3 * total)
-    sound = _code_inter(room, *_of_coefficients(tables), sizes, stays, indices, levels)
+    sound = _code_inter(room, *_arrays_of(tables), sizes, stays, indices, values)
     coder.check()
     if not sound:
         raise CorruptStream("an item has an atom twice")
-    return csr_of(sizes, indices, levels, tables)
+    return csr_of(sizes, indices, values, tables)
 
 
-def _of_coefficients(tables: CodeTables) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    return *tables.polynomials, tables.ones, ends_of(tables.levels)
+def _arrays_of(tables: CodeTables) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    coefficients = tables.coefficients
+    return *tables.polynomials, coefficients.ones, coefficients.other_ends
 
 
 def _room(coder: Coder, codes: csr_matrix, total: int) -> tuple[NDArray, NDArray]:
-    """Indices and coefficients to write, or room for so many."""
+    """Return the indices and coefficients to write, or room to read so many."""
     if coder.reading:
         return np.zeros(total, np.int64), np.zeros(total, np.int64)
     return codes.indices.astype(np.int64), codes.data.astype(np.int64)
 
 
-def csr_of(sizes: NDArray, indices: NDArray, levels: NDArray, tables: CodeTables) -> csr_matrix:
-    """The items of these sizes as a CSR matrix."""
+def csr_of(sizes: NDArray, indices: NDArray, values: NDArray, tables: CodeTables) -> csr_matrix:
+    """Return items as a CSR matrix (N, K) of int8.
+
+    Args:
+        sizes: (N,) number of coefficients of each item.
+        indices: (nnz,) atoms.
+        values: (nnz,) coefficients.
+        tables: the tables, which know K.
+    """
     parts = (
-        levels.astype(np.int8),
+        values.astype(np.int8),
         indices.astype(np.int32),
         np.concatenate([[0], np.cumsum(sizes)]),
     )

@@ -1,4 +1,4 @@
-"""How much a file of a given size may promise: what a reader checks before it makes room.
+"""How much a file of a given size may hold: what a reader checks before it makes room.
 
 The bounds are part of the format: see :mod:`fiftyone_smic.archive.format`.
 """
@@ -13,27 +13,42 @@ MAX_UNORDERED = 1 << 20
 
 
 def lacking(dimensions: int, atoms: int, max_nonzero: int) -> int:
-    """How many bytes tables and rows must have at least to be believed."""
+    """Return the least number of bytes of a stream that holds tables and rows of this size.
+
+    Args:
+        dimensions: d.
+        atoms: K.
+        max_nonzero: M.
+    """
     largest = max(atoms * dimensions, table_entries(atoms, max_nonzero))
     return max(0, -(-(largest - (1 << 22)) // 64), -(-(atoms - 4096) // 8))
 
 
 def table_entries(atoms: int, max_nonzero: int) -> int:
-    """How many polynomials the tables of codes take."""
+    """Return the number of polynomials in the tables of codes: (K + 1)(M + 1)."""
     return (atoms + 1) * (max_nonzero + 1)
 
 
 def believable(size: int) -> int:
-    """How many items, and how many coefficients, a file of so many bytes may hold."""
+    """Return the most items, and the most coefficients, of a file of ``size`` bytes."""
     return (1 << 16) + 64 * size
 
 
 def believable_text(size: int) -> int:
-    """How many bytes of names a file of so many bytes may hold."""
+    """Return the most bytes of names in a file of ``size`` bytes."""
     return (1 << 22) + 1100 * size
 
 
 def least_block(items: int, coefficients: int, text: int, entries: int = 0) -> int:
-    """How many bytes hold so much by themselves, without what :func:`believable` and
-    :func:`believable_text` give to every file."""
+    """Return the smallest block, in bytes, that justifies these counts.
+
+    It does so without the allowance per file that :func:`believable` and :func:`believable_text`
+    contain.
+
+    Args:
+        items: number of items.
+        coefficients: number of coefficients.
+        text: bytes of names.
+        entries: number of polynomials of the block's own tables.
+    """
     return max(-(-max(items, coefficients, entries) // 64), -(-text // 1100))

@@ -1,7 +1,6 @@
-"""Codes as a multiset: what an archive holds that gave up the order of its items.
+"""Codes as a multiset: the content of an archive that gives up the order of its items.
 
-How the stream is laid out is part of the format and described in
-:mod:`fiftyone_smic.archive.format`.
+:mod:`fiftyone_smic.archive.format` describes the layout of the stream, which is part of the format.
 """
 
 from __future__ import annotations
@@ -11,20 +10,24 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.coding.ans_stack import Stack
 from fiftyone_smic.coding.code_tables import CodeTables
+from fiftyone_smic.coding.coefficients import StackCoefficients
 from fiftyone_smic.coding.items import csr_of
-from fiftyone_smic.coding.tables import TOTAL, CorruptStream
+from fiftyone_smic.coding.tables import CorruptStream
 
-#: Numbers of all tables that are kept at a time.
-_KEPT = 1 << 22
+#: Most numbers in the tables that are kept at a time.
+_MOST_KEPT = 1 << 22
 
 
 def sort_keys(codes: csr_matrix) -> list[tuple[int, ...]]:
-    """What items of an unordered collection are sorted by: size, indices, levels."""
+    """Return what the items of an unordered archive are sorted by: (size, indices, coefficients).
+
+    Args:
+        codes: (N, K) CSR matrix with sorted indices.
+    """
     return [
         (b - a, *codes.indices[a:b].tolist(), *codes.data[a:b].tolist())
         for a, b in pairwise(codes.indptr.tolist())
@@ -32,32 +35,49 @@ def sort_keys(codes: csr_matrix) -> list[tuple[int, ...]]:
 
 
 def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
-    """Writes items as a multiset, in sorted order (:func:`sort_keys`), which saves log2 N! bits.
+    """Write items as a multiset, which saves log2 N! bits.
 
-    Which of the remaining items to write next is free. The choice is popped off the stack as if it
-    had been written there, so it carries bits of what the reader recovers by pushing it back
+    Any of the remaining items may be written next. The choice is popped off the stack as if it had
+    been written there, so it carries bits that the reader recovers by pushing the choice back
     (Severo et al. 2021, arXiv 2107.09202). Equal items cannot be told apart, so the place among
     them is written again.
+
+    Args:
+        codes: (N, K) CSR matrix, sorted by :func:`sort_keys`.
+        tables: what to code with.
     """
-    models = _StackModels(tables)
-    stack = models.stack
+    coder = _StackItems(tables)
+    stack = coder.stack
     left = sort_keys(codes)
     for remaining in range(len(left), 0, -1):
         at = stack.pop_uniform(remaining)
         first = bisect_left(left, left[at])
         stack.push_uniform(at - first, bisect_right(left, left[at]) - first)
-        models.push(left.pop(at))
+        coder.push(left.pop(at))
     return stack.finish()
 
 
 def pop_codes(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Reads what :func:`push_codes` wrote, sorted."""
-    models = _StackModels(tables, data)
-    stack = models.stack
+    """Read what :func:`push_codes` wrote.
+
+    Args:
+        data: the stream.
+        n_items: number of items in it.
+        tables: what they are coded with.
+        most: most coefficients to make room for.
+
+    Returns:
+        (N, K) CSR matrix of int8, sorted.
+
+    Raises:
+        CorruptStream: the stream cannot have been written, or holds more coefficients than that.
+    """
+    coder = _StackItems(tables, data)
+    stack = coder.stack
     items: list[tuple[int, ...]] = []
     total = 0
     for count in range(1, n_items + 1):
-        item = models.pop()
+        item = coder.pop()
         total += item[0]
         if total > most:
             raise CorruptStream("more coefficients than the file can hold")
@@ -68,59 +88,48 @@ def pop_codes(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_m
         raise CorruptStream("something is left after the last item")
     sizes = np.array([item[0] for item in items], np.int64)
     indices = np.array([j for item in items for j in item[1 : item[0] + 1]], np.int32)
-    levels = np.array([q for item in items for q in item[item[0] + 1 :]], np.int64)
-    return csr_of(sizes, indices, levels, tables)
+    values = np.array([q for item in items for q in item[item[0] + 1 :]], np.int64)
+    return csr_of(sizes, indices, values, tables)
 
 
-class _StackModels:
-    """Pushes and pops single items; keeps the coder's tables."""
+class _StackItems:
+    """Pushes and pops single items, and keeps the coder's tables."""
 
     def __init__(self, tables: CodeTables, data: bytes = b"") -> None:
         self.stack = Stack(data)
-        self.tables = tables
-        self.sizes, self.levels = (self.stack.model(t) for t in (tables.sizes, tables.levels))
-        flags = {width: self.stack.model(_flag(width)) for width in set(tables.ones.tolist())}
-        self.flags = [flags[width] for width in tables.ones.tolist()]
-        self.sets: dict[tuple[int, int], Any] = {}
-        self.kept = 0
+        self._tables = tables
+        self._sizes = self.stack.model(tables.sizes)
+        self._coefficients = StackCoefficients(self.stack, tables.coefficients)
+        self._sets: dict[tuple[int, int], Any] = {}
+        self._kept = 0
 
     def _set(self, previous: int, remaining: int) -> Any:
         key = (previous, remaining)
-        if key not in self.sets:
-            freqs = self.tables.frequencies(previous, remaining)
-            self.kept += len(freqs)
-            if self.kept > _KEPT:
-                self.sets, self.kept = {}, len(freqs)
-            self.sets[key] = self.stack.model(freqs)
-        return self.sets[key]
+        if key not in self._sets:
+            freqs = self._tables.frequencies(previous, remaining)
+            self._kept += len(freqs)
+            if self._kept > _MOST_KEPT:
+                self._sets, self._kept = {}, len(freqs)
+            self._sets[key] = self.stack.model(freqs)
+        return self._sets[key]
 
     def push(self, item: tuple[int, ...]) -> None:
+        """Put an item (size, indices, coefficients) on the stack."""
         size = item[0]
-        for index, level in zip(item[size:0:-1], item[:size:-1], strict=True):
-            if level != 1:
-                self.stack.push(level + self.tables.max_level - 2 * (level > 0), self.levels)
-            self.stack.push(int(level != 1), self.flags[index])
+        for atom, value in zip(item[size:0:-1], item[:size:-1], strict=True):
+            self._coefficients.push(atom, value)
         for position in range(size, 0, -1):
             previous = item[position - 1] if position > 1 else -1
             self.stack.push(item[position] - previous - 1, self._set(previous, size + 1 - position))
-        self.stack.push(size, self.sizes)
+        self.stack.push(size, self._sizes)
 
     def pop(self) -> tuple[int, ...]:
-        size = self.stack.pop(self.sizes)
-        if size > min(self.tables.n_atoms, self.tables.largest):
+        """Take an item off the stack."""
+        size = self.stack.pop(self._sizes)
+        if size > min(self._tables.n_atoms, self._tables.largest):
             raise CorruptStream("more coefficients than atoms")
-        item, previous = [size], -1
+        atoms, previous = [], -1
         for remaining in range(size, 0, -1):
             previous += 1 + self.stack.pop(self._set(previous, remaining))
-            item.append(previous)
-        for index in item[1:]:
-            level = 1
-            if self.stack.pop(self.flags[index]):
-                level = self.stack.pop(self.levels) - self.tables.max_level
-                level += 2 * (level >= 0)
-            item.append(level)
-        return tuple(item)
-
-
-def _flag(width: int) -> NDArray[np.int64]:
-    return np.array([width, TOTAL - width])
+            atoms.append(previous)
+        return (size, *atoms, *[self._coefficients.pop(atom) for atom in atoms])

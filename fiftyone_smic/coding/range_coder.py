@@ -1,11 +1,12 @@
-"""Entropy coding with integer frequencies: what is written on one machine is read on any other.
+"""A range coder with integer frequencies: what one machine writes, every other machine reads.
 
 Every symbol has an interval ``left .. left + width`` of whole numbers out of ``2**24``. The range
 coder (Martin 1979, with carries) is 64-bit unsigned integer arithmetic and nothing else, and so are
-all models: no floating-point number decides a bit anywhere, so that no rounding, no compiler and no
-processor can make a reader differ from the writer. It is compiled (numba), as are the models'
-loops, which call :func:`code_symbol`, or :func:`target_of` and :func:`advance` where intervals are
-computed rather than listed. The same function writes and reads, so that the two cannot drift apart.
+all models. No floating-point number decides a bit anywhere, so no rounding, no compiler and no
+processor can make a reader differ from the writer. The coder is compiled (numba), as are the loops
+of the models. These call :func:`code_symbol`, or :func:`target_of` and :func:`advance` where
+intervals are computed rather than listed. The same function writes and reads, so that the two
+cannot drift apart.
 
 Reading, in full: ``range = 2**64 - 1``, ``point`` = the first 8 bytes, big-endian; bytes past the
 end are zeros. For a symbol: ``scale = range >> 24``, and ``point // scale``, which must be below
@@ -25,27 +26,28 @@ uses exactly the integer frequencies computed here.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_smic.coding.tables import TOTAL, CorruptStream, ends_of, geometric, ideal_bits
+from fiftyone_smic.utils.compiled import compiled
 
-# Where a coder's state keeps what. numba makes floats of mixed signed and unsigned numbers.
+# Places in a coder's state. The constants below are unsigned, because numba makes floats of mixed
+# signed and unsigned numbers.
 _RANGE, _POINT, _WORD, _READING, _CORRUPT = range(5)
 _U24, _U32, _ONE, _ZERO = np.uint64(24), np.uint64(32), np.uint64(1), np.uint64(0)
 _LEAST, _ALL = np.uint64(1 << 32), np.uint32(0xFFFFFFFF)
 
 
-@nb.njit(cache=True)
+@compiled()
 def is_reading(coder):
-    """Whether compiled code is to read symbols rather than to write those it was given."""
+    """Whether compiled code reads symbols instead of writing those that it is given."""
     return coder[0][_READING] == _ONE
 
 
-@nb.njit(cache=True)
+@compiled()
 def target_of(coder):
-    """Reading: the number below 2**24 in whose interval the next symbol is."""
+    """Return, when reading, the number below 2**24 that lies in the next symbol's interval."""
     state = coder[0]
     found = state[_POINT] // (state[_RANGE] >> _U24)
     if found >> _U24:
@@ -54,9 +56,9 @@ def target_of(coder):
     return np.int64(found)
 
 
-@nb.njit(cache=True)
+@compiled()
 def advance(coder, left, width):
-    """Writes a symbol's interval, or reads on past it."""
+    """Write a symbol's interval, or read past it."""
     state, words, bits = coder
     scale = state[_RANGE] >> _U24
     moved = scale * np.uint64(left)
@@ -85,10 +87,12 @@ def advance(coder, left, width):
         state[_WORD] += _ONE
 
 
-@nb.njit(cache=True)
+@compiled()
 def code_symbol(coder, ends, symbol):
-    """Writes a symbol, or reads and returns it; its interval is ``ends[symbol] .. ends[symbol +
-    1]``."""
+    """Write a symbol, or read and return it.
+
+    Its interval is ``ends[symbol] .. ends[symbol + 1]``.
+    """
     if is_reading(coder):
         target = target_of(coder)
         symbol, high = 0, len(ends) - 1
@@ -102,7 +106,7 @@ def code_symbol(coder, ends, symbol):
     return symbol
 
 
-@nb.njit(cache=True)
+@compiled()
 def code_uniform(coder, size, symbol):
     """:func:`code_symbol` where all of ``0..size-1`` are alike."""
     if size < 2:
@@ -119,19 +123,42 @@ def code_uniform(coder, size, symbol):
     return np.int64(symbol)
 
 
-@nb.njit(cache=True)
+@compiled()
+def code_bit(coder, zero, bit):
+    """Write a bit, or read and return it; ``zero`` is the frequency of 0, out of 2**24."""
+    if is_reading(coder):
+        bit = np.int64(target_of(coder) >= zero)
+    if bit:
+        advance(coder, zero, TOTAL - zero)
+    else:
+        advance(coder, 0, zero)
+    return bit
+
+
+@compiled()
 def _code_symbols(coder, ends, symbols):
     for i in range(len(symbols)):
         symbols[i] = code_symbol(coder, ends, symbols[i])
 
 
 class Coder:
-    """A range coder that writes or, given the bytes of another, reads.
+    """A range coder that writes or, given the bytes of another coder, reads.
 
     Attributes:
-        reading: which of the two. Where it reads, the symbols that its methods and the compiled
-            functions are given only say how many to read.
-        bits: sum of the ideal code lengths of all that was written.
+        reading: whether it reads. Then the symbols that its methods and the compiled functions are
+            given only say how many to read.
+        bits: sum of the ideal code lengths, in bits, of all that was written.
+
+    Args:
+        data: what :meth:`finish` of another coder returned, or None to write.
+
+    Example:
+        >>> table = np.array([1, 3, TOTAL - 4])
+        >>> coder = Coder()
+        >>> _ = coder.code(np.array([2, 2, 0, 2]), table)
+        >>> data = coder.finish()
+        >>> Coder(data).code(np.zeros(4), table).tolist()
+        [2, 2, 0, 2]
     """
 
     def __init__(self, data: bytes | None = None) -> None:
@@ -148,19 +175,19 @@ class Coder:
         return float(self._bits[0])
 
     def compiled(self, symbols: int) -> tuple[NDArray, NDArray, NDArray]:
-        """What compiled functions take, with room for so many more symbols."""
+        """Return what compiled functions take, with room for this many more symbols."""
         room = int(self._state[_WORD]) + symbols
         if not self.reading and room > len(self._words):
             self._words = np.concatenate([self._words, np.zeros(room, np.uint32)])
         return self._state, self._words, self._bits
 
     def check(self) -> None:
-        """Raises CorruptStream if what was read so far cannot have been written."""
+        """Raise CorruptStream if what was read so far cannot have been written."""
         if self._state[_CORRUPT]:
             raise CorruptStream("the entropy-coded stream does not match its models")
 
     def code(self, symbols: NDArray[np.integer], freqs: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Writes symbols (m,), each in ``0..len(freqs)-1``, under one table; or reads m of them."""
+        """Write symbols (m,) in ``0..len(freqs)-1`` with one table, or read m of them."""
         out = np.array(symbols, np.int64)
         if len(freqs) < 2:
             return np.zeros_like(out)
@@ -179,8 +206,10 @@ class Coder:
         return symbol
 
     def numbers(self, values: NDArray[np.integer], size: int) -> NDArray[np.int64]:
-        """Writes numbers (m,) in ``0..size-1`` under the geometric law that is cheapest for them,
-        named first; or reads m of them."""
+        """Write numbers (m,) in ``0..size-1``, or read m of them.
+
+        The geometric law that is cheapest for them is written first.
+        """
         best = 0
         if not self.reading:
             counts = np.bincount(values, minlength=size)
@@ -189,12 +218,12 @@ class Coder:
         return self.code(values, geometric(best, size))
 
     def finish(self) -> bytes:
-        """The shortest stream that reads as what was written, zero bytes at its end left out."""
+        """Return the shortest stream that reads as what was written, trailing zeros left out."""
         count = int(self._state[_WORD])
         low, size = int(self._state[_POINT]), int(self._state[_RANGE])
         low += int.from_bytes(self._words[:count].astype(">u4").tobytes(), "big") << 64
         point = low
-        for shift in range(64):  # the roundest number in the interval that is left
+        for shift in range(64):  # the number with most zero bits at its end in the interval
             rounded = -(-low >> shift) << shift
             if rounded < low + size:
                 point = rounded

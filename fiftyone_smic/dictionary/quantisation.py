@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_smic.coding.rows import Rows, quantise_rows
+from fiftyone_smic.coding.row_quantiser import quantise_rows
+from fiftyone_smic.coding.rows import Rows
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.priors import Prior
@@ -21,7 +22,7 @@ def quantise_atoms(
     *,
     predict: bool = True,
 ) -> Rows:
-    """Quantise atoms (K, d); see :func:`fiftyone_smic.coding.rows.quantise_rows`."""
+    """Quantise atoms (K, d); see :func:`fiftyone_smic.coding.row_quantiser.quantise_rows`."""
     if prior is None:
         return quantise_rows(atoms, gram, lam, predict=predict)
     return quantise_rows(atoms @ prior.axes, gram, lam, public=prior.public, predict=predict)

@@ -26,7 +26,7 @@ class Stream:
     Attributes:
         known: sums over the items of the last learning from scratch and their codes.
         window: sums over the items that came since.
-        known_sample: (n, d) float32, an even sample of all items before the window.
+        known_sample: (n, d) float32, an even sample of all items before the window, shuffled.
         known_items: number of items that this sample stands for.
         window_sample: an even sample of the items of the window.
     """
@@ -51,7 +51,9 @@ class Stream:
         """
         k, d = known.cross.shape
         nothing = Statistics.empty(k, d, max_level, len(known.size_counts) - 1)
-        return cls(known, nothing, np.array(sample), items, Reservoir.empty(d))
+        # In random order, so that the first few of these are an even sample too.
+        order = np.random.default_rng(len(sample)).permutation(len(sample))
+        return cls(known, nothing, sample[order], items, Reservoir.empty(d))
 
     @property
     def sums(self) -> Statistics:

@@ -8,8 +8,8 @@ from fiftyone_smic.coding.tables import (
     TOTAL,
     CorruptStream,
     frequencies,
-    log_weights,
-    weight_levels,
+    half_octaves_of,
+    weights_of,
 )
 
 weights = st.lists(st.integers(0, 2**40), min_size=2, max_size=300)
@@ -91,10 +91,12 @@ def test_numbers_round_trip(values):
 
 def test_half_octave_levels_keep_counts_within_a_fifth():
     counts = np.array([1, 2, 3, 5, 17, 100, 12345, 10**6])
-    w = log_weights(weight_levels(counts))
+    w = weights_of(half_octaves_of(counts))
     ratio = (w / w[0]) / counts
     assert ratio.max() < 1.2 and ratio.min() > 1 / 1.2
-    assert weight_levels(np.array([0, 1])).tolist() == [0, 1] and log_weights(np.array([0]))[0] == 0
+    assert (
+        half_octaves_of(np.array([0, 1])).tolist() == [0, 1] and weights_of(np.array([0]))[0] == 0
+    )
 
 
 def test_impossible_stream_is_an_error():

@@ -19,9 +19,8 @@ def problem(n=300, d=24, k=40, seed=0):
 
 def bits_of(costs, atom, q):
     """Of one coefficient of up to 4."""
-    return costs.index[atom] + (
-        costs.unit[atom] if q == 1 else costs.other[atom] + costs.level[q + 4]
-    )
+    c = costs.coefficients
+    return costs.index[atom] + (c.one[atom] if q == 1 else c.other[atom] + c.value[q + 4])
 
 
 def objective(items, atoms, codes, costs, lam):

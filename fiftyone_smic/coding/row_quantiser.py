@@ -1,0 +1,158 @@
+"""Choose the levels of rows by distortion and bits, with the very costs the coder will have."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiftyone_smic.coding.rows import (
+    MAX_EXPONENT,
+    MAX_LEVEL,
+    MAX_QUARTERS,
+    MAX_TERMS,
+    MIN_EXPONENT,
+    THRESHOLDS,
+    Public,
+    RowModel,
+    Rows,
+    context_of,
+    step_size,
+)
+from fiftyone_smic.utils.compiled import compiled
+
+
+@compiled()
+def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
+    """Choose the levels of a row, in units of its step, by distortion and bits.
+
+    Stores levels (d,) and contexts (d,); returns their bits and their weighted distortion.
+    """
+    d = target.shape[0]
+    escape = costs.shape[1] - 1
+    seen, hoped = 0, 0
+    bits, distortion = 0.0, 0.0
+    for i in range(d):
+        c = context_of(expected[i], seen, hoped, thresholds)
+        x = abs(target[i])
+        top = int(min(np.floor(x + 0.5), 1048575.0))
+        best, cost, level = np.inf, 0.0, 0
+        for candidate in (0, top - 1, top):
+            if candidate < 0:
+                continue
+            b = costs[c, min(candidate, escape)]
+            if candidate >= escape:
+                b += 2 * np.floor(np.log2(candidate - escape + 1)) + 1
+            j = weight * (x - candidate) ** 2 + lam * b
+            if j < best:
+                best, cost, level = j, b, candidate
+        bits += cost
+        distortion += weight * (x - level) ** 2
+        levels[i] = level if target[i] > 0 else -level
+        contexts[i] = c
+        seen += min(level, escape)
+        hoped += expected[i]
+    return bits, distortion
+
+
+def _steps(
+    weights: NDArray[np.float64], lam: float, largest: NDArray[np.float64]
+) -> NDArray[np.int32]:
+    """Exponents near the step that is best at high rate, step^2 = 6 lam / (weight ln 2)."""
+    step = np.sqrt(6 * lam / (math.log(2) * np.maximum(weights, 0.5)))
+    step = np.maximum(step, largest / MAX_LEVEL)
+    return np.clip(np.rint(4 * np.log2(step)), MIN_EXPONENT, MAX_EXPONENT).astype(np.int32)
+
+
+def quantise_rows(
+    rows: NDArray[np.float64],
+    gram: NDArray[np.float64],
+    lam: float,
+    *,
+    public: Public | None = None,
+    sweeps: int = 2,
+    predict: bool = True,
+) -> Rows:
+    """Quantise rows so that distortion + lam * bits is small.
+
+    The distortion is ``trace((D - D')' gram (D - D'))``: what the items suffer that are coded with
+    the rows. Rows are quantised in order, each one against the errors of the others, in a few
+    sweeps. The rows that predict a row are searched greedily among the public rows and the rows
+    before it, by the same objective.
+
+    Args:
+        rows: (K, d) float64.
+        gram: (K, K) float64, ``C'C`` of the codes C.
+        lam: squared distance that one bit is worth.
+        public: what is known before the first row, or None.
+        sweeps: number of sweeps.
+        predict: search for rows that predict others.
+    """
+    k, d = rows.shape
+    given = np.zeros((0, d)) if public is None else public.rows
+    p = len(given)
+    weights = np.diag(gram)
+    exponents = _steps(weights, lam, np.abs(rows).max(axis=1, initial=0.0))
+    levels = np.zeros((k, d), np.int32)
+    error = np.zeros((k, d))
+    values = np.concatenate([given, np.zeros((k, d))])
+    norms = np.square(values).sum(axis=1)
+    chosen = np.zeros(d, np.int64)
+    contexts = np.zeros(d, np.int64)
+    terms: list[tuple[int, int, int]] = []
+    total = 0.0
+    for _ in range(sweeps):
+        model = RowModel(d, public)
+        terms, total = [], 7.0 + 3.0 * k
+        for j in range(k):
+            others = gram[j].copy()
+            others[j] = 0
+            target = rows[j] - (others @ error) / weights[j]
+            used: list[tuple[int, int]] = []
+            step = step_size(int(exponents[j]))
+            weight = weights[j] * step * step
+            expected, costs = model.expected(int(exponents[j])), model.costs()
+            rest, side = target, 1.0
+            best = (np.inf, 0.0, target, used)
+            for count in range(MAX_TERMS + 1 if predict else 1):
+                if count:
+                    found = _predictor(rest, values[: p + j], norms[: p + j])
+                    if found is None or any(found[0] == u[0] for u in used):
+                        break
+                    rest = rest - found[1] / 4 * values[found[0]]
+                    used = [*used, found]
+                    side += math.log2(p + j) + 3.5
+                bits, distortion = _choose(
+                    rest / step, weight, lam, costs, expected, THRESHOLDS, chosen, contexts
+                )
+                if distortion + lam * (bits + side) < best[0]:
+                    best = (distortion + lam * (bits + side), side, rest, used)
+            _, side, rest, used = best
+            bits, _ = _choose(
+                rest / step, weight, lam, costs, expected, THRESHOLDS, chosen, contexts
+            )
+            total += bits + side
+            terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in used]
+            model.learn(int(exponents[j]), contexts, np.abs(chosen))
+            levels[j] = chosen
+            value = values[p + j]
+            value[:] = chosen * step
+            for source, quarters in used:
+                value += (quarters / 4) * values[source]
+            norms[p + j] = value @ value
+            error[j] = value - rows[j]
+    return Rows(levels, exponents, np.array(terms, np.int32).reshape(-1, 3), total)
+
+
+def _predictor(
+    target: NDArray[np.float64], values: NDArray[np.float64], norms: NDArray[np.float64]
+) -> tuple[int, int] | None:
+    """The row, and its coefficient in quarters, that leaves least of the target; or None."""
+    if not len(values):
+        return None
+    dots = values @ target
+    quarters = np.rint(4 * dots / np.maximum(norms, 1e-12)).clip(-MAX_QUARTERS, MAX_QUARTERS)
+    gains = quarters / 2 * dots - (quarters / 4) ** 2 * norms
+    best = int(gains.argmax())
+    return (best, int(quarters[best])) if gains[best] > 0 else None
