@@ -1,46 +1,41 @@
 """The plugin: forms, progress and the panel. All computation is in :mod:`fiftyone_smic`.
 
-FiftyOne runs this file whenever it builds its registry, so it imports nothing heavy.
+FiftyOne runs this file whenever it builds its registry, so it imports nothing heavy. An operator is
+a class in a file of this folder that is called like the operator, and a line in ``fiftyone.yml``,
+whose order is the order in the App.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
+import fiftyone.operators as foo
+
 from . import library  # first: it finds the library beside the plugin
-from .compute_latents import ComputeLatents
-from .draw_atom import DrawAtom
-from .encode_samples import EncodeSamples
-from .export_archive import ExportArchive
-from .import_archive import ImportArchive
-from .learn_dictionary import LearnDictionary
-from .manage_dictionaries import ManageDictionaries
-from .measure_storage import MeasureStorage
-from .mix_samples import MixSamples
-from .name_atoms import NameAtoms
-from .panel import SMICPanel
-from .regenerate_samples import RegenerateSamples
-from .stop_run import StopRun
-from .visualize_atoms import VisualizeAtoms
+
+#: The panel's code fills a folder.
+_FILES = {"smic_panel": "panel"}
 
 
 def register(plugin: Any) -> None:
-    """Called by FiftyOne."""
-    operators = (
-        ComputeLatents,
-        LearnDictionary,
-        EncodeSamples,
-        RegenerateSamples,
-        VisualizeAtoms,
-        NameAtoms,
-        ExportArchive,
-        ImportArchive,
-        ManageDictionaries,
-        MeasureStorage,
-        MixSamples,
-        DrawAtom,
-        StopRun,
-        SMICPanel,
-    )
-    for operator in library.checked(operators):
+    """Register what ``fiftyone.yml`` lists; FiftyOne calls this."""
+    names = plugin.plugin_definition.operators  # and panels
+    found = tuple(_class_in(_FILES.get(name, name)) for name in names)
+    for operator in library.checked(found):
         plugin.register(operator)
+
+
+def _class_in(file: str) -> type[foo.Operator]:
+    """Return the operator or panel that a file of this folder defines."""
+    module = importlib.import_module(f".{file}", __name__)
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, foo.Operator)
+        and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise ImportError(f"{module.__name__} must define one operator and defines {len(found)}")
+    return found[0]

@@ -1,11 +1,8 @@
-"""What the operators share: their configuration, how they run with a progress bar, their result."""
+"""What the operators share: their configuration, how they run, and how they report."""
 
 from __future__ import annotations
 
-import queue
-import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import fiftyone as fo
@@ -13,26 +10,24 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from . import forms
-from .stop_run import RUNNING
+from .layouts import PLUGIN, failure, output
+from .running import Report, Stopped, delegated, visibly
 
-PLUGIN = "fiftyone_smic"
-Report = Callable[[float], None]
 #: A button of a result: its label, the operator it runs, and that operator's parameters.
 Button = tuple[str, str, dict[str, Any]]
-
-
-class Stopped(Exception):
-    """The user stopped it, or the App no longer listens; the library writes nothing then."""
 
 
 class SMICOperator(foo.Operator):
     """An operator that reads a form, calls one function of the library and says what was done.
 
-    Subclasses set the class attributes and define :meth:`form` and :meth:`said`.
+    Subclasses set the class attributes and define :meth:`form` and :meth:`said`. A new one also
+    needs one line in ``fiftyone.yml``, whose order is the order in the App.
     """
 
     operator_name = ""
     label = ""
+    #: The App sorts operators by the first letter of this, so it is "S" everywhere: then they
+    #: stand in the order of ``fiftyone.yml``.
     description = ""
     icon = ""
     #: Shown beside the progress bar.
@@ -46,6 +41,8 @@ class SMICOperator(foo.Operator):
     stopped = "**Stopped.** The dataset is as it was."
     #: What to do next: an operator of this plugin and its button's label.
     then: tuple[tuple[str, str], ...] = ()
+    #: On the button of the form.
+    submit = "Execute"
 
     @property
     def config(self) -> foo.OperatorConfig:
@@ -69,15 +66,15 @@ class SMICOperator(foo.Operator):
         raise NotImplementedError
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
-        """The function's arguments, as the form or the caller has set them."""
+        """Return the function's arguments, as the form or the caller has set them."""
         return forms.chosen(ctx, *self.parameters)
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        """What was done, as Markdown."""
+        """Return what was done, as Markdown."""
         raise NotImplementedError
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
-        """What to do next."""
+        """Return what to do next."""
         given = {"key": arguments["key"]} if "key" in arguments else {}
         return [(label, f"{PLUGIN}/{name}", given) for label, name in self.then]
 
@@ -90,15 +87,18 @@ class SMICOperator(foo.Operator):
             self.form(ctx, inputs, samples)
         return self.shown(inputs)
 
-    def shown(self, inputs: types.Object) -> types.Property:
-        """The form under the operator's name."""
-        return types.Property(
-            inputs, view=types.View(label=self.label, description=self.description)
+    def shown(self, inputs: types.Object, submit: str | None = None) -> types.Property:
+        """Return the form under the operator's name."""
+        view = types.PromptView(
+            label=self.label,
+            description=self.description,
+            submit_button_label=submit or self.submit,
         )
+        return types.Property(inputs, view=view)
 
     def execute(self, ctx: Any) -> Any:
         if ctx.delegated:
-            return self.work(ctx, in_percent(lambda part: ctx.set_progress(progress=part)))
+            return self.work(ctx, delegated(ctx))
         if "operator_uri" in ctx.request_params:  # the App asks over HTTP and shows a bar
             return self._visibly(ctx)
         return self.work(ctx, None)
@@ -117,7 +117,7 @@ class SMICOperator(foo.Operator):
         )
 
     def result(self, done: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What :meth:`work` returns."""
+        """Return what :meth:`work` returns."""
         return {
             "summary": self.said(done, arguments),
             "buttons": [list(button) for button in self.buttons(done, arguments)],
@@ -133,13 +133,13 @@ class SMICOperator(foo.Operator):
         """Run from Python, in a script, a notebook or a running event loop.
 
         Args:
-            sample_collection: a dataset or view
-            delegate: schedule it instead of running it now
-            delegation_target: the orchestrator to schedule it on
-            params: parameters of the library's function of the same purpose
+            sample_collection: A dataset or view.
+            delegate: Schedule it instead of running it now.
+            delegation_target: The orchestrator to schedule it on.
+            params: Parameters of the library's function of the same purpose.
 
         Returns:
-            what the library's function returns, or FiftyOne's record of the scheduled operation
+            What the library's function returns, or FiftyOne's record of the scheduled operation.
         """
         if not delegate:
             return self.now(sample_collection, params)
@@ -158,51 +158,33 @@ class SMICOperator(foo.Operator):
         )
 
     def now(self, samples: Any, params: dict[str, Any]) -> Any:
-        """What calling the operator does unless it is delegated."""
+        """Do what calling the operator does unless it is delegated."""
         import fiftyone_smic.fiftyone as library
 
         return getattr(library, self.function)(samples, **params)
 
+    def finish(self, ctx: Any, done: dict[str, Any]) -> Iterator[Any]:
+        """Yield what the App is to do with a result; ``quiet`` is said by buttons of the panel,
+        which shows the result itself."""
+        if ctx.params.get("quiet"):
+            yield ctx.trigger(f"{PLUGIN}/close_result")
+            return
+        yield ctx.ops.show_output(outputs=output(self.label, done).to_json(), results=done)
+
     def _visibly(self, ctx: Any) -> Iterator[Any]:
-        """Work in a thread, and send the App each step of the progress bar."""
-        name = uuid.uuid4().hex
-        stop = RUNNING[name] = threading.Event()
-        updates: queue.Queue[tuple[str, Any]] = queue.Queue()
-        show = in_percent(lambda part: updates.put(("part", part)))
-
-        def report(part: float) -> None:
-            if part < 1 and stop.is_set():  # at 1 all has been written
-                raise Stopped
-            show(part)
-
-        def run() -> None:
-            try:
-                updates.put(("done", self.work(ctx, report)))
-            except BaseException as error:
-                updates.put(("failed", error))
-
-        worker = threading.Thread(target=run, name=self.operator_name, daemon=True)
-        try:
-            yield bar(ctx, "Getting ready", 0.0)
-            worker.start()
-            while True:
-                kind, value = updates.get()
-                if kind == "part":
-                    yield bar(ctx, self.doing, value, name)
-                    continue
-                if isinstance(value, Stopped):
-                    value = {"summary": self.stopped}
-                elif kind == "failed":
-                    # Once there is a bar, the App no longer shows what is raised.
-                    shown = failure(self.label, value).to_json()
-                    yield ctx.ops.show_output(outputs=shown, results={})
-                    raise value
-                break
-        finally:
-            stop.set()
-            del RUNNING[name]
+        """Run with a bar, and send the App each step of it."""
+        done = yield from visibly(
+            ctx, self.label, self.doing, lambda report: self.work(ctx, report)
+        )
+        if isinstance(done, Stopped):
+            done = {"summary": self.stopped}
+        elif isinstance(done, BaseException):
+            # Once there is a bar, the App no longer shows what is raised.
+            shown = failure(self.label, done).to_json()
+            yield ctx.ops.show_output(outputs=shown, results={})
+            raise done
         yield ctx.trigger("reload_dataset")
-        yield ctx.ops.show_output(outputs=output(self.label, value).to_json(), results=value)
+        yield from self.finish(ctx, done)
 
 
 class DictionaryOperator(SMICOperator):
@@ -221,22 +203,19 @@ class DictionaryOperator(SMICOperator):
         raise NotImplementedError
 
 
+class OfThePanel:
+    """Beside an operator's class: a button of the panel runs it, so it is in no menu."""
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        config = super().config  # type: ignore[misc]
+        config.unlisted = True
+        return config
+
+
 def _where(samples: Any) -> dict[str, Any]:
     """A collection as FiftyOne's execution context names it."""
     return {"dataset": samples} if isinstance(samples, fo.Dataset) else {"view": samples}
-
-
-def in_percent(report: Report) -> Report:
-    """Pass only the steps on that show: whole per cents."""
-    shown = -1
-
-    def passing(part: float) -> None:
-        nonlocal shown
-        if int(100 * part) > shown:
-            shown = int(100 * part)
-            report(part)
-
-    return passing
 
 
 def from_bar(report: Report | None) -> Any:
@@ -253,34 +232,3 @@ def from_bar(report: Report | None) -> Any:
 def icons(name: str) -> dict[str, str]:
     """Where the plugin's icons lie: one for the App's light theme, one for the dark one."""
     return {f"{theme}_icon": f"/operators/assets/{name}-{theme}.svg" for theme in ("light", "dark")}
-
-
-def bar(ctx: Any, label: str, progress: float, run: str | None = None) -> Any:
-    """What FiftyOne's ``set_progress`` shows, and for a run that reports a button to stop it."""
-    outputs = types.Object()
-    outputs.float("progress", view=types.ProgressView(label=label))
-    if run is not None:
-        stop = {"operator": f"{PLUGIN}/stop_run", "params": {"run": run}}
-        outputs.view("stop", types.Button(label="Stop", **stop))
-    shown = types.Property(outputs).to_json()
-    return ctx.ops.show_output(outputs=shown, results={"progress": progress})
-
-
-def failure(label: str, error: BaseException) -> types.Property:
-    """An error as the App shows it."""
-    outputs = types.Object()
-    why = str(error) or type(error).__name__
-    outputs.view("error", types.Error(label="This did not work", description=why))
-    return types.Property(outputs, view=types.View(label=label))
-
-
-def output(label: str, results: dict[str, Any]) -> types.Property:
-    """A result as the App shows it: a text, and buttons that lead on."""
-    outputs = types.Object()
-    outputs.str("summary", view=types.MarkdownView())
-    for i, (text, operator, params) in enumerate(results.get("buttons") or []):
-        own = operator.startswith(f"{PLUGIN}/")
-        outputs.view(
-            f"next{i}", types.Button(label=text, operator=operator, params=params, prompt=own)
-        )
-    return types.Property(outputs, view=types.View(label=label))

@@ -1,93 +1,127 @@
-"""SMIC: compute latents."""
+"""SMIC: compute embeddings."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import fiftyone as fo
 from fiftyone.operators import types
 
-from . import forms
+from fiftyone_smic.utils.defaults import LATENTS_FIELD
+
+from . import estimates, forms
 from .base import SMICOperator
+from .words import amount, duration
+
+ABOUT = (
+    "The model that looks at the images. Choose one, or type MODEL/PRETRAINED of open_clip, "
+    "local-dir:/path, or zoo:NAME. Big models are downloaded once"
+)
+
+
+def choose_encoder(ctx: Any, inputs: types.Object, samples: Any, field: str) -> str:
+    """Ask which model makes the embeddings of a field; returns what is chosen now."""
+    from fiftyone_smic.fiftyone.latents import suitable_encoder
+    from fiftyone_smic.models.encoders import describe, problem
+
+    default = suitable_encoder(samples, field)
+    prop = encoder_input(inputs, "encoder", default)
+    encoder = ctx.params.get("encoder") or default
+    if why := problem(encoder):
+        forms.wrong(prop, why)
+    elif notice := describe(encoder).notice:
+        forms.note(inputs, "demonstration", notice)
+    return encoder
+
+
+def encoder_input(inputs: types.Object, name: str, default: str | None) -> types.Property:
+    """A list of the known models, in which any other can be typed."""
+    from fiftyone_smic.models.encoders import ENCODERS
+
+    choices = types.AutocompleteView(allow_user_input=True)
+    for encoder, about in ENCODERS.items():
+        choices.add_choice(encoder, label=f"{about.label} ({about.licence})")
+    return inputs.str(name, default=default, label="Model", description=ABOUT, view=choices)
 
 
 class ComputeLatents(SMICOperator):
     """Encode images into a vector field."""
 
     operator_name = "compute_latents"
-    label = "SMIC: compute latents"
-    description = "Encode the images with a CLIP model, the first step"
+    label = "SMIC: compute embeddings"
+    description = "Step 1: embed the images with a CLIP model"
     icon = "latents"
-    doing = "Encoding images"
-    action = "Compute latents of"
+    doing = "Embedding images"
+    action = "Compute embeddings of"
     function = "compute_latents"
     parameters = ("field", "encoder", "overwrite", "batch_size")
+    stopped = (
+        "**Stopped.** Embeddings that were written stay; the next run goes on where this stopped."
+    )
     then = (("Learn a dictionary", "learn_dictionary"),)
 
     def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
         from fiftyone_smic.models.encoders import EMBEDDED, EncoderIdentity, describe
 
-        encoder = self._encoder(ctx, inputs, samples)
-        identity = EncoderIdentity.parse(encoder)
+        chosen = ctx.params.get("field", LATENTS_FIELD) or ""
+        encoder = choose_encoder(ctx, inputs, samples, chosen or LATENTS_FIELD)
         field = inputs.str(
             "field",
-            default="clip_latents",
+            default=LATENTS_FIELD,
             label="Field",
-            description="The vector field to write",
+            description="The sample field to write the embeddings to",
         )
-        chosen = ctx.params.get("field", "clip_latents") or ""
-        valid = chosen.isidentifier() and not chosen.startswith("_")
-        if not valid:
-            forms.wrong(field, "use letters, digits and underscores, like clip_latents")
-        known = ctx.dataset.get_field(chosen) if valid else None
+        wrong = self._wrong_field(ctx, chosen)
+        if wrong:
+            forms.wrong(field, wrong)
+        known = ctx.dataset.get_field(chosen) if not wrong else None
         there = samples.exists(chosen).count() if known is not None else 0
         if there:
-            forms.checkbox(
-                inputs, "overwrite", f"Compute the {there:,} latents that are there again"
-            )
+            existing = amount(there, "existing embedding")
+            forms.checkbox(inputs, "overwrite", f"Recompute the {existing}")
         if forms.advanced(ctx, inputs):
             forms.number(
-                inputs, ctx.params, "batch_size", default=32, least=1, most=4096, label="Batch size"
+                inputs,
+                ctx.params,
+                "batch_size",
+                default=32,
+                least=1,
+                most=4096,
+                label="Batch size",
+                description="Images embedded at a time. Lower it if memory runs out",
             )
         todo = len(samples) - (0 if ctx.params.get("overwrite") else there)
         info = (known.info if known is not None else None) or {}
-        forms.cost(
+        same = EncoderIdentity.parse(encoder).matches(info.get("encoder", ""))
+        what = amount(todo, "image") + " to embed" if todo else "All images have an embedding"
+        estimates.cost(
             inputs,
-            f"{todo:,} images to encode",
+            what,
             todo,
-            measured=info.get("seconds") if identity.matches(info.get("encoder", "")) else None,
+            measured=info.get("seconds") if same else None,
             guess=describe(encoder).seconds,
-            fixed=10,
-            more="" if encoder == EMBEDDED else "; a GPU takes a few per cent of that",
+            loading=2 if encoder == EMBEDDED else 15,
+            more="" if encoder == EMBEDDED or not todo else "; a GPU takes a few per cent of it",
         )
+        forms.explain(inputs, "embedding")
 
-    def _encoder(self, ctx: Any, inputs: types.Object, samples: Any) -> str:
-        from fiftyone_smic.fiftyone.latents import suitable_encoder
-        from fiftyone_smic.models.encoders import ENCODERS, problem
-
-        choices = types.AutocompleteView(allow_user_input=True)
-        for name, about in ENCODERS.items():
-            choices.add_choice(name, label=f"{about.label} ({about.licence})")
-        default = suitable_encoder(samples, ctx.params.get("field") or "clip_latents")
-        prop = inputs.str(
-            "encoder",
-            default=default,
-            label="Encoder",
-            description=(
-                "Choose one, or type MODEL/PRETRAINED of open_clip, local-dir:/path, or zoo:NAME. "
-                "Big models are downloaded once"
-            ),
-            view=choices,
-        )
-        encoder = ctx.params.get("encoder") or default
-        if why := problem(encoder):
-            forms.wrong(prop, why)
-        return encoder
+    def _wrong_field(self, ctx: Any, name: str) -> str:
+        """Return why a field cannot hold embeddings, or nothing."""
+        if not name.isidentifier() or name.startswith("_"):
+            return "use letters, digits and underscores, like clip_latents"
+        field = ctx.dataset.get_field(name)
+        if field is not None and not isinstance(field, fo.VectorField):
+            kind = type(field).__name__
+            return f"{name!r} holds values of type {kind}, not embeddings; choose another field"
+        return ""
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        kept = f", {done.kept:,} had one already" if done.kept else ""
+        kept = ""
+        if done.kept:
+            kept = f" {amount(done.kept, 'sample')} had one already."
         return (
-            f"**{done.computed:,} latents** of {done.dim} dimensions in `{done.field}`{kept}, "
-            f"by `{done.encoder}` in {forms.duration(done.seconds)}.\n\n"
+            f"**{amount(done.computed, 'embedding')}** of {done.dim} numbers in `{done.field}`, "
+            f"by `{done.encoder}` in {duration(done.seconds)}.{kept}\n\n"
             + forms.skipped(done.skipped)
-            + "Next: learn the dictionary of atoms that the images are made of."
+            + "Next: learn the dictionary of concepts that the images are made of."
         )

@@ -6,8 +6,9 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
+from . import estimates, forms
 from .base import DictionaryOperator
+from .words import amount, size
 
 
 class EncodeSamples(DictionaryOperator):
@@ -15,7 +16,7 @@ class EncodeSamples(DictionaryOperator):
 
     operator_name = "encode_samples"
     label = "SMIC: encode samples"
-    description = "Write each sample's atoms, bits and fidelity into sample fields"
+    description = "Step 3: compress each image to a code, a few concepts with whole numbers"
     icon = "encode"
     doing = "Encoding samples"
     action = "Encode"
@@ -23,7 +24,7 @@ class EncodeSamples(DictionaryOperator):
     parameters = ("key",)
     then = (
         ("Regenerate samples", "regenerate_samples"),
-        ("Name the atoms", "name_atoms"),
+        ("Name the concepts", "name_atoms"),
         ("Export an archive", "export_archive"),
     )
 
@@ -35,34 +36,37 @@ class EncodeSamples(DictionaryOperator):
         count = samples.exists(field).count() if ctx.dataset.has_field(field) else 0
         if not count:
             why = (
-                f"None of these samples has a latent in {field!r}. Run 'SMIC: compute latents' on "
-                "them first."
+                f"None of these samples has an embedding in {field!r}. Run 'SMIC: compute "
+                "embeddings' on them first."
             )
-            forms.stop(inputs, "no_latents", "No latents here", why)
+            forms.stop(inputs, "no_latents", "No embeddings here", why)
             return
         coded = forms.held(ctx, samples, key, "atoms")
         bits = (config.learned or {}).get("bits_per_item")
-        forms.cost(
+        again = amount(coded, "sample has a code, which", "samples have a code, which")
+        estimates.cost(
             inputs,
-            f"{count:,} samples with {config.n_atoms:,} atoms",
+            f"{amount(count, 'sample')} with {amount(config.n_atoms, 'concept')}",
             count,
             measured=measured(ctx.dataset, "encode"),
-            guess=0.003,
-            fixed=1,
-            more=(f"; {bits:.0f} bits each when it was learned" if bits else "")
-            + (f"; {coded:,} have a code, which is written again" if coded else ""),
+            guess=0.001,
+            loading=2,
+            more=(f"; about {bits:.0f} bits an image" if bits else "")
+            + (f"; {again} is written again" if coded else ""),
         )
+        forms.explain(inputs, "code")
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         rate, quality = done.rate, done.fidelity
         return (
-            f"**{done.encoded:,} samples** take **{forms.amount(rate.total_bytes)}** in all, "
-            f"{rate.bits_per_item:.1f} bits each: {rate.payload_bits_per_item:.1f} for the code, "
-            "the rest for the dictionary and headers.\n\n"
-            f"The codes keep {quality.explained_variance:.0%} of the variance (centred cosine "
-            f"{quality.centred_cosine:.2f}).\n\n"
+            f"**{amount(done.encoded, 'sample')}** got a code. All coded samples take "
+            f"**{size(rate.total_bytes)}**, {rate.bits_per_item:.1f} bits an image: "
+            f"{rate.payload_bits_per_item:.1f} for its code, the rest for its part of the "
+            "dictionary and headers.\n\n"
+            f"The codes keep {quality.explained_variance:.0%} of the differences between images "
+            "(explained variance).\n\n"
             + forms.skipped(done.skipped)
             + f"Fields: `{done.key}_atoms`, `{done.key}_coefficients`, `{done.key}_bits`, "
-            f"`{done.key}_fidelity`, `{done.key}_labels`.\n\n"
-            "Next: draw the samples again from their codes, or give the atoms names."
+            f"`{done.key}_fidelity` and `{done.key}_labels`, in the sidebar's group SMIC.\n\n"
+            "Next: draw the samples again from their codes, or name the concepts."
         )

@@ -7,8 +7,9 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
-from .base import DictionaryOperator, from_bar
+from . import estimates, forms
+from .base import PLUGIN, Button, DictionaryOperator, from_bar
+from .words import amount, size
 
 KINDS = {
     "archive": "The codes only, as one .smic file",
@@ -21,7 +22,7 @@ class ExportArchive(DictionaryOperator):
 
     operator_name = "export_archive"
     label = "SMIC: export archive"
-    description = "Write the codes to one small file, from which the samples can be drawn again"
+    description = "Save the compressed images as one small file, to send or to keep"
     icon = "export"
     doing = "Writing the archive"
     action = "Export"
@@ -29,12 +30,12 @@ class ExportArchive(DictionaryOperator):
     parameters = ("key", "path", "names")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import load_config, measured, stored_rate
+        from fiftyone_smic.fiftyone.runs import measured
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:
             return
-        kind = forms.radio(ctx, inputs, "kind", KINDS, "archive", "What")
+        kind = forms.radio(ctx, inputs, "kind", KINDS, "archive", "What to write")
         path = forms.whole_path(
             ctx,
             inputs,
@@ -44,41 +45,53 @@ class ExportArchive(DictionaryOperator):
             about="Where to write it",
         )
         if path is not None and path.exists():
-            if path.is_dir() and (kind == "archive" or any(path.iterdir())):
-                forms.stop(inputs, "taken", "This folder is there", f"{path} is a folder in use")
-            elif not ctx.params.get("replace"):
-                forms.checkbox(inputs, "replace", f"Replace {path.name}, which is there")
-                forms.stop(inputs, "taken", "This file is there", "choose another, or replace it")
-            else:
-                forms.checkbox(inputs, "replace", f"Replace {path.name}, which is there")
+            self._taken(ctx, inputs, path, kind)
         if kind == "archive":
             forms.checkbox(
                 inputs,
                 "names",
                 "Keep the file names",
-                "By them the codes can be given back to samples of another dataset",
+                "Needed to match the codes to your images later",
                 default=True,
             )
-        storage = load_config(ctx.dataset, key).storage
-        each = stored_rate(storage).bits_per_item if storage else None
-        size = f"; the codes take {forms.amount(each * count / 8)}" if each else ""
         without = len(samples) - count
-        forms.cost(
+        left_out = amount(without, "sample without a code is", "samples without a code are")
+        estimates.cost(
             inputs,
-            f"{count:,} samples",
+            amount(count, "sample"),
             count,
             measured=measured(ctx.dataset, "export" if kind == "archive" else "export dataset"),
             guess=0.0002 if kind == "archive" else 0.001,
-            fixed=1,
-            more=size + (f"; {without:,} samples without a code are left out" if without else ""),
+            loading=1,
+            more=self._size(ctx, key, count) + (f"; {left_out} left out" if without else ""),
         )
+
+    def _taken(self, ctx: Any, inputs: types.Object, path: Path, kind: str) -> None:
+        if path.is_dir() and (kind == "archive" or any(path.iterdir())):
+            forms.stop(inputs, "taken", "This folder exists", f"{path} is a folder in use")
+            return
+        forms.checkbox(inputs, "replace", f"Overwrite {path.name}")
+        if not ctx.params.get("replace"):
+            why = f"{path.name} already exists; choose another name, or overwrite it"
+            forms.stop(inputs, "taken", "This file already exists", why)
+
+    def _size(self, ctx: Any, key: str, count: int) -> str:
+        """Say how large the file will be: the dictionary is written whole, however few codes."""
+        from fiftyone_smic.fiftyone.runs import load_config, stored_rate
+
+        storage = load_config(ctx.dataset, key).storage
+        if not storage:
+            return ""
+        rate = stored_rate(storage)
+        bits = rate.payload_bits_per_item * count + rate.dictionary_bits + rate.header_bits
+        return f"; about {size(bits / 8)}, file names apart"
 
     def _default(self, ctx: Any, key: str) -> Path:
         from fiftyone_smic.fiftyone.regeneration import default_folder
 
-        name = key if ctx.params.get("kind", "archive") == "archive" else f"{key}-dataset"
-        suffix = ".smic" if ctx.params.get("kind", "archive") == "archive" else ".zip"
-        return default_folder(ctx.dataset) / f"{name}{suffix}"
+        archive = ctx.params.get("kind", "archive") == "archive"
+        name = f"{key}.smic" if archive else f"{key}-dataset.zip"
+        return default_folder(ctx.dataset) / name
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import export_archive, fields
@@ -100,15 +113,25 @@ class ExportArchive(DictionaryOperator):
                 "archive** makes a dataset of it, as does `fiftyone.Dataset.from_dir(…, "
                 "dataset_type=fiftyone_smic.types.SMICDataset)`."
             ),
-            "buttons": [],
+            "buttons": _download(path),
         }
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
-            f"**{done.items:,} samples** in **{forms.amount(done.total_bytes)}**: "
-            f"{done.bits_per_item:.1f} bits each, {done.payload_bits_per_item:.1f} of them for the "
-            "code; dictionary, headers and file names are the rest.\n\n"
+            f"**{amount(done.items, 'sample')}** in **{size(done.total_bytes)}**: "
+            f"{done.bits_per_item:.1f} bits an image, {done.payload_bits_per_item:.1f} of them for "
+            "its code; dictionary, headers and file names are the rest.\n\n"
             f"File: `{arguments['path']}`\n\n"
             "Next: **SMIC: import archive** makes a dataset of it, on any machine that has the "
             "same models."
         )
+
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
+        return [tuple(button) for button in _download(arguments["path"])]
+
+
+def _download(path: Path) -> list[list[Any]]:
+    """A button that saves a written file on the computer of the browser."""
+    if not path.is_file():
+        return []
+    return [["Download", f"{PLUGIN}/download_archive", {"path": str(path)}]]

@@ -5,37 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import fiftyone as fo
+from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-#: Denoising steps that generators take unless told otherwise.
-STEPS = 20
-#: Seconds per picture and step on two CPU cores: the built-in generator, and Stable Diffusion.
-STEP_SECONDS = {"postcards": 0.02, "other": 6.0}
+from .words import TERMS, amount
+
 #: The button of a result that opens the panel.
 PANEL = ("Open the SMIC panel", "@voxel51/operators/open_panel", {"name": "smic_panel"})
 
 
-def target(ctx: Any, inputs: types.Object, action: str) -> fo.core.collections.SampleCollection:
+def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
     """Let the user choose dataset, view or selection; returns what is chosen now.
 
-    The panel opens forms on the samples it shows, by ``sample_ids``: then there is no choice.
+    A button of the panel opens a form on what the panel shows: on samples, by ``sample_ids``, or
+    on the whole dataset, by ``whole``. Then there is no choice, and the form says so.
     """
     if ctx.params.get("sample_ids"):
         inputs.list("sample_ids", types.String(), view=types.HiddenView(read_only=False))
+        note(inputs, "target", f"On {amount(len(ctx.params['sample_ids']), 'sample')} of the panel")
+    elif ctx.params.get("whole"):
+        inputs.bool("whole", view=types.HiddenView(read_only=False))
+        note(inputs, "target", f"On the whole dataset: {amount(len(ctx.dataset), 'sample')}")
     else:
         inputs.view_target(ctx, action_description=action, require_flat=True)
     return collection(ctx)
 
 
-def collection(ctx: Any) -> fo.core.collections.SampleCollection:
-    """What the user chose to work on."""
+def collection(ctx: Any) -> SampleCollection:
+    """Return what the user chose to work on."""
     if ctx.params.get("sample_ids"):
         return ctx.dataset.select(ctx.params["sample_ids"])
+    if ctx.params.get("whole"):
+        return ctx.dataset
     return ctx.target_view(require_flat=True)
 
 
-def check_images(inputs: types.Object, samples: fo.core.collections.SampleCollection) -> bool:
+def check_images(inputs: types.Object, samples: SampleCollection) -> bool:
     """Say at once if the collection cannot be worked on; returns whether it can."""
     from fiftyone_smic.fiftyone.collections import image_samples
 
@@ -58,80 +63,9 @@ def note(inputs: types.Object, name: str, text: str) -> None:
     inputs.view(name, types.Notice(label=text))
 
 
-def cost(
-    inputs: types.Object,
-    what: str,
-    n: float,
-    *,
-    measured: float | None,
-    guess: float,
-    fixed: float = 0,
-    more: str = "",
-) -> None:
-    """Show what running this will cost.
-
-    Args:
-        inputs: where to show it
-        what: will be worked on
-        n: how many of them
-        measured: seconds each took when it was last done here, if it was
-        guess: seconds each takes on two CPU cores, where it has not been measured
-        fixed: seconds that loading takes, however many there are
-        more: to say after it
-    """
-    seconds = fixed + n * (guess if measured is None else measured)
-    guessed = "a guess for two CPU cores, until it has been measured here"
-    basis = guessed if measured is None else "as last measured here"
-    note(inputs, "cost", f"{what}: about {duration(seconds)} ({basis}){more}")
-
-
-def dictionary_key(ctx: Any, inputs: types.Object) -> str | None:
-    """Choose a stored dictionary; None if there is none."""
-    from fiftyone_smic.fiftyone.runs import list_dictionaries
-
-    keys = list_dictionaries(ctx.dataset)
-    default = default_key(ctx)
-    if not keys:
-        stop(
-            inputs,
-            "no_dictionary",
-            "No dictionary yet",
-            "This dataset has no dictionary. Run 'SMIC: learn dictionary' first.",
-        )
-        return None
-    prop = dropdown(inputs, "key", keys, default, "Dictionary")
-    if default not in keys:
-        wrong(prop, f"there is no dictionary {default!r}; choose one of {', '.join(keys)}")
-        return None
-    return default
-
-
-def default_key(ctx: Any) -> str:
-    """The key that was chosen, or the dataset's first."""
-    from fiftyone_smic.fiftyone.runs import list_dictionaries
-
-    return ctx.params.get("key") or next(iter(list_dictionaries(ctx.dataset)), "smic")
-
-
-def dropdown(
-    inputs: types.Object, name: str, values: list[str], default: str | None, label: str
-) -> types.Property:
-    """Choose one of some names."""
-    choices = types.DropdownView()
-    for value in values:
-        choices.add_choice(value, label=value)
-    return inputs.enum(name, values, default=default, label=label, view=choices)
-
-
-def radio(
-    ctx: Any, inputs: types.Object, name: str, choices: dict[Any, str], default: Any, label: str
-) -> Any:
-    """Choose one of a few things; returns what is chosen."""
-    group = types.RadioGroup()
-    for value, text in choices.items():
-        group.add_choice(value, label=text)
-    inputs.enum(name, list(choices), default=default, label=label, view=group)
-    return ctx.params.get(name, default)
+def explain(inputs: types.Object, *terms: str) -> None:
+    """Explain terms of the form, in one small paragraph below it."""
+    inputs.md("  \n".join(f"<small>*{TERMS[term]}*</small>" for term in terms), name="terms")
 
 
 def wrong(prop: types.Property, why: str) -> None:
@@ -140,21 +74,40 @@ def wrong(prop: types.Property, why: str) -> None:
     prop.error_message = why
 
 
-def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
-    """How many samples have a value in one of a key's fields."""
-    from fiftyone_smic.fiftyone.fields import field_name
+def dropdown(
+    inputs: types.Object,
+    name: str,
+    values: dict[str, str] | list[str],
+    default: str | None,
+    label: str,
+    description: str = "",
+) -> types.Property:
+    """Choose one of some names, or of some values with their labels."""
+    choices = types.DropdownView()
+    labels = values if isinstance(values, dict) else {value: value for value in values}
+    for value, text in labels.items():
+        choices.add_choice(value, label=text)
+    return inputs.enum(
+        name, list(labels), default=default, label=label, description=description, view=choices
+    )
 
-    name = field_name(key, suffix)
-    return samples.exists(name).count() if ctx.dataset.has_field(name) else 0
 
-
-def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
-    """How many samples have a code; without any the form stops."""
-    count = held(ctx, samples, key, "atoms")
-    if not count:
-        why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
-        stop(inputs, "no_codes", "No codes here", why)
-    return count
+def radio(
+    ctx: Any,
+    inputs: types.Object,
+    name: str,
+    choices: dict[Any, str],
+    default: Any,
+    label: str,
+    about: dict[Any, str] | None = None,
+) -> Any:
+    """Choose one of a few things; returns what is chosen."""
+    group = types.RadioGroup()
+    for value, text in choices.items():
+        group.add_choice(value, label=text, description=(about or {}).get(value))
+    inputs.enum(name, list(choices), default=default, label=label, view=group)
+    chosen = ctx.params.get(name, default)
+    return chosen if chosen in choices else default
 
 
 def whole_path(
@@ -167,11 +120,16 @@ def whole_path(
     about: str,
     folder: bool = False,
 ) -> Path | None:
-    """Ask for a path, or a folder to write to; None, and said why, if it is none."""
+    """Ask for a path, or a folder to write to.
+
+    Returns:
+        The path, or None if it is none. The form then says why, unless nobody has typed yet.
+    """
     prop = inputs.str(name, default=default, label=label, description=about, required=True)
     text = ctx.params.get(name, default)
     if not text:
-        wrong(prop, f"give the whole path: {about[0].lower()}{about[1:]}")
+        if text is not None:
+            wrong(prop, f"give the whole path: {about[0].lower()}{about[1:]}")
         return None
     path = Path(text).expanduser()
     if not path.is_absolute():
@@ -181,118 +139,6 @@ def whole_path(
         wrong(prop, f"{path} is a file; choose a folder")
         return None
     return path
-
-
-def drawing(ctx: Any, inputs: types.Object) -> None:
-    """The seldom needed inputs of drawing."""
-    if not advanced(ctx, inputs):
-        return
-    number(
-        inputs,
-        ctx.params,
-        "steps",
-        default=None,
-        least=1,
-        most=1000,
-        label="Steps",
-        description="Denoising steps; empty: the generator's own",
-    )
-    number(
-        inputs,
-        ctx.params,
-        "guidance",
-        default=None,
-        least=1,
-        most=50,
-        whole=False,
-        label="Guidance",
-        description="How closely to follow the code; empty: the generator's own",
-    )
-    number(inputs, ctx.params, "batch_size", default=8, least=1, most=256, label="Batch size")
-
-
-def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str) -> None:
-    """Show what drawing ``n`` pictures will cost."""
-    from fiftyone_smic.fiftyone.runs import measured
-    from fiftyone_smic.models.identity import EncoderIdentity
-
-    demonstration = EncoderIdentity.parse(encoder).embedded
-    steps = ctx.params.get("steps")
-    cost(
-        inputs,
-        what,
-        n * (steps if isinstance(steps, int) else STEPS),
-        measured=measured(ctx.dataset, "draw", encoder),
-        guess=STEP_SECONDS["postcards" if demonstration else "other"],
-        fixed=10,
-    )
-    if demonstration:
-        note(
-            inputs,
-            "demonstration",
-            "The built-in generator is a demonstration: it can only draw postcards",
-        )
-
-
-def skipped(reasons: dict[str, str]) -> str:
-    """Which samples were left out and why, as a paragraph of Markdown."""
-    if not reasons:
-        return ""
-    from fiftyone_smic.fiftyone.collections import named
-
-    return f"{len(reasons):,} skipped: {named(reasons)}\n\n"
-
-
-def new_key(ctx: Any, inputs: types.Object) -> bool:
-    """Ask for the key of a dictionary to learn; returns whether it can be used."""
-    from fiftyone_smic.fiftyone.runs import check_free, list_dictionaries
-
-    taken = list_dictionaries(ctx.dataset)
-    default = next(k for k in ("smic", *(f"smic{i}" for i in range(2, 1000))) if k not in taken)
-    prop = inputs.str(
-        "key",
-        default=default,
-        label="Key",
-        description="Names the dictionary; its sample fields will be called <key>_atoms and so on",
-    )
-    key = ctx.params.get("key", default)
-    overwrite = bool(ctx.params.get("overwrite"))
-    if key in taken:
-        checkbox(
-            inputs,
-            "overwrite",
-            f"Replace the dictionary '{key}'",
-            "Its codes and regenerated pictures are dropped with it",
-        )
-    try:
-        check_free(ctx.dataset, key, overwrite)
-    except ValueError as error:
-        wrong(prop, str(error))
-        return False
-    return True
-
-
-def latents_field(ctx: Any, inputs: types.Object) -> str | None:
-    """Choose a vector field; None if there is none."""
-    schema = ctx.dataset.get_field_schema()
-    names = [name for name, field in schema.items() if isinstance(field, fo.VectorField)]
-    if not names:
-        stop(
-            inputs,
-            "no_latents",
-            "No latents yet",
-            "This dataset has no vector field. Run 'SMIC: compute latents' first.",
-        )
-        return None
-    names.sort(key=lambda name: (not (schema[name].info or {}).get("encoder"), name))
-    chosen = ctx.params.get("latents_field")
-    default = chosen if chosen in names else names[0]
-    choices = types.DropdownView()
-    for name in names:
-        encoder = (schema[name].info or {}).get("encoder", "encoder not known")
-        choices.add_choice(name, label=name, description=encoder)
-    inputs.enum("latents_field", names, default=default, label="Latents", view=choices)
-    return default
 
 
 def checkbox(
@@ -331,24 +177,106 @@ def number(
         wrong(prop, f"{label} must be between {least:g} and {most:g}")
 
 
-def duration(seconds: float) -> str:
-    """Seconds as one reads them."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def amount(size: float) -> str:
-    """Bytes as one reads them."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 999.5 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    raise AssertionError
+def seed(ctx: Any, inputs: types.Object, description: str) -> None:
+    """The number that decides what is random."""
+    number(
+        inputs,
+        ctx.params,
+        "seed",
+        default=0,
+        least=0,
+        most=2**31 - 1,
+        label="Seed",
+        description=description,
+    )
 
 
 def chosen(ctx: Any, *names: str) -> dict[str, Any]:
-    """The inputs of these names that the form or the caller has set."""
+    """Return the inputs of these names that the form or the caller has set."""
     return {name: ctx.params[name] for name in names if ctx.params.get(name) is not None}
+
+
+# --- the dictionary to work with -----------------------------------------------------------------
+
+
+def dictionary_key(ctx: Any, inputs: types.Object) -> str | None:
+    """Choose a stored dictionary; None if there is none."""
+    from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+    keys = list_dictionaries(ctx.dataset)
+    default = default_key(ctx)
+    if not keys:
+        stop(
+            inputs,
+            "no_dictionary",
+            "No dictionary yet",
+            "This dataset has no dictionary. Run 'SMIC: learn dictionary' first.",
+        )
+        return None
+    prop = dropdown(inputs, "key", keys, default, "Dictionary")
+    if default not in keys:
+        wrong(prop, f"there is no dictionary {default!r}; choose one of {', '.join(keys)}")
+        return None
+    return default
+
+
+def default_key(ctx: Any) -> str:
+    """Return the key that was chosen, or the dataset's first."""
+    from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+    return ctx.params.get("key") or next(iter(list_dictionaries(ctx.dataset)), "smic")
+
+
+def new_key(ctx: Any, inputs: types.Object) -> bool:
+    """Ask for the key of a dictionary to learn; returns whether it can be used."""
+    from fiftyone_smic.fiftyone.runs import check_free, list_dictionaries
+
+    taken = list_dictionaries(ctx.dataset)
+    default = next(k for k in ("smic", *(f"smic{i}" for i in range(2, 1000))) if k not in taken)
+    prop = inputs.str(
+        "key",
+        default=default,
+        label="Name of the dictionary",
+        description="Its sample fields are named after it: <name>_atoms, <name>_bits and so on",
+    )
+    key = ctx.params.get("key", default)
+    overwrite = bool(ctx.params.get("overwrite"))
+    if key in taken:
+        checkbox(
+            inputs,
+            "overwrite",
+            f"Replace dictionary '{key}'",
+            "Its codes and drawn pictures are removed from the samples with it",
+        )
+    try:
+        check_free(ctx.dataset, key, overwrite)
+    except ValueError as error:
+        wrong(prop, str(error))
+        return False
+    return True
+
+
+def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
+    """Return how many samples have a value in one of a key's fields."""
+    from fiftyone_smic.fiftyone.fields import field_name
+
+    name = field_name(key, suffix)
+    return samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+
+
+def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
+    """Return how many samples have a code; without any the form stops."""
+    count = held(ctx, samples, key, "atoms")
+    if not count:
+        why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
+        stop(inputs, "no_codes", "No codes here", why)
+    return count
+
+
+def skipped(reasons: dict[str, str]) -> str:
+    """Say which samples were left out and why, as a paragraph of Markdown."""
+    if not reasons:
+        return ""
+    from fiftyone_smic.fiftyone.collections import named
+
+    return f"{amount(len(reasons), 'sample was', 'samples were')} skipped: {named(reasons)}.\n\n"

@@ -8,13 +8,16 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from . import forms
+from . import estimates, forms
 from .base import Button, SMICOperator, from_bar
+from .words import amount, size
 
 INTO = {
     "new": "A new dataset, its pictures drawn from the codes",
     "here": "Codes for the samples of this dataset that have the same file names",
 }
+#: The archive inside a folder or .zip of an export with labels.
+CODES = "codes.smic"
 
 
 class ImportArchive(SMICOperator):
@@ -22,9 +25,9 @@ class ImportArchive(SMICOperator):
 
     operator_name = "import_archive"
     label = "SMIC: import archive"
-    description = "Make a dataset of an archive, or give its codes to samples that are there"
+    description = "Start from a .smic file: make a dataset of it, or give its codes to your samples"
     icon = "import"
-    doing = "Drawing pictures"
+    doing = "Reading the archive"
     action = "Give codes to"
     function = "import_codes"
     parameters = ("path", "key", "overwrite", "into")
@@ -40,79 +43,82 @@ class ImportArchive(SMICOperator):
             about="A .smic file, or a folder or .zip file of an export with labels",
         )
         if path is not None:
-            if not path.exists():
-                forms.stop(inputs, "nothing", "Nothing there", f"there is no {path}")
-            elif path.suffix == ".zip":
-                self._new_dataset(ctx, inputs, path)
-            elif path.is_dir():
-                self._archive(ctx, inputs, path, path / "codes.smic")
+            if path.exists():
+                self._archive(ctx, inputs, path)
             else:
-                self._archive(ctx, inputs, path, path)
+                why = f"There is no file and no folder {str(path)!r}; check the spelling."
+                forms.stop(inputs, "nothing", "Nothing is there", why)
         return self.shown(inputs)
 
-    def _archive(self, ctx: Any, inputs: types.Object, path: Path, codes: Path) -> None:
-        from fiftyone_smic.archive import ArchiveError, archive_info
+    def _archive(self, ctx: Any, inputs: types.Object, path: Path) -> None:
+        from fiftyone_smic.archive.errors import ArchiveError
         from fiftyone_smic.fiftyone.runs import measured
 
         try:
-            info = archive_info(codes)
-        except (ArchiveError, OSError) as error:
-            forms.stop(inputs, "unreadable", "This file cannot be read", str(error))
+            info = _info(path)
+        except (ArchiveError, OSError, ValueError) as error:
+            forms.stop(inputs, "unreadable", "This cannot be imported", str(error))
             return
-        whole = path.is_dir()
+        labelled = path.is_dir() or path.suffix == ".zip"
         forms.note(
             inputs,
             "found",
-            f"{info['items']:,} samples, {info['atoms']:,} atoms, {forms.amount(info['bytes'])}, "
-            f"latents of {info['encoder']}"
-            + ("" if whole or info["named"] else "; without file names"),
+            f"{amount(info['items'], 'sample')} and {amount(info['atoms'], 'concept')} in "
+            f"{size(info['bytes'])}, embeddings of {info['encoder']}"
+            + ("" if labelled or info["named"] else "; without file names"),
         )
-        if whole or forms.radio(ctx, inputs, "into", INTO, "new", "Into") == "new":
+        if labelled or forms.radio(ctx, inputs, "into", INTO, "new", "Import as") == "new":
             self._new_dataset(ctx, inputs, path, info)
         elif not info["named"]:
-            forms.stop(inputs, "nameless", "No file names", "this archive has no file names")
+            why = "This archive has no file names, so its codes cannot be matched to your samples."
+            forms.stop(inputs, "nameless", "No file names", why)
         else:
             samples = forms.target(ctx, inputs, self.action)
             if forms.check_images(inputs, samples):
                 forms.new_key(ctx, inputs)
-                forms.cost(
+                estimates.cost(
                     inputs,
-                    f"{len(samples):,} samples",
+                    amount(len(samples), "sample"),
                     len(samples),
                     measured=measured(ctx.dataset, "import"),
-                    guess=0.004,
-                    fixed=1,
+                    guess=0.001,
+                    loading=1,
                 )
 
     def _new_dataset(
-        self, ctx: Any, inputs: types.Object, path: Path, info: dict[str, Any] | None = None
+        self, ctx: Any, inputs: types.Object, path: Path, info: dict[str, Any]
     ) -> None:
-        prop = inputs.str("name", default=path.stem, label="Name", description="Of the new dataset")
+        prop = inputs.str(
+            "name", default=path.stem, label="Name", description="What to call the new dataset"
+        )
         name = ctx.params.get("name") or path.stem
         if fo.dataset_exists(name):
             forms.wrong(prop, f"there is a dataset {name!r}; give another name")
+        why = estimates.why_no_drawing(info["encoder"])
+        if why:
+            inputs.bool("draw", default=False, view=types.HiddenView(read_only=False))
+            forms.note(inputs, "undrawn", f"The pictures cannot be drawn now. {why}")
+            return
         forms.checkbox(
             inputs,
             "draw",
             "Draw all pictures now",
-            "Otherwise 'SMIC: regenerate samples' draws those you choose",
+            "Otherwise 'SMIC: regenerate samples' draws those you choose later",
             default=True,
         )
         if ctx.params.get("draw", True):
-            forms.drawing(ctx, inputs)
-        if info and ctx.params.get("draw", True):
-            forms.drawing_cost(
-                ctx, inputs, f"{info['items']:,} pictures", info["items"], info["encoder"]
-            )
+            estimates.drawing(ctx, inputs)
+            what = f"{amount(info['items'], 'picture')} to draw"
+            estimates.drawing_cost(ctx, inputs, what, info["items"], info["encoder"])
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
-        from fiftyone_smic.fiftyone import import_archive
+        from fiftyone_smic.fiftyone import import_archive, import_codes
         from fiftyone_smic.fiftyone import types as smic_types
 
+        if not ctx.params.get("path"):
+            raise ValueError("Give the path of the archive to import")
         path = Path(ctx.params["path"]).expanduser()
         if ctx.params.get("into", "new") == "here":
-            from fiftyone_smic.fiftyone import import_codes
-
             given = forms.chosen(ctx, "key", "overwrite")
             done = import_codes(forms.collection(ctx), path, **given)
             return self.result(done, {"key": done.key})
@@ -139,8 +145,9 @@ class ImportArchive(SMICOperator):
                 if not was_there and fo.dataset_exists(name):
                     fo.delete_dataset(name)
                 raise
+        count = amount(len(dataset), "sample")
         return {
-            "summary": f"Dataset **{dataset.name}** has **{len(dataset):,} samples**.",
+            "summary": f"Dataset **{dataset.name}** has **{count}**.",
             "buttons": [["Open it", "@voxel51/operators/open_dataset", {"dataset": dataset.name}]],
         }
 
@@ -155,11 +162,46 @@ class ImportArchive(SMICOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         missing = len(done.unmatched)
-        return f"**{done.matched:,} samples** have codes of dictionary **{done.key}**." + (
-            f" {missing:,} names in the archive fit no sample, the first: `{done.unmatched[0]}`."
-            if missing
-            else ""
-        )
+        fit = amount(missing, "name in the archive fits", "names in the archive fit")
+        return (
+            f"**{amount(done.matched, 'sample has', 'samples have')}** a code of dictionary "
+            f"**{done.key}**."
+        ) + (f" {fit} no sample, such as `{done.unmatched[0]}`." if missing else "")
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
         return [forms.PANEL]
+
+
+def _info(path: Path) -> dict[str, Any]:
+    """Return what an archive says about itself: of a file, or inside a folder or .zip.
+
+    Raises:
+        ValueError: The folder or .zip holds no archive.
+    """
+    import tempfile
+    import zipfile
+
+    from fiftyone_smic.archive.info import archive_info
+
+    if path.is_dir():
+        if not (path / CODES).is_file():
+            raise ValueError(
+                f"the folder {str(path)!r} holds no {CODES}; choose a folder that 'SMIC: export "
+                "archive' wrote, or a .smic file"
+            )
+        return archive_info(path / CODES)
+    if path.suffix != ".zip":
+        return archive_info(path)
+    try:
+        with zipfile.ZipFile(path) as zipped:
+            inside = [name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == CODES]
+            if not inside:
+                raise ValueError(
+                    f"{path.name} holds no {CODES}; choose a .zip that 'SMIC: export archive' wrote"
+                )
+            with tempfile.NamedTemporaryFile(suffix=".smic") as aside:
+                aside.write(zipped.read(inside[0]))
+                aside.flush()
+                return archive_info(aside.name)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name} is not a sound .zip file: {error}") from error

@@ -9,6 +9,7 @@ from fiftyone.operators import types
 
 from . import forms
 from .base import SMICOperator
+from .words import amount
 
 ACTIONS = {
     "describe": "Describe all",
@@ -16,6 +17,7 @@ ACTIONS = {
     "rename": "Rename one",
     "delete": "Delete one, with its fields",
 }
+SUBMIT = {"describe": "Describe", "compare": "Compare", "rename": "Rename", "delete": "Delete"}
 
 
 class ManageDictionaries(SMICOperator):
@@ -23,11 +25,11 @@ class ManageDictionaries(SMICOperator):
 
     operator_name = "manage_dictionaries"
     label = "SMIC: manage dictionaries"
-    description = "List, compare, rename or delete the dictionaries of this dataset"
+    description = "See, compare, rename or delete the dictionaries of this dataset"
     icon = "manage"
     doing = "Looking"
     function = "describe_dictionary"
-    parameters = ("key", "what", "other", "new_key", "sure")
+    parameters = ("key", "what", "other", "new_key")
 
     def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
@@ -35,7 +37,7 @@ class ManageDictionaries(SMICOperator):
         key = forms.dictionary_key(ctx, inputs)
         if key is not None:
             getattr(self, f"_ask_{action}")(ctx, inputs, key)
-        return self.shown(inputs)
+        return self.shown(inputs, SUBMIT[action])
 
     def _ask_describe(self, ctx: Any, inputs: types.Object, key: str) -> None:
         inputs.md(_table([_description(ctx, key)]), name="about")
@@ -45,7 +47,8 @@ class ManageDictionaries(SMICOperator):
 
         others = [other for other in list_dictionaries(ctx.dataset) if other != key]
         if not others:
-            forms.stop(inputs, "alone", "Only one", "There is no second dictionary to compare with")
+            why = "There is no second dictionary to compare with."
+            forms.stop(inputs, "alone", "Only one", why)
             return
         prop = forms.dropdown(inputs, "other", others, others[0], "With")
         if ctx.params.get("other", others[0]) not in others:
@@ -55,24 +58,25 @@ class ManageDictionaries(SMICOperator):
         from fiftyone_smic.fiftyone.runs import check_free
 
         prop = inputs.str(
-            "new_key", label="New key", description="Its fields are renamed with it", required=True
+            "new_key", label="New name", description="Its fields are renamed too", required=True
         )
+        if ctx.params.get("new_key") is None:  # nobody has typed yet
+            return
         try:
-            check_free(ctx.dataset, ctx.params.get("new_key") or "", overwrite=False)
+            check_free(ctx.dataset, ctx.params["new_key"], overwrite=False)
         except ValueError as error:
             forms.wrong(prop, str(error))
 
     def _ask_delete(self, ctx: Any, inputs: types.Object, key: str) -> None:
         about = _description(ctx, key)
+        drawn = amount(about.drawn, "drawn picture stays", "drawn pictures stay")
         forms.note(
             inputs,
             "cost",
-            f"{about.coded:,} codes in {len(about.fields)} fields and {about.n_atoms:,} atoms go; "
-            f"{about.drawn:,} pictures stay on the disk",
+            f"This removes dictionary {key!r}, its {amount(about.n_atoms, 'concept')} and "
+            f"{amount(about.coded, 'code')} in {amount(len(about.fields), 'field')}. It cannot be "
+            f"undone. {drawn} on the disk; 'SMIC: remove all SMIC data' removes pictures too",
         )
-        forms.checkbox(inputs, "sure", f"Yes, delete '{key}'")
-        if not ctx.params.get("sure"):
-            forms.stop(inputs, "unsure", "Deleting cannot be undone", "Tick the box above first")
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import management
@@ -86,15 +90,16 @@ class ManageDictionaries(SMICOperator):
             text = _table([done.one, done.other])
             if done.likeness is not None:
                 text += (
-                    f"\n\n{done.shared:,} of the {done.one.n_atoms:,} atoms of **{key}** are in "
-                    f"**{other}** too; on average the nearest has cosine {done.likeness:.2f}."
+                    f"\n\n{done.shared:,} of the {amount(done.one.n_atoms, 'concept')} of "
+                    f"**{key}** are in **{other}** too. On average the nearest one has cosine "
+                    f"{done.likeness:.2f}."
                 )
         elif what == "rename":
-            management.rename_dictionary(ctx.dataset, key, ctx.params["new_key"])
-            text = f"**{key}** is now **{ctx.params['new_key']}**, and so are its fields."
+            management.rename_dictionary(ctx.dataset, key, ctx.params.get("new_key"))
+            text = f"**{key}** is now called **{ctx.params['new_key']}**, and so are its fields."
         elif what == "delete":
             gone = management.delete_dictionary(ctx.dataset, key)
-            text = f"**{key}** is deleted" + (
+            text = f"Dictionary **{key}** is deleted" + (
                 f", with {', '.join(f'`{name}`' for name in gone)}." if gone else "."
             )
         else:
@@ -134,15 +139,15 @@ def _table(descriptions: list[Any]) -> str:
     def rows(d: Any) -> dict[str, str]:
         bits, kept = d.bits_per_item, d.explained_variance
         return {
-            "Atoms": f"{d.n_atoms:,}" + (f", {d.named:,} with a name" if d.named else ""),
-            "Bits per sample": "not known" if bits is None else f"{bits:.1f}",
+            "Concepts": f"{d.n_atoms:,}" + (f", {d.named:,} with a name" if d.named else ""),
+            "Bits an image": "not known" if bits is None else f"{bits:.1f}",
             "Variance kept": "not known" if kept is None else f"{kept:.0%}",
             "λ": f"{d.lam:.2g}",
-            "Learned from": f"{d.items:,} samples, {d.created:%Y-%m-%d %H:%M} UTC",
-            "Latents": f"{d.latents_field}, {d.dim} dimensions",
-            "Encoder": d.encoder,
-            "With a code": f"{d.coded:,} samples",
-            "With a picture": f"{d.drawn:,} samples",
+            "Learned from": f"{amount(d.items, 'sample')}, {d.created:%Y-%m-%d %H:%M} UTC",
+            "Embeddings": f"{d.latents_field}, {amount(d.dim, 'number')} each",
+            "Model": d.encoder,
+            "With a code": amount(d.coded, "sample"),
+            "With a drawn picture": amount(d.drawn, "sample"),
         }
 
     columns = [rows(d) for d in descriptions]

@@ -6,16 +6,19 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
+from fiftyone_smic.utils.defaults import CURVE_FACTORS
+
+from . import estimates, forms
 from .base import DictionaryOperator
+from .words import amount, size
 
 
 class MeasureStorage(DictionaryOperator):
-    """Measure image codecs and the rate–fidelity curve."""
+    """Measure image codecs and the rate–distortion curve."""
 
     operator_name = "measure_storage"
     label = "SMIC: measure storage"
-    description = "What JPEG, WebP and AVIF take, and how fidelity grows with the bits"
+    description = "See what JPEG, WebP and AVIF take, and how detail grows with the bits"
     icon = "encode"
     doing = "Learning dictionaries of other sizes"
     action = "Measure"
@@ -24,7 +27,6 @@ class MeasureStorage(DictionaryOperator):
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.runs import measured
-        from fiftyone_smic.fiftyone.storage import FACTORS
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:
@@ -36,8 +38,8 @@ class MeasureStorage(DictionaryOperator):
             default=2000,
             least=2,
             most=100_000,
-            label="Latents at most",
-            description="Each point of the curve is a dictionary learned on these",
+            label="Most embeddings to learn from",
+            description="Each point of the curve is a dictionary learned from at most so many",
         )
         forms.number(
             inputs,
@@ -46,29 +48,30 @@ class MeasureStorage(DictionaryOperator):
             default=300,
             least=1,
             most=100_000,
-            label="Pictures at most",
-            description="Encoded by each codec at its smallest setting",
+            label="Most pictures to compress",
+            description="At most so many are compressed by each image codec, at its smallest size",
         )
-        forms.cost(
+        learned = min(count, ctx.params.get("most_latents") or 2000)
+        estimates.cost(
             inputs,
-            f"{len(FACTORS)} dictionaries",
-            len(FACTORS) * min(count, ctx.params.get("most_latents") or 2000),
+            f"{amount(len(CURVE_FACTORS), 'dictionary', 'dictionaries')} learned from "
+            f"{amount(learned, 'sample')} each",
+            len(CURVE_FACTORS) * learned,
             measured=measured(ctx.dataset, "learn"),
             guess=0.004,
-            fixed=5,
+            loading=5,
         )
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        sizes = ", ".join(
-            f"{forms.amount(size)} as {name.upper()}" for name, size in done.codecs.items()
-        )
+        sizes = ", ".join(f"{size(n)} as {name.upper()}" for name, n in done.codecs.items())
         low, high = done.curve[0], done.curve[-1]
         return (
-            f"At their smallest the pictures take {sizes}, measured on {done.pictures:,} of them."
-            f"\n\nFrom **{low['bits_per_item']:.0f}** to **{high['bits_per_item']:.0f} bits** per "
-            f"sample the codes keep {low['explained_variance']:.0%} to "
-            f"{high['explained_variance']:.0%} of the variance.\n\n"
-            "Next: the Storage tab of the **SMIC** panel shows both."
+            f"At their smallest the pictures take {sizes}, measured on "
+            f"{amount(done.pictures, 'picture')}.\n\n"
+            f"From **{low['bits_per_item']:.0f}** to **{high['bits_per_item']:.0f} bits** an "
+            f"image the codes keep {low['explained_variance']:.0%} to "
+            f"{high['explained_variance']:.0%} of the differences between images.\n\n"
+            "The Storage tab of the **SMIC** panel shows both."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:

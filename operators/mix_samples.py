@@ -4,36 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from . import forms
-from .base import DictionaryOperator
+from .base import DictionaryOperator, OfThePanel
 
 PARTS = ("start", "plus", "minus", "text")
 
 
-class MixSamples(DictionaryOperator):
+class MixSamples(OfThePanel, DictionaryOperator):
     """Draw a strip of pictures from a sample towards a mix."""
 
     operator_name = "mix_samples"
     label = "SMIC: mix samples"
-    description = "Draw a sample, plus and minus others, a text, an atom"
+    description = "See a sample with others, a text or a concept added or subtracted"
     icon = "regenerate"
     doing = "Drawing the mix"
     action = "Mix"
     function = "mix"
 
-    @property
-    def config(self) -> foo.OperatorConfig:
-        config = super().config
-        config.unlisted = True  # ids of samples are nothing to type into a form
-        return config
-
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         for name in PARTS:
             inputs.str(name, label=name.capitalize())
-        inputs.int("atom", label="Atom to take away")
+        inputs.int("atom", label="Concept to subtract")
         inputs.float("alpha", default=1.0, label="Strength")
         inputs.int("seed", default=0, label="Seed")
 
@@ -44,6 +37,4 @@ class MixSamples(DictionaryOperator):
         return {**super().arguments(ctx), "recipe": recipe}
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        return (
-            f"**{len(done)} pictures drawn**, shown in the Mix tab.\n\nFolder: `{done[0].parent}`"
-        )
+        return f"**{len(done)} pictures are drawn**, see the Mix tab.\n\nFolder: `{done[0].parent}`"

@@ -1,4 +1,4 @@
-"""SMIC: name atoms."""
+"""SMIC: name concepts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from . import forms
+from . import estimates, forms
 from .base import DictionaryOperator
+from .layouts import sentence
+from .words import amount, listed
 
 SOURCES = {
     "words": "The built-in list of words",
     "file": "The words in a text file",
     "labels": "Labels or tags of this dataset",
-    "hand": "One atom, by hand",
+    "hand": "One concept, by hand",
 }
 
 
@@ -22,11 +24,11 @@ class NameAtoms(DictionaryOperator):
     """Give atoms names."""
 
     operator_name = "name_atoms"
-    label = "SMIC: name atoms"
-    description = "Name each atom after the nearest words, or after your labels"
+    label = "SMIC: name concepts"
+    description = "Set names of the concepts: the nearest words, your labels, or by hand"
     icon = "name"
-    doing = "Naming atoms"
-    action = "Name the atoms of"
+    doing = "Naming concepts"
+    action = "Name the concepts of"
     function = "name_atoms"
     parameters = ("key", "vocabulary", "labels", "overwrite")
 
@@ -43,28 +45,32 @@ class NameAtoms(DictionaryOperator):
             if not self._labels(ctx, inputs, samples):
                 return
         elif not EncoderIdentity.parse(config.encoder).known:
-            why = "The latents do not say which encoder made them: name the atoms after labels"
+            why = (
+                "The embeddings do not say which model made them, so words cannot be compared "
+                "with them. Name the concepts after labels, or adopt the embeddings and say "
+                "which model made them."
+            )
             forms.stop(inputs, "no_encoder", "Words cannot be compared", why)
             return
         elif source == "file":
             self._file(ctx, inputs)
         else:
             about = describe(config.encoder)
-            words = f"Words that suit {about.vocabulary}" if about.vocabulary else "Its own words"
-            forms.note(inputs, "words", f"{words} are compared with the atoms")
+            words = f"Words for {about.vocabulary}" if about.vocabulary else "The model's own words"
+            forms.note(inputs, "words", f"{words} are compared with the concepts")
         if config.own_names:
             forms.checkbox(
                 inputs,
                 "overwrite",
-                f"Replace the {len(config.own_names):,} names given by hand too",
+                f"Replace {amount(len(config.own_names), 'name')} given by hand too",
             )
-        forms.cost(
+        estimates.cost(
             inputs,
-            f"{config.n_atoms:,} atoms, and the labels of all coded samples",
+            f"{amount(config.n_atoms, 'concept')}, and the labels of all coded samples",
             len(ctx.dataset),
             measured=measured(ctx.dataset, "name"),
             guess=0.001,
-            fixed=1 if source == "labels" else 10,
+            loading=1 if source == "labels" else 10,
         )
 
     def _source(self, ctx: Any) -> str:
@@ -76,12 +82,15 @@ class NameAtoms(DictionaryOperator):
 
         names = atom_names(ctx.dataset, key)
         forms.number(
-            inputs, ctx.params, "atom", default=0, least=0, most=len(names) - 1, label="Atom"
+            inputs, ctx.params, "atom", default=0, least=0, most=len(names) - 1, label="Concept"
         )
         atom = ctx.params.get("atom", 0)
         now = names[atom] if isinstance(atom, int) and 0 <= atom < len(names) else ""
         inputs.str(
-            "name", default=None, label=f"Name, now '{now}'", description="Empty takes it away"
+            "name",
+            default=None,
+            label="New name",
+            description=f"Now: {now}. Leave empty to remove the name",
         )
 
     def _labels(self, ctx: Any, inputs: types.Object, samples: Any) -> bool:
@@ -132,9 +141,10 @@ class NameAtoms(DictionaryOperator):
         try:
             words = read_vocabulary(path)
         except (OSError, ValueError) as error:
-            forms.stop(inputs, "unreadable", "This file cannot be used", str(error))
+            forms.stop(inputs, "unreadable", "This file cannot be used", sentence(str(error)))
         else:
-            forms.note(inputs, "words", f"{len(words):,} of them, the first: {words[0]}")
+            count = amount(len(words), "word or phrase", "words and phrases")
+            forms.note(inputs, "words", f"{count}, the first: {words[0]}")
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         given = super().arguments(ctx)
@@ -153,18 +163,28 @@ class NameAtoms(DictionaryOperator):
 
         key, atom = forms.default_key(ctx), ctx.params.get("atom", 0)
         set_atom_names(ctx.dataset, key, {atom: ctx.params.get("name")})
-        text = f"Atom {atom} is called **{atom_names(ctx.dataset, key)[atom]}**."
+        text = f"Concept {atom} is called **{atom_names(ctx.dataset, key)[atom]}**."
         return {"summary": text, "buttons": [list(forms.PANEL)]}
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        shown = ", ".join(done.names[:12]) + ("…" if len(done.names) > 12 else "")
-        kept = f" {done.kept:,} names given by hand stay." if done.kept else ""
+        shown = listed([name for name in done.names if not is_unnamed(name)])
+        kept = ""
+        if done.kept:
+            kept = f" {amount(done.kept, 'name given by hand stays', 'names given by hand stay')}."
+        named = sum(not is_unnamed(name) for name in done.names)
+        rest = len(done.names) - named
+        weak = f" {amount(rest, 'has', 'have')} no name: nothing fits well." if rest else ""
         return (
-            f"**{len(done.names):,} atoms** named after {done.candidates:,} candidates.{kept}\n\n"
-            f"The most used: {shown}\n\n"
-            f"Next: filter the grid by `{done.key}_labels` in the sidebar, or look at the atoms in "
-            "the **SMIC** panel. Names can be changed one by one with this operator."
+            f"**{amount(named, 'concept')}** named after "
+            f"{amount(done.candidates, 'candidate')}.{weak}{kept}\n\n{shown}\n\n"
+            f"Next: filter the grid by `{done.key}_labels` in the sidebar, or look at the "
+            "concepts in the **SMIC** panel, where each can be renamed."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
         return [forms.PANEL]
+
+
+def is_unnamed(name: str) -> bool:
+    """Return whether a concept has a number instead of a name, such as "atom 7"."""
+    return name.startswith("atom ") and name[5:].isdigit()

@@ -6,8 +6,9 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
-from .base import DictionaryOperator
+from . import estimates, forms
+from .base import PLUGIN, Button, DictionaryOperator
+from .words import amount, duration
 
 
 class RegenerateSamples(DictionaryOperator):
@@ -15,20 +16,21 @@ class RegenerateSamples(DictionaryOperator):
 
     operator_name = "regenerate_samples"
     label = "SMIC: regenerate samples"
-    description = "Draw samples again from nothing but their code"
+    description = "Step 4: draw samples again from nothing but their codes"
     icon = "regenerate"
     doing = "Drawing pictures"
     action = "Regenerate"
-    stopped = "**Stopped.** The samples are as they were; pictures drawn so far will be reused."
+    stopped = "**Stopped.** Pictures drawn so far stay on the disk, and the next run uses them."
     function = "regenerate"
-    parameters = ("key", "output_dir", "seed", "steps", "guidance", "batch_size")
+    parameters = ("key", "output_dir", "generator", "seed", "steps", "guidance", "batch_size")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.regeneration import default_folder
         from fiftyone_smic.fiftyone.runs import load_config
 
         count = forms.coded(ctx, inputs, samples, key)
-        if not count:
+        encoder = load_config(ctx.dataset, key).encoder
+        if not count or not estimates.can_draw(inputs, encoder):
             return
         forms.whole_path(
             ctx,
@@ -36,38 +38,35 @@ class RegenerateSamples(DictionaryOperator):
             "output_dir",
             default=str(default_folder(ctx.dataset)),
             label="Folder",
-            about="Where the pictures go. Those that are there are reused",
+            about="Where the pictures are saved. Pictures of the same codes there are used again",
             folder=True,
         )
-        forms.number(
-            inputs,
-            ctx.params,
-            "seed",
-            default=0,
-            least=0,
-            most=2**31 - 1,
-            label="Seed",
-            description="Another seed draws other pictures of the same codes",
-        )
-        forms.drawing(ctx, inputs)
+        forms.seed(ctx, inputs, "Another seed draws other pictures of the same codes")
+        estimates.drawing(ctx, inputs)
+        offered = estimates.generators(encoder)
+        if ctx.params.get("advanced") and len(offered) > 1:
+            forms.dropdown(inputs, "generator", offered, next(iter(offered)), "Generator")
         there = forms.held(ctx, samples, key, "regenerated")
-        forms.drawing_cost(
+        estimates.drawing_cost(
             ctx,
             inputs,
-            f"{count:,} samples, {count - there:,} of them without a picture",
+            f"{amount(count, 'sample')}, {count - there:,} without a picture",
             max(1, count - there),
-            load_config(ctx.dataset, key).encoder,
+            encoder,
         )
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        reused = f", {done.reused:,} were there already" if done.reused else ""
-        without = f" {done.without_code:,} samples have no code." if done.without_code else ""
+        reused = f", and {amount(done.reused, 'picture was', 'pictures were')} there already"
+        without = f" {amount(done.without_code, 'sample has', 'samples have')} no code."
         return (
-            f"**{done.drawn:,} pictures drawn**{reused}, in {forms.duration(done.seconds)}, "
-            f"by `{done.generator}`.{without}\n\nFolder: `{done.folder}`\n\n"
-            "Next: the **SMIC** panel shows them beside the originals; the grid shows them when "
-            f"`{done.key}_regenerated` is chosen as media field in its settings."
+            f"**{amount(done.drawn, 'picture was', 'pictures were')} drawn** in "
+            f"{duration(done.seconds)} by `{done.generator}`{reused if done.reused else ''}."
+            f"{without if done.without_code else ''}\n\nFolder: `{done.folder}`\n\n"
+            "The **SMIC** panel shows them beside the originals. The grid shows them when "
+            f"`{done.key}_regenerated` is chosen as media field in its settings; samples without "
+            "a picture then show an error, so open the view of the drawn ones first."
         )
 
-    def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
-        return [forms.PANEL]
+    def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
+        drawn = ("Show the drawn samples", f"{PLUGIN}/show_drawn", {"key": done.key})
+        return [forms.PANEL, drawn]

@@ -1,14 +1,12 @@
-"""What the button under a progress bar does."""
+"""The button under a progress bar."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import fiftyone.operators as foo
 
-#: What stops each run that the App shows a bar of.
-RUNNING: dict[str, threading.Event] = {}
+from .running import RUNNING
 
 
 class StopRun(foo.Operator):

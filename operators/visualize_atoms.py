@@ -1,4 +1,4 @@
-"""SMIC: visualize atoms."""
+"""SMIC: map concepts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
+from . import estimates, forms
 from .base import DictionaryOperator
+from .words import amount
 
 
 class VisualizeAtoms(DictionaryOperator):
     """Put atoms and samples on one map."""
 
     operator_name = "visualize_atoms"
-    label = "SMIC: visualize atoms"
-    description = "Put the atoms and the samples on one map"
+    label = "SMIC: map concepts"
+    description = "See the concepts and the samples on one map, alike ones close together"
     icon = "atoms"
-    doing = "Making the map"
+    doing = "Laying out the map"
     action = "Map"
     function = "visualize_atoms"
     parameters = ("key", "brain_key", "seed")
@@ -30,34 +31,33 @@ class VisualizeAtoms(DictionaryOperator):
         prop = inputs.str(
             "brain_key",
             default=default,
-            label="Brain key",
-            description="Under this name the Embeddings panel shows the samples",
+            label="Name of the map",
+            description="The brain key under which the Embeddings panel shows the samples",
         )
         brain_key = ctx.params.get("brain_key") or default
         if not brain_key.isidentifier():
             forms.wrong(prop, "use letters, digits and underscores, like smic_umap")
         elif brain_key in ctx.dataset.list_brain_runs() and brain_key != config.brain_key:
-            forms.wrong(prop, f"{brain_key!r} is in use; choose another")
+            forms.wrong(prop, f"{brain_key!r} is in use; choose another name")
         if forms.advanced(ctx, inputs):
-            forms.number(
-                inputs, ctx.params, "seed", default=0, least=0, most=2**31 - 1, label="Seed"
-            )
+            forms.seed(ctx, inputs, "Another seed lays the same map out in another way")
         count = len(samples)
-        forms.cost(
+        estimates.cost(
             inputs,
-            f"{count:,} samples and {config.n_atoms:,} atoms",
+            f"{amount(count, 'sample')} and {amount(config.n_atoms, 'concept')}",
             count,
             measured=measured(ctx.dataset, "map"),
-            guess=0.005,
-            fixed=15,
+            guess=0.002,
+            loading=15,
         )
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
-            f"**{len(done.atoms):,} atoms and {len(done.points):,} samples** on one map.\n\n"
+            f"**{amount(len(done.atoms), 'concept')} and {amount(len(done.points), 'sample')}** "
+            "are on one map.\n\n"
             + forms.skipped(done.skipped)
-            + "Next: the Atoms tab of the **SMIC** panel shows both; the **Embeddings** panel "
-            f"shows the samples under `{done.brain_key}`."
+            + "The Concepts tab of the **SMIC** panel shows both; the **Embeddings** panel shows "
+            f"the samples under `{done.brain_key}`."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:

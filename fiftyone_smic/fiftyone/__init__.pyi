@@ -2,6 +2,7 @@ from . import types
 from .adoption import AdoptionReport, adopt_latents
 from .apply_model import load_model
 from .archives import ImportReport, export_archive, import_archive, import_codes
+from .atom_views import match_atom
 from .clones import adopt_dictionary
 from .codes import rebuilt_latents
 from .encoding import EncodeReport, encode
@@ -56,6 +57,7 @@ __all__ = [
     "load_dictionary",
     "load_model",
     "load_postcards",
+    "match_atom",
     "measure_storage",
     "mix",
     "name_atoms",

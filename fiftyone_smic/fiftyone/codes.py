@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, objects, runs
 from fiftyone_smic.fiftyone.collections import all_fields, image_samples
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
+
+if TYPE_CHECKING:
+    from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
 #: Attributes of a sample's labels: which dictionary made the code, and which code it was.
 MADE_BY, MADE_OF = "dictionary", "code"

@@ -13,35 +13,57 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone import runs
+from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import read_coded, read_codes
 from fiftyone_smic.utils.defaults import KEY
 
 # Whoever asks for what is being counted waits for it, instead of counting it too.
 _COUNTING = threading.Lock()
-_Counted = tuple[int, np.ndarray, np.ndarray, np.ndarray, list[str | None]]
+_Counted = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class AtomStatistics:
     """How the atoms of a dictionary are used, one entry an atom.
 
+    A sample *has* an atom if its coefficient is positive, and *lacks* it if its coefficient is
+    negative. The two are counted apart, because they mean opposite things.
+
     Attributes:
         names: K names, "atom 7" where there is none.
         items: How many samples have a code.
-        uses: K int64, how many samples use each atom.
-        weights: K float64, mean absolute coefficient where it is used, 0 where it is not.
-        purity: K float64 in 0..1, the share of the most frequent label among the samples that use
-            the atom with a positive coefficient; NaN without any, and without a label field.
-        labels: K, that label, or None.
+        has: (K,) int64: how many samples have each atom.
+        lacks: (K,) int64: how many samples lack it.
+        weights: (K,) float64: mean coefficient in the samples that have the atom, 0 where none
+            does.
+        purity: (K,) float64 in 0..1: the share of the most frequent label among the samples that
+            have the atom. NaN without any, and without a label field.
+        base: (K,) float64 in 0..1: the share of that label among all samples with a code and a
+            label. NaN where ``purity`` is.
+        labels: K entries: that label, or None.
+        typical: K entries: id and filepath of the most typical sample that has the atom, or None.
     """
 
     names: list[str]
     items: int
-    uses: np.ndarray
+    has: np.ndarray
+    lacks: np.ndarray
     weights: np.ndarray
     purity: np.ndarray
+    base: np.ndarray
     labels: list[str | None]
+    typical: list[tuple[str, str] | None]
+
+    @property
+    def uses(self) -> np.ndarray:
+        """(K,) int64: how many samples have the atom or lack it."""
+        return self.has + self.lacks
+
+    @property
+    def lift(self) -> np.ndarray:
+        """(K,) float64: how many times more frequent the label is where the atom is."""
+        return self.purity / self.base
 
 
 @dataclass(frozen=True)
@@ -51,18 +73,22 @@ class AtomDescription:
     Attributes:
         atom: Its number.
         name: Its name.
-        uses: How many samples use it.
-        weight: Their mean absolute coefficient.
-        exemplars: Ids and filepaths of the samples it says most about, best first.
-        companions: Atoms that are used with it more often than chance would have it: number, name
-            and how many samples use both, the strongest association first.
+        has: How many samples have it: their coefficient is positive.
+        lacks: How many samples lack it: their coefficient is negative.
+        weight: Mean coefficient of the samples that have it.
+        exemplars: Ids and filepaths of the most typical samples that have it, best first.
+        opposites: Ids and filepaths of the most typical samples that lack it, best first.
+        companions: Atoms that samples have together with it more often than by chance: number,
+            name, and how many samples have both; the strongest association first.
     """
 
     atom: int
     name: str
-    uses: int
+    has: int
+    lacks: int
     weight: float
     exemplars: list[tuple[str, str]]
+    opposites: list[tuple[str, str]]
     companions: list[tuple[int, str, int]]
 
 
@@ -79,7 +105,7 @@ def label_fields(samples: SampleCollection) -> list[str]:
 def atom_statistics(
     samples: SampleCollection, key: str = KEY, *, labels: str | None = None
 ) -> AtomStatistics:
-    """Count uses, weights and purity of each atom over a collection.
+    """Count how many samples have and lack each atom, and how pure it is.
 
     Args:
         samples: A dataset or view; samples without a code are left out.
@@ -108,16 +134,21 @@ def atom_statistics(
 
 
 def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
-    """Count what :class:`AtomStatistics` holds after the names."""
-    beside, codes = read_coded(samples, key, n_atoms, [f"{labels}.label"] if labels else [])
-    uses = _uses(codes)
-    weights = np.asarray(abs(codes).sum(axis=0), dtype=float).ravel() / np.maximum(uses, 1)
-    purity = np.full(n_atoms, np.nan)
+    """What :class:`AtomStatistics` holds after the names."""
+    (ids, *beside), codes = read_coded(
+        samples, key, n_atoms, ["_id", *([f"{labels}.label"] if labels else [])]
+    )
+    has, lacks = _counts(codes)
+    positive = np.maximum(codes.data, 0).astype(float)
+    sums = np.bincount(codes.indices, weights=positive, minlength=n_atoms)
+    weights = sums / np.maximum(has, 1)
+    purity, base = np.full(n_atoms, np.nan), np.full(n_atoms, np.nan)
     best: list[str | None] = [None] * n_atoms
     if labels is not None:
         kinds = sorted({label for label in beside[0] if label is not None})
         place = {label: i for i, label in enumerate(kinds)}
         kind = np.array([place.get(label, -1) for label in beside[0]])
+        overall = np.bincount(kind[kind >= 0], minlength=len(kinds)) / max(1, (kind >= 0).sum())
         entries = codes.tocoo()
         kept = (entries.data > 0) & (kind[entries.row] >= 0)
         pairs = entries.col[kept], kind[entries.row[kept]]
@@ -125,11 +156,34 @@ def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None
         together = csr_matrix((ones, pairs), shape=(n_atoms, len(kinds)))  # adds up
         for atom in np.flatnonzero(np.diff(together.indptr)):
             row = together[[atom]]
-            best[atom] = kinds[row.indices[row.data.argmax()]]
+            found = row.indices[row.data.argmax()]
+            best[atom], base[atom] = kinds[found], overall[found]
             purity[atom] = row.data.max() / row.data.sum()
-    for shared in (uses, weights, purity):
+    for shared in (has, lacks, weights, purity, base):
         shared.setflags(write=False)
-    return codes.shape[0], uses, weights, purity, best
+    return codes.shape[0], has, lacks, weights, purity, base, best, _typical(samples, ids, codes)
+
+
+def _typical(
+    samples: SampleCollection, ids: list[Any], codes: csr_matrix
+) -> list[tuple[str, str] | None]:
+    """For each atom, the sample in whose code it has the largest positive share."""
+    entries = codes.tocoo()
+    totals = np.maximum(np.asarray(abs(codes).sum(axis=1)).ravel(), 1)
+    share = entries.data / totals[entries.row]
+    order = np.lexsort((entries.row, -share, entries.col))
+    atoms, first = np.unique(entries.col[order], return_index=True)
+    rows = {
+        int(atom): entries.row[order[place]]
+        for atom, place in zip(atoms, first, strict=True)
+        if share[order[place]] > 0
+    }
+    chosen = {atom: str(ids[row]) for atom, row in rows.items()}
+    paths = dict(zip(*samples.select(set(chosen.values())).values(["id", "filepath"]), strict=True))
+    return [
+        (chosen[atom], paths[chosen[atom]]) if atom in chosen else None
+        for atom in range(codes.shape[1])
+    ]
 
 
 def describe_atom(
@@ -168,35 +222,39 @@ def describe_atom(
     everywhere = statistics or atom_statistics(samples, key)
     names = everywhere.names
     if not everywhere.uses[atom]:
-        return AtomDescription(atom, names[atom], 0, 0.0, [], [])
-    exemplars, together = _asked(_users, samples, key, n_atoms, atom, most)
-    expected = everywhere.uses * (everywhere.uses[atom] / everywhere.items)
+        return AtomDescription(atom, names[atom], 0, 0, 0.0, [], [], [])
+    exemplars, opposites, together = _asked(_users, samples, key, n_atoms, atom, most)
+    expected = everywhere.has * (everywhere.has[atom] / everywhere.items)
     lift = np.where(together > 1, together / np.maximum(expected, 1e-9), 0)
     companions = [int(i) for i in np.argsort(-lift, kind="stable")[:most] if lift[i] > 1]
     return AtomDescription(
         atom=atom,
         name=names[atom],
-        uses=int(everywhere.uses[atom]),
+        has=int(everywhere.has[atom]),
+        lacks=int(everywhere.lacks[atom]),
         weight=float(everywhere.weights[atom]),
         exemplars=exemplars,
+        opposites=opposites,
         companions=[(i, names[i], int(together[i])) for i in companions],
     )
 
 
 def _users(
     samples: SampleCollection, key: str, n_atoms: int, atom: int, most: int
-) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Return exemplars of an atom, and in how many samples each other atom is used with it."""
-    users = samples.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atom))
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], np.ndarray]:
+    """Samples that have an atom, samples that lack it, and how often others are had with it."""
+    users = match_atom(samples, atom, key, sign="either")
     ids, paths, codes = read_codes(users, key, n_atoms)
     column = codes[:, [atom]].toarray().ravel().astype(float)
-    # What the atom says most about: a large coefficient beside few and small others.
+    # The atom is typical of a sample where its coefficient is large beside few and small others.
     share = column / np.asarray(abs(codes).sum(axis=1)).ravel()
-    best = np.argsort(-share, kind="stable")[:most]
-    together = _uses(codes)
+    order = np.argsort(-share, kind="stable")
+    best = [(ids[i], paths[i]) for i in order[:most] if column[i] > 0]
+    worst = [(ids[i], paths[i]) for i in order[::-1][:most] if column[i] < 0]
+    together, _ = _counts(codes[column > 0])
     together[atom] = 0
     together.setflags(write=False)
-    return [(ids[i], paths[i]) for i in best if column[i] > 0], together
+    return best, worst, together
 
 
 def _asked(
@@ -238,6 +296,9 @@ def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
     )
 
 
-def _uses(codes: csr_matrix) -> np.ndarray:
-    """Count how many rows use each column."""
-    return np.bincount(codes.indices[codes.data != 0], minlength=codes.shape[1])
+def _counts(codes: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """In how many rows each column is positive, and in how many it is negative."""
+    n_atoms = codes.shape[1]
+    has = np.bincount(codes.indices[codes.data > 0], minlength=n_atoms)
+    lacks = np.bincount(codes.indices[codes.data < 0], minlength=n_atoms)
+    return has, lacks

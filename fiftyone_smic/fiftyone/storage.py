@@ -20,10 +20,7 @@ from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.pipelines.image_codecs import image_baselines
-from fiftyone_smic.utils.defaults import KEY
-
-#: What the dictionary's λ is multiplied with, from few bits to many.
-FACTORS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)
+from fiftyone_smic.utils.defaults import CURVE_FACTORS, KEY
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ def measure_storage(
 
     Both are kept with the dictionary if they are about all samples that have a code; measuring a
     view returns its figures and keeps nothing. The curve learns a dictionary anew for each of
-    :data:`FACTORS`. Of a larger collection a random part is measured, and the dictionary's bits
+    ``CURVE_FACTORS``. Of a larger collection a random part is measured, and the dictionary's bits
     are shared by all these samples.
 
     Args:
@@ -91,14 +88,14 @@ def measure_storage(
     whole = len(ids) == len(coded_samples(fields.everything(samples._root_dataset), key))
     prior = runs.load_dictionary(samples, key).prior_
     rng = np.random.default_rng(seed)
-    with reporting(progress, len(FACTORS) + 1) as report:
+    with reporting(progress, len(CURVE_FACTORS) + 1) as report:
         chosen = [ids[i] for i in rng.permutation(len(ids))[:most_latents]]
         latents = read_latents(coded.select(chosen), config.latents_field)
         check_fit(latents, config, key)
         curve = []
-        for done, factor in enumerate(FACTORS):
+        for done, factor in enumerate(CURVE_FACTORS):
             curve.append(_point(latents.values, config, factor, prior, len(ids)))
-            report((done + 1) / (len(FACTORS) + 1))
+            report((done + 1) / (len(CURVE_FACTORS) + 1))
         files = coded.select(chosen[:most_pictures]).values("filepath")
         paths = [path for path in files if not is_placeholder(path)]
         sizes = image_baselines(paths)

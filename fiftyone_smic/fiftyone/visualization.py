@@ -13,11 +13,13 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
 
 FEWEST = 5
@@ -37,7 +39,7 @@ class AtomsVisualization:
         atoms: K x 2 float32
         points: N x 2 float32
         ids: N sample ids
-        uses: K int64, how many samples use each atom
+        uses: K int64, how many samples have each atom, which is a positive coefficient
         skipped: sample id -> why it is not on the map
     """
 
@@ -70,7 +72,7 @@ class AtomsVisualization:
                     mode="markers",
                     name="atoms",
                     marker={"size": atom_sizes(self.uses), "color": "#ff6d04", "symbol": "diamond"},
-                    text=[f"atom {i}: {n} samples" for i, n in enumerate(self.uses)],
+                    text=[f"atom {i}, samples that have it: {n}" for i, n in enumerate(self.uses)],
                     hoverinfo="text",
                 ),
             ],
@@ -154,26 +156,26 @@ def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
 
 
 def samples_on_map(
-    dataset: fo.Dataset, key: str, dots: Sequence[int], atoms: Sequence[int]
+    samples: SampleCollection, key: str, dots: Sequence[int], atoms: Sequence[int]
 ) -> fo.DatasetView | None:
     """The samples that were chosen on the map of a dictionary.
 
     Args:
-        dataset: the dataset
+        samples: a dataset, or the view to choose from
         key: a dictionary with a map
         dots: positions in :attr:`AtomsMap.dots`; their samples are chosen
-        atoms: without dots, the samples that use any of these atoms are chosen
+        atoms: without dots, the samples that have any of these atoms are chosen
 
     Returns:
         a view, or None if nothing was chosen
     """
-    there = load_map(dataset, key)
+    there = load_map(samples, key)
     if there is None:
         return None
     if len(dots):
-        return dataset.select(there.ids[np.isin(there.dot_of, dots)].tolist())
+        return samples.select(there.ids[np.isin(there.dot_of, dots)].tolist())
     if len(atoms):
-        return dataset.match(fo.ViewField(fields.field_name(key, fields.ATOMS)).contains(atoms))
+        return match_atom(samples, atoms, key)
     return None
 
 
@@ -337,11 +339,8 @@ def store_map(
 
 
 def _uses(samples: SampleCollection, key: str, n_atoms: int) -> np.ndarray:
-    """How many samples use each atom, zero where nothing is encoded."""
-    name = fields.field_name(key, fields.ATOMS)
-    uses = np.zeros(n_atoms, dtype=np.int64)
-    if name in samples.get_field_schema():
-        for atom, count in samples.count_values(name).items():
-            if atom is not None:
-                uses[int(atom)] = count
-    return uses
+    """Count the samples that have each atom; zeros where nothing is encoded."""
+    try:
+        return atom_statistics(samples, key).has
+    except ValueError:  # no sample here has a code
+        return np.zeros(n_atoms, dtype=np.int64)

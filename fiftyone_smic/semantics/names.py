@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fiftyone_smic.dictionary.validation import check_latents
 from fiftyone_smic.utils.vectors import unit
 
 #: Built-in vocabularies: what photographs commonly show and how they look, and what the postcards
@@ -51,6 +50,9 @@ def text_directions(texts: ArrayLike) -> NDArray[np.float32]:
     Raises:
         ValueError: latents that are not finite.
     """
+    # Not before it is needed: forms read words, and this loads numba.
+    from fiftyone_smic.dictionary.validation import check_latents
+
     t = check_latents(texts)
     return t - t.mean(axis=0)
 

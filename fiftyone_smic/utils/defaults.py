@@ -8,3 +8,5 @@ LAM = 0.002
 KEY = "smic"
 #: Sample field of latents.
 LATENTS_FIELD = "clip_latents"
+#: Factors of λ at which the curve of detail against bits is measured, from few bits to many.
+CURVE_FACTORS = (8.0, 4.0, 2.0, 1.0, 0.5, 0.25)

@@ -1,4 +1,4 @@
-"""The panel "SMIC": originals beside what their codes draw, sizes, and the atoms."""
+"""The panel "SMIC": originals beside what their codes draw, sizes, concepts, mixes, curation."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ import uuid
 from typing import Any
 
 import fiftyone.operators as foo
-from fiftyone import ViewField as F
 from fiftyone.operators import types
 
-from ..base import PLUGIN
-from . import atoms, compare, mix, storage
-from .parts import next_step
+from ..layouts import PLUGIN
+from ..words import amount
+from . import atoms, compare, mix, storage, views
+from .parts import NARROW, row, small
+from .states import missing
 
 #: Name -> label and the module that lays it out.
 TABS: dict[str, tuple[str, Any]] = {
     "compare": ("Compare", compare),
     "storage": ("Storage", storage),
-    "atoms": ("Atoms", atoms),
+    "atoms": ("Concepts", atoms),
     "mix": ("Mix", mix),
 }
 
 #: Without it, things end at the very edge.
 ROOM = types.ObjectView(componentsProps={"gridContainer": {"sx": {"pl": 1, "pr": 2, "pb": 2}}})
+#: Keeps the tabs in sight while what is below them scrolls.
+STICKY = {
+    "item": {"sx": {"position": "sticky", "top": 0, "zIndex": 10, "bgcolor": "background.level2"}}
+}
 
 # The App sends the panel's events concurrently, each with the panel's state of its moment. Served
 # in turn, the last one to come, which knows the latest state, is also the last one to draw.
@@ -79,11 +84,11 @@ class SMICPanel(foo.Panel):
             name="smic_panel",
             label="SMIC",
             icon="auto_awesome_mosaic",  # of Material: the App shows no files here
-            surfaces="grid",
+            surfaces="grid modal",
             category=foo.Categories.ANALYZE,
             help_markdown=(
                 "Compares samples with the pictures drawn again from their codes, shows what the "
-                "collection takes and which atoms it is made of, and mixes new pictures."
+                "collection takes and which concepts it is made of, and mixes new pictures."
             ),
             allow_multiple=False,
         )
@@ -113,7 +118,7 @@ class SMICPanel(foo.Panel):
     def on_change_view(self, ctx: Any) -> None:
         """Shown by ``render``."""
 
-    on_change_selected = refresh = on_change_view
+    on_change_selected = on_change_current_sample = refresh = on_change_view
 
     def on_change_dataset(self, ctx: Any) -> None:
         """The App also says so when the panel comes back from behind another one."""
@@ -131,44 +136,59 @@ class SMICPanel(foo.Panel):
     def on_page(self, ctx: Any) -> None:
         ctx.panel.state.page = ctx.params["page"]
 
+    def on_jump(self, ctx: Any) -> None:
+        compare.jump(ctx)
+
+    def on_back(self, ctx: Any) -> None:
+        """Lead back to what the grid showed before an atom or a lasso narrowed it."""
+        views.back(ctx, _window(ctx))
+        ctx.panel.state.atom = None
+
     def on_atom(self, ctx: Any) -> None:
-        """Filter the view by the atom that was clicked."""
+        """Narrow the grid to the samples that have the atom that was clicked, or lack it."""
         atom = str(ctx.params.get("id") or "")  # dots of samples on the map have none
         if atom.isdigit():
-            self._show_atom(ctx, int(atom))
+            self._show_atom(ctx, int(atom), ctx.params.get("sign") or "has")
 
-    def on_atom_row(self, ctx: Any) -> None:
-        """The same, for a row of the table."""
-        key = current_key(ctx)
-        atom = atoms.atom_of_row(ctx, key, int(ctx.params["row"])) if key else None
-        if atom is not None:
-            self._show_atom(ctx, atom)
+    def _show_atom(self, ctx: Any, atom: int, sign: Any) -> None:
+        from fiftyone_smic.fiftyone.atom_views import match_atom
+        from fiftyone_smic.fiftyone.runs import atom_names
 
-    def _show_atom(self, ctx: Any, atom: int) -> None:
-        from fiftyone_smic.fiftyone import fields
+        key = current_key(ctx) or ""
+        view = match_atom(views.shown(ctx), atom, key, sign=sign)
+        ctx.panel.state.atom, ctx.panel.state.sign = str(atom), sign
+        what = f"that {'have' if sign == 'has' else 'lack'} “{atom_names(ctx.dataset, key)[atom]}”"
+        views.narrow(ctx, _window(ctx), view, what)
 
-        name = fields.field_name(current_key(ctx) or "", fields.ATOMS)
-        if ctx.dataset.has_field(name):
-            ctx.panel.state.atom = str(atom)
-            ctx.ops.set_view(ctx.dataset.match(F(name).contains(atom)))
+    def on_describe(self, ctx: Any) -> None:
+        """Describe an atom of the list, and leave the grid as it is."""
+        ctx.panel.state.atom = str(ctx.params["atom"])
+
+    def on_list_page(self, ctx: Any) -> None:
+        ctx.panel.state.list_page = ctx.params["page"]
 
     def on_lasso(self, ctx: Any) -> None:
-        """Show what was encircled on the map."""
+        """Narrow the grid to what was encircled on the map."""
         key = current_key(ctx)
-        view = atoms.lassoed(ctx, key) if key else None
+        view = atoms.lassoed(ctx, key, views.shown(ctx)) if key else None
         if view is not None:
-            ctx.ops.set_view(view)
+            ctx.panel.state.atom = None
+            views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
+
+    def on_rename(self, ctx: Any) -> None:
+        atom, name = ctx.params["atom"], ctx.panel.state.get(f"rename.name{ctx.params['atom']}")
+        params = {"source": "hand", "atom": int(atom), "name": name, "key": current_key(ctx)}
+        self._now(ctx, "name_atoms", params)
 
     def on_draw_atom(self, ctx: Any) -> None:
-        ids = ctx.dataset.limit(1).values("id")  # so that the form asks for no samples
-        params = {"key": current_key(ctx), "sample_ids": ids, "atom": int(ctx.params["atom"])}
-        self._run(ctx, "draw_atom", params, skip_prompt=True)
+        params = {"key": current_key(ctx), "atom": int(ctx.params["atom"])}
+        self._now(ctx, "draw_atom", params)
 
     def on_point(self, ctx: Any) -> None:
         """Learn the dictionary of another point of the curve."""
         lam = storage.lam_of(ctx, current_key(ctx))
         if lam is not None:
-            self._run(ctx, "learn_dictionary", {"control": "lam", "lam": lam})
+            self._run(ctx, "learn_dictionary", {"control": "lam", "lam": lam, "whole": True})
 
     def on_take(self, ctx: Any) -> None:
         ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
@@ -176,21 +196,25 @@ class SMICPanel(foo.Panel):
     def on_mix(self, ctx: Any) -> None:
         recipe = mix.recipe(ctx)
         if not {"plus", "text", "atom"} & recipe.keys():
-            ctx.ops.notify("Add a sample, a text or an atom to mix", variant="warning")
+            ctx.ops.notify("Add a sample, a text or a concept to mix.", variant="warning")
             return
         ctx.panel.state.mixed = recipe
         params = {"key": current_key(ctx), "sample_ids": [recipe["start"]], **recipe}
-        self._run(ctx, "mix_samples", params, skip_prompt=True)
+        self._run(ctx, "mix_samples", {**params, "quiet": True}, skip_prompt=True)
 
     def on_keep(self, ctx: Any) -> None:
         key = current_key(ctx)
         if key and mix.keep(ctx, key, int(ctx.params["index"])) is not None:
-            ctx.ops.notify("The picture is a sample of this dataset now", variant="success")
+            ctx.ops.notify("The picture is a sample of this dataset now.", variant="success")
             ctx.trigger("reload_dataset")
 
     def prompt(self, ctx: Any) -> None:
         """Open the form of the operator that a button names."""
         self._run(ctx, ctx.params["operator"], ctx.params["with"])
+
+    def _now(self, ctx: Any, operator: str, params: dict[str, Any]) -> None:
+        """Run an operator without its form, on the dataset; the panel shows its result."""
+        self._run(ctx, operator, {**params, "whole": True, "quiet": True}, skip_prompt=True)
 
     def _run(self, ctx: Any, operator: str, params: dict[str, Any], **how: Any) -> None:
         ctx.prompt(f"{PLUGIN}/{operator}", params=params, on_success=self.refresh, **how)
@@ -200,7 +224,7 @@ class SMICPanel(foo.Panel):
     def render(self, ctx: Any) -> types.Property:
         panel = types.Object()
         tab = ctx.panel.state.tab if ctx.panel.state.tab in TABS else "compare"
-        tabs = types.TabsView()
+        tabs = types.TabsView(componentsProps=STICKY)
         for name, (label, _) in TABS.items():
             tabs.add_choice(name, label=label)
         # The default is what was chosen: in a page that was loaded again, the App takes the default
@@ -208,16 +232,34 @@ class SMICPanel(foo.Panel):
         panel.str("tab", default=tab, view=tabs, on_change=self.on_choice)
         key = current_key(ctx)
         self._choose_key(ctx, panel, key)
-        step = next_step(ctx.dataset, key)
-        if step is not None:
-            panel.md(step.why, name="message")
-            self.offer(panel, "next", step.label, step.operator, {"key": key} if key else {})
+        needed = missing(ctx.dataset, key)
+        if needed is not None:
+            panel.md(needed.why, name="message")
+            buttons = row(panel, "offers")
+            for i, offer in enumerate(needed.offers):
+                look = {"variant": "outlined"} if i else {}
+                name = f"next{i}"
+                props = {"componentsProps": NARROW}
+                self.offer(
+                    buttons, name, offer.label, offer.operator, offer.params, **look, **props
+                )
             return types.Property(panel, view=ROOM)
+        self._say_narrowed(ctx, panel)
         try:
             TABS[tab][1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
             panel.md(str(error), name="message")
         return types.Property(panel, view=ROOM)
+
+    def _say_narrowed(self, ctx: Any, panel: types.Object) -> None:
+        """Say what the grid was narrowed to, with the way back."""
+        what = views.narrowed(ctx, _window(ctx))
+        if what is None:
+            return
+        line = row(panel, "narrowed", gap=2)
+        shown = amount(len(views.shown(ctx)), "sample")
+        line.md(f"The grid shows the **{shown}** {what}.", name="what", componentsProps=NARROW)
+        small(line, "back", "Back to the view before", "undo", self.on_back)
 
     def _choose_key(self, ctx: Any, panel: types.Object, key: str | None) -> None:
         from fiftyone_smic.fiftyone.runs import list_dictionaries
@@ -255,6 +297,10 @@ class SMICPanel(foo.Panel):
             params={"operator": operator, "with": params},
             **{"variant": "contained", **look},
         )
+
+
+def _window(ctx: Any) -> str:
+    return ctx.panel.state.window or ""
 
 
 def current_key(ctx: Any) -> str | None:

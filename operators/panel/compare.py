@@ -2,113 +2,208 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-import fiftyone as fo
+from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-from .parts import NARROW, OUTLINED, chip, picture, row
+from ..estimates import why_no_drawing
+from ..words import TERMS, amount
+from . import views
+from .parts import ACCENT, NARROW, OUTLINED, chip, choose, picture, plot, row, small
 
 #: Samples on one page.
-PAGE = 4
-#: Atoms listed for one of them.
+PAGES = {"4": "4 a page", "8": "8 a page", "16": "16 a page", "32": "32 a page"}
+#: Concepts listed for one of them.
 MOST_ATOMS = 6
-SIZE = "144px"
+SIZE = 144
 #: Holds the place of a picture that has not been drawn.
-SQUARE: dict[str, Any] = {"item": {"sx": {"width": SIZE}}}
+SQUARE: dict[str, Any] = {"item": {"sx": {"width": f"{SIZE}px"}}}
+#: Order -> its label, the field it sorts by, and whether the largest comes first.
+ORDERS: dict[str, tuple[str, str | None, bool]] = {
+    "grid": ("As in the grid", None, False),
+    "code": ("Worst code first", "fidelity", False),
+    "drawing": ("Worst drawing first", "drawn_fidelity", False),
+    "bits": ("Most bits first", "bits", True),
+}
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """A page of the selected samples, or else of the view."""
-    from fiftyone_smic.fiftyone.collections import image_samples
     from fiftyone_smic.fiftyone.runs import atom_names
 
-    samples, selected = image_samples(ctx.view), list(ctx.selected)
+    offered = {
+        name: label
+        for name, (label, suffix, _) in ORDERS.items()
+        if suffix is None or ctx.dataset.has_field(f"{key}_{suffix}")
+    }
+    order = ctx.panel.state.get("paging.order")
+    order = order if order in offered else "grid"
+    of, what = _of(ctx, key, order)
+    total, size = len(of), _page_size(ctx)
+    start = _start(ctx, what, total)
+    last = min(start + size, total)
+    rows = _read(of[start:last], key)
+    names = atom_names(ctx.dataset, key)
+    which = (
+        f"Samples {start + 1:,} to {last:,} of {total:,}"
+        if last > start + 1
+        else (f"Sample {start + 1:,} of {total:,}")
+    )
+    panel.md(
+        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens the sample; "
+        "a click on a concept shows the samples that have it.",
+        name="heading",
+    )
+    paging = row(panel, "paging", gap=2)
+    choose(host, paging, "order", offered, order, "Order", width=180)
+    choose(host, paging, "size", PAGES, str(size), "Page size", width=130)
+    lines = panel.v_stack("compare", gap=2)
+    for i, sample in enumerate(rows):
+        _line(host, lines, i, sample, names)
+    coded = [sample for sample in rows if sample["atoms"] is not None]
+    if len(coded) < len(rows):
+        ids = [sample["id"] for sample in rows if sample["atoms"] is None]
+        label = f"Encode {amount(len(ids), 'sample')} of this page"
+        host.offer(panel, "encode", label, "encode_samples", {"key": key, "sample_ids": ids})
+    _buttons(host, ctx, panel, key, coded, (what[0], total, start, size))
+    _drawn_histogram(panel, ctx, key)
+
+
+def _of(ctx: Any, key: str, order: str) -> tuple[SampleCollection, tuple[str, str]]:
+    """The samples to page through, a text that differs for others, and what to say of them."""
+    from fiftyone_smic.fiftyone.collections import image_samples
+
+    current = ctx.current_sample
+    if current:
+        return ctx.dataset.select(current), (current, " opened")
+    samples, selected = image_samples(views.shown(ctx)), list(ctx.selected)
     of = samples.select(selected, ordered=True) if selected else samples
     if not len(of):  # what was selected is not in the view any more
         of, selected = samples, []
-    total, what = len(of), of.limit(1).values("id")[0]
-    start = _start(ctx, what, total)
-    last = min(start + PAGE, total)
-    rows = _read(of[start:last], key)
-    names = atom_names(ctx.dataset, key)
-    panel.md(
-        f"**Samples {start + 1:,} to {last:,} of {total:,}**{' selected' if selected else ''}, and "
-        "what their codes draw. Click an atom to see the samples that use it.",
-        name="heading",
-    )
-    lines = panel.v_stack("compare", gap=2)
-    for i, sample in enumerate(rows):
-        line = row(lines, f"row{i}", gap=2)
-        picture(line, "original", sample["filepath"], "Original", SIZE, componentsProps=NARROW)
-        if sample["regenerated"]:
-            picture(
-                line,
-                "regenerated",
-                sample["regenerated"],
-                "Regenerated",
-                SIZE,
-                componentsProps=NARROW,
-            )
-        else:
-            line.md("*not drawn yet*", name="pending", componentsProps=SQUARE)
-        _describe(host, line, sample, names)
-    coded = [sample for sample in rows if sample["atoms"] is not None]
-    if len(coded) < len(rows):
-        missing = [sample["id"] for sample in rows if sample["atoms"] is None]
-        host.offer(
-            panel,
-            "encode",
-            f"Encode {len(missing)} of them",
-            "encode_samples",
-            {"key": key, "sample_ids": missing},
+    _, suffix, reverse = ORDERS[order]
+    said = " selected" if selected else ""
+    if suffix is not None:
+        name = f"{key}_{suffix}"
+        with_value = of.exists(name)
+        without = len(of) - len(with_value)
+        if len(with_value):
+            of = with_value.sort_by(name, reverse=reverse)
+            said += f" ({without:,} without a value left out)" if without else ""
+    return of, (f"{order} {of.limit(1).values('id')[0]}", said)
+
+
+def _page_size(ctx: Any) -> int:
+    size = str(ctx.panel.state.get("paging.size"))
+    return int(size) if size in PAGES else int(next(iter(PAGES)))
+
+
+def _start(ctx: Any, what: tuple[str, str], total: int) -> int:
+    """Where the page starts that was turned to last: of other samples, it is the first page."""
+    page = ctx.panel.state.page or [what[0], total, 0]
+    return min(int(page[2]), total - 1) if page[:2] == [what[0], total] else 0
+
+
+def jump(ctx: Any) -> None:
+    """Turn to the page with the number that was typed."""
+    what, total, size = ctx.params["what"], ctx.params["total"], ctx.params["size"]
+    number = ctx.panel.state.get("buttons.number")
+    if isinstance(number, (int, float)):
+        pages = -(-total // size)
+        ctx.panel.state.page = [what, total, (max(1, min(int(number), pages)) - 1) * size]
+
+
+def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names: list[str]) -> None:
+    from fiftyone_smic.fiftyone.placeholders import is_placeholder
+
+    line = row(lines, f"row{i}", gap=2)
+    if is_placeholder(sample["filepath"]):
+        line.md(
+            "*no original: only the code came with the archive*",
+            name="no_original",
+            componentsProps=SQUARE,
         )
+    else:
+        picture(
+            line,
+            "original",
+            sample["filepath"],
+            "Original",
+            SIZE,
+            sample["id"],
+            componentsProps=NARROW,
+        )
+    if sample["regenerated"]:
+        picture(
+            line,
+            "regenerated",
+            sample["regenerated"],
+            "Regenerated",
+            SIZE,
+            sample["id"],
+            componentsProps=NARROW,
+        )
+    else:
+        line.md("*not drawn yet*", name="pending", componentsProps=SQUARE)
+    _describe(host, line, sample, names)
+
+
+def _buttons(
+    host: Any,
+    ctx: Any,
+    panel: types.Object,
+    key: str,
+    coded: list[dict[str, Any]],
+    page: tuple[str, int, int, int],
+) -> None:
+    from fiftyone_smic.fiftyone.runs import load_config
+
+    what, total, start, size = page
     buttons = row(panel, "buttons")
     if coded:
         undrawn = sum(sample["regenerated"] is None for sample in coded)
+        count = amount(undrawn or len(coded), "sample")
+        why = why_no_drawing(load_config(ctx.dataset, key).encoder)
         host.offer(
             buttons,
             "regenerate",
-            {0: "Draw with other settings", 1: "Draw the missing one"}.get(
-                undrawn, f"Draw the {undrawn} missing"
-            ),
+            f"Draw {count} of this page" if undrawn else f"Draw {count} with other settings",
             "regenerate_samples",
-            {"key": key, "sample_ids": [sample["id"] for sample in coded]},
+            {
+                "key": key,
+                "sample_ids": [s["id"] for s in coded if not undrawn or s["regenerated"] is None],
+            },
             icon="brush",
+            disabled=bool(why),
+            title=why or "Draw the pictures again from their codes",
             variant="contained" if undrawn else "outlined",
             componentsProps=NARROW if undrawn else OUTLINED,
         )
-    _button(buttons, "refresh", "Refresh", "refresh", host.refresh)
+        if why:
+            panel.md(f"<small>{why}</small>", name="why_not")
+    small(buttons, "refresh", "Refresh", "refresh", host.refresh)
     for name, label, icon, first in (
-        ("back", "Previous", "chevron_left", start - PAGE),
-        ("on", "Next", "chevron_right", start + PAGE),
+        ("back", "Previous", "chevron_left", start - size),
+        ("on", "Next", "chevron_right", start + size),
     ):
-        if 0 <= first < total:
-            page = [what, total, first]
-            _button(buttons, name, label, icon, host.on_page, params={"page": page})
+        if 0 <= first < total or (name == "back" and start > 0):
+            turned = [what, total, max(0, first)]
+            small(buttons, name, label, icon, host.on_page, params={"page": turned})
+    pages = -(-total // size)
+    if pages > 2:
+        wide = {"item": {"sx": {"width": "110px"}}}
+        buttons.int(
+            "number",
+            default=start // size + 1,
+            label=f"Page (of {pages:,})",
+            view=types.FieldView(componentsProps=wide),
+        )
+        given = {"what": what, "total": total, "size": size}
+        small(buttons, "jump", "Go", "arrow_forward", host.on_jump, params=given)
 
 
-def _button(
-    buttons: types.Object, name: str, label: str, icon: str, on_click: Any, **more: Any
-) -> None:
-    buttons.btn(
-        name,
-        label=label,
-        icon=icon,
-        variant="outlined",
-        on_click=on_click,
-        componentsProps=OUTLINED,
-        **more,
-    )
-
-
-def _start(ctx: Any, what: str, total: int) -> int:
-    """Where the page starts that was turned to last: of other samples, it is the first page."""
-    page = ctx.panel.state.page or [what, total, 0]
-    return int(page[2]) if page[:2] == [what, total] else 0
-
-
-def _read(samples: fo.core.collections.SampleCollection, key: str) -> list[dict[str, Any]]:
+def _read(samples: SampleCollection, key: str) -> list[dict[str, Any]]:
     """What the fields say of each sample; None where there is nothing."""
     from fiftyone_smic.fiftyone import fields
 
@@ -116,16 +211,16 @@ def _read(samples: fo.core.collections.SampleCollection, key: str) -> list[dict[
     parts = fields.dictionary_fields(key)
     share = f"{parts.pop(fields.LABELS)}.classifications.confidence"
     there = {suffix: name for suffix, name in parts.items() if name in schema}
-    columns = samples.values(["id", "filepath", share, *there.values()])
+    found = samples.values(["id", "filepath", share, *there.values()])
     names = ["id", "filepath", "shares", *there]
     return [
         {**dict.fromkeys(parts), **dict(zip(names, values, strict=True))}
-        for values in zip(*columns, strict=True)
+        for values in zip(*found, strict=True)
     ]
 
 
 def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list[str]) -> None:
-    """A sample's name, numbers and atoms."""
+    """A sample's name, numbers and concepts."""
     about = types.Object()
     beside = {"item": {"sx": {"width": "auto", "flex": 1, "minWidth": "220px"}}}
     line.define_property(
@@ -137,19 +232,55 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
     if sample["atoms"] is None:
         about.md(f"`{name}`\n\nno code yet", name="text")
         return
-    text = f"`{name}`  \n**{sample['bits']:.0f} bits**"
+    numbers = []
+    if sample["bits"] is not None:
+        numbers.append(f"**{sample['bits']:.0f} bits**")
     if sample["fidelity"] is not None:  # codes out of an archive: what was coded is not known
-        text += f" · fidelity **{sample['fidelity']:.2f}**"
+        numbers.append(f"code fidelity **{sample['fidelity']:.2f}**")
+    if sample.get("drawn_fidelity") is not None:
+        numbers.append(f"drawing fidelity **{sample['drawn_fidelity']:.2f}**")
+    text = f"`{name}`  \n{' · '.join(numbers)}"
     if not sample["atoms"]:
-        text += "\n\nno atoms: it is what the collection has in common"
+        text += "\n\nno concepts: it is what the collection has in common"
     about.md(text, name="text")
     chips = row(about, "chips")
     listed = zip(
-        sample["atoms"][:MOST_ATOMS], sample["coefficients"], sample["shares"], strict=False
+        sample["atoms"][:MOST_ATOMS],
+        sample["coefficients"],
+        sample["shares"] or [None] * len(sample["atoms"]),
+        strict=False,
     )
     for place, (atom, level, share) in enumerate(listed):
-        label = f"{level:+d} {names[atom]} · {share:.0%}"
-        chip(host, chips, f"atom{place}", label, atom, level > 0)
+        sign = "has" if level > 0 else "lacks"
+        label = names[atom] if level > 0 else f"not {names[atom]}"
+        said = f"{label}: strength {abs(level)}"
+        said += f", {share:.0%} of the code. " if share is not None else ". "
+        chip(host, chips, f"atom{place}", label, atom, sign, said)
     if len(sample["atoms"]) > MOST_ATOMS:
         more = len(sample["atoms"]) - MOST_ATOMS
         about.md(f"and {more} more", name="more")
+
+
+def _drawn_histogram(panel: types.Object, ctx: Any, key: str) -> None:
+    """How well the drawn pictures of the dataset have the meaning of their originals."""
+    name = f"{key}_drawn_fidelity"
+    if not ctx.dataset.has_field(name) or not ctx.dataset.count(name):
+        return
+    counts, edges, _ = ctx.dataset.histogram_values(name, bins=20)
+    panel.md(
+        f"**Fidelity of the drawn pictures.** <small>{TERMS['drawn fidelity']}</small>",
+        name="drawn_title",
+    )
+    middle = [(low + high) / 2 for low, high in pairwise(edges)]
+    plot(
+        panel,
+        "drawn_fidelity",
+        [{"type": "bar", "x": middle, "y": list(counts), "marker": {"color": ACCENT}}],
+        {
+            "height": 180,
+            "margin": {"l": 50, "r": 10, "t": 10, "b": 45},
+            "xaxis": {"title": {"text": "fidelity of the drawn picture"}},
+            "yaxis": {"title": {"text": "samples"}},
+            "bargap": 0.05,
+        },
+    )

@@ -7,29 +7,33 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
+from ..estimates import why_no_drawing
+from ..words import amount
 from .parts import NARROW, OUTLINED, picture, row
 
-SIZE = "128px"
+SIZE = 128
 #: Of a picture of the strip: five of them and the gaps fill a panel of 600 pixels.
-STRIP_SIZE = "100px"
-ROLES = {"start": "Start", "plus": "+ this", "minus": "- this"}
+STRIP_SIZE = 100
+ROLES = {"start": "Start", "plus": "Add", "minus": "Subtract"}
 NO_ATOM = "none"
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """What is mixed, and the strip of pictures that was drawn last."""
-    from fiftyone_smic.fiftyone.runs import atom_names
+    from fiftyone_smic.fiftyone.runs import atom_names, load_config
 
     panel.md(
         "Select one to three samples in the grid: the first is where to start, the second is "
-        "added, the third taken away. Or add a text, or take an atom away.",
+        "added, the third is subtracted. You can also add a text, or subtract a concept.",
         name="help",
     )
     _samples(ctx, panel)
     buttons = row(panel, "take")
     buttons.btn(
         "selection",
-        label="Take the selected samples",
+        label=f"Take {amount(len(ctx.selected[: len(ROLES)]), 'selected sample')}"
+        if ctx.selected
+        else "Take the selected samples",
         icon="check_box",
         variant="outlined",
         disabled=not ctx.selected,
@@ -46,7 +50,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         view=types.FieldView(componentsProps=_wide(200)),
     )
     choices = types.DropdownView(componentsProps=_wide(180))
-    choices.add_choice(NO_ATOM, label="no atom")
+    choices.add_choice(NO_ATOM, label="no concept")
     names = atom_names(ctx.dataset, key)
     for atom, name in enumerate(names):
         choices.add_choice(str(atom), label=name)
@@ -54,7 +58,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         "atom",
         [NO_ATOM, *map(str, range(len(names)))],
         default=str(said.get("atom", NO_ATOM)),
-        label="Take away an atom",
+        label="Subtract a concept",
         view=choices,
     )
     inputs.int(
@@ -74,7 +78,18 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             label="Strength", min=0.0, max=2.0, view_multiple_of=0.1, value_precision=1
         ),
     )
-    panel.btn("draw", label="Draw", icon="brush", variant="contained", on_click=host.on_mix)
+    why = why_no_drawing(load_config(ctx.dataset, key).encoder)
+    panel.btn(
+        "draw",
+        label="Draw",
+        icon="brush",
+        variant="contained",
+        on_click=host.on_mix,
+        disabled=bool(why),
+        title=why or "Draw five pictures, from the start to the whole mix",
+    )
+    if why:
+        panel.md(f"<small>{why}</small>", name="why_not")
     _strip(host, ctx, panel, key)
 
 
@@ -126,7 +141,7 @@ def _samples(ctx: Any, panel: types.Object) -> None:
             role, cell, view=types.GridView(orientation="vertical", componentsProps=NARROW)
         )
         cell.md(f"**{label}**", name="label")
-        picture(cell, "picture", path[sample_id], label, SIZE)
+        picture(cell, "picture", path[sample_id], label, SIZE, sample_id)
 
 
 def _strip(host: Any, ctx: Any, panel: types.Object, key: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-import fiftyone as fo
 from fiftyone.operators import types
 
 ACCENT = "#ff6d04"
@@ -18,61 +17,68 @@ CLEAR = {
     "font": {"size": 12},
     "showlegend": False,
 }
-
-
-class Step(NamedTuple):
-    """What is missing before there is something to show."""
-
-    why: str
-    operator: str
-    label: str
-
-
-def next_step(dataset: fo.Dataset, key: str | None) -> Step | None:
-    """What the user must run next, or None."""
-    from fiftyone_smic.fiftyone import fields
-
-    schema = dataset.get_field_schema()
-    if key is None:
-        if not any(isinstance(field, fo.VectorField) for field in schema.values()):
-            return Step(
-                "SMIC learns the atoms of meaning this collection is made of and writes each "
-                "image as a few of them. It starts from **latents** of the images.",
-                "compute_latents",
-                "Compute latents",
-            )
-        return Step(
-            "The latents are there. Next, learn a **dictionary** of the atoms they are made of.",
-            "learn_dictionary",
-            "Learn dictionary",
-        )
-    if fields.field_name(key, fields.ATOMS) not in schema:
-        return Step(
-            f"Dictionary **{key}** is there. Next, write the **code** of each sample.",
-            "encode_samples",
-            "Encode samples",
-        )
-    return None
+#: FiftyOne's own operator that opens the sample modal.
+OPEN_SAMPLE = "@voxel51/operators/open_sample"
 
 
 def media_url(path: str) -> str:
-    """Where the App serves a file of a sample."""
+    """Return where the App serves a file of a sample."""
     return "/media?filepath=" + quote(path)
 
 
-def picture(panel: types.Object, name: str, path: str, alt: str, size: str, **view: Any) -> None:
-    """A file as a picture of ``size`` CSS pixels a side."""
-    shown = types.ImageView(width=size, height=size, alt=alt, **view)
+def picture(
+    panel: types.Object,
+    name: str,
+    path: str,
+    alt: str,
+    size: int,
+    sample: str | None = None,
+    **view: Any,
+) -> None:
+    """Show a file as a picture within a square, in its own shape.
+
+    Args:
+        panel: Where to show it.
+        name: Of the property.
+        path: The file.
+        alt: What a screen reader says.
+        size: Sides of the square in CSS pixels.
+        sample: The sample that a click opens.
+        view: Further settings of the view.
+    """
+    look = {
+        "width": f"{size}px",
+        "height": f"{size}px",
+        "objectFit": "contain",
+        "cursor": "pointer" if sample else "default",
+    }
+    about: dict[str, Any] = {"title": f"{alt}: open the sample"} if sample else {}
+    opens = {"operator": OPEN_SAMPLE, "params": {"id": sample}} if sample else {}
+    props = {**view.pop("componentsProps", {}), "image": {"style": look, **about}}
+    shown = types.ImageView(alt=alt, componentsProps=props, **opens, **view)
     panel.str(name, default=media_url(path), view=shown)
 
 
-def row(panel: types.Object, name: str, gap: int = 1) -> types.Object:
-    """Things side by side, broken into lines where the panel is narrow."""
+def row(panel: types.Object, name: str, gap: int = 1, **view: Any) -> types.Object:
+    """Put things side by side, broken into lines where the panel is narrow."""
     inside = types.Object()
     panel.define_property(
-        name, inside, view=types.GridView(orientation="2d", gap=gap, align_y="top")
+        name, inside, view=types.GridView(orientation="2d", gap=gap, align_y="top", **view)
     )
     return inside
+
+
+def columns(panel: types.Object, name: str, n: int = 2) -> list[types.Object]:
+    """Put ``n`` columns side by side where the panel is wide, one below the other where not."""
+    line = row(panel, name, gap=3)
+    share = {"item": {"sx": {"flex": 1, "minWidth": "min(100%, 400px)", "width": "auto"}}}
+    found = []
+    for i in range(n):
+        column = types.Object()
+        view = types.GridView(orientation="vertical", gap=1, componentsProps=share)
+        line.define_property(f"column{i}", column, view=view)
+        found.append(column)
+    return found
 
 
 #: For what stands in a :func:`row`: as wide as it needs to be.
@@ -81,32 +87,68 @@ NARROW: dict[str, Any] = {"item": {"sx": {"width": "auto"}}}
 OUTLINED: dict[str, Any] = {**NARROW, "button": {"sx": {"padding": "5px 15px"}}}
 
 
-def table(
-    panel: types.Object, columns: dict[str, str], rows: list[dict[str, str]], **events: Any
+def small(
+    panel: types.Object, name: str, label: str, icon: str, on_click: Any, **more: Any
 ) -> None:
-    """Rows under the columns' labels, as wide as the panel: the App's are 650 pixels at least."""
-    sizes: dict[str, Any] = {"table": {"sx": {"minWidth": 0}}}
-    if "on_click_row" in events:
-        sizes["tableBodyRow"] = {"sx": {"cursor": "pointer"}, "hover": True}
-    view = types.TableView(componentsProps=sizes, **events)
-    for name, label in columns.items():
-        view.add_column(name, label=label)
-    panel.list("table", types.Object(), default=rows, view=view)
-
-
-def chip(
-    host: Any, panel: types.Object, name: str, label: str, atom: int, solid: bool = True
-) -> None:
-    """An atom in a :func:`row`; a click shows the samples that use it."""
-    small = {"borderRadius": "1rem", "padding": "1px 10px", "fontSize": "0.9rem"}
+    """A small outlined button."""
     panel.btn(
         name,
         label=label,
-        variant="contained" if solid else "outlined",
+        icon=icon,
+        variant="outlined",
+        on_click=on_click,
+        componentsProps=OUTLINED,
+        **more,
+    )
+
+
+def choose(
+    host: Any,
+    panel: types.Object,
+    name: str,
+    options: dict[str, str],
+    default: str | None,
+    label: str,
+    width: int = 200,
+    description: str = "",
+) -> None:
+    """A list of choices."""
+    view = types.DropdownView(componentsProps={"item": {"sx": {"width": f"{width}px"}}})
+    for value, text in options.items():
+        view.add_choice(value, label=text)
+    panel.enum(
+        name,
+        list(options),
+        default=default,
+        label=label,
+        description=description,
+        view=view,
+        on_change=host.on_choice,
+    )
+
+
+def chip(
+    host: Any,
+    panel: types.Object,
+    name: str,
+    label: str,
+    atom: int,
+    sign: str = "has",
+    about: str = "",
+) -> None:
+    """A concept in a :func:`row`; a click shows the samples that have it, or lack it."""
+    small_text = {"borderRadius": "1rem", "padding": "1px 10px", "fontSize": "0.9rem"}
+    panel.btn(
+        name,
+        label=label,
+        variant="contained" if sign == "has" else "outlined",
         on_click=host.on_atom,
-        params={"id": str(atom)},
-        title="Show the samples that use this atom",
-        componentsProps={**NARROW, "button": {"sx": {**small, "& p": {"fontSize": "inherit"}}}},
+        params={"id": str(atom), "sign": sign},
+        title=f"{about}Show the samples that {'have' if sign == 'has' else 'lack'} it",
+        componentsProps={
+            **NARROW,
+            "button": {"sx": {**small_text, "& p": {"fontSize": "inherit"}}},
+        },
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from .. import forms
-from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, plot, row, table
+from ..words import TERMS, amount, size
+from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, plot, row
 
 #: Name of the curve among the traces of its plot.
 CURVE = "curve"
@@ -17,37 +17,37 @@ COLOURS = {"files": GREY, "codec": GREY, "latents": GREY, "smic": ACCENT, "part"
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
-    """Sizes as of the last run of ``encode``, which measures them."""
+    """Sizes of all coded samples, as the last run of ``encode`` measured them."""
     from fiftyone_smic.fiftyone.runs import load_config
 
     config = load_config(ctx.dataset, key)
     if not config.storage:
-        panel.md("Run *SMIC: encode samples*: it measures what the codes take.", name="message")
-        host.offer(panel, "encode", "Encode samples", "encode_samples", {"key": key})
+        panel.md("*SMIC: encode samples* measures what the codes take.", name="message")
+        given = {"key": key, "whole": True}
+        host.offer(panel, "encode", "Encode samples", "encode_samples", given)
         return
     rows = size_rows(config.storage)
     panel.md(summary(config.storage), name="summary")
+    left, right = columns(panel, "columns")
     plot(
-        panel,
+        left,
         "sizes",
         bars(rows),
         {
             "height": 90 + 28 * len(rows),
-            "margin": {"l": 160, "r": 70, "t": 10, "b": 40},
+            "margin": {"l": 160, "r": 150, "t": 10, "b": 40},
             "xaxis": {"type": "log", "title": {"text": "bytes"}, "dtick": 1, "showgrid": False},
             "yaxis": {"ticksuffix": "  ", "showgrid": False},
         },
     )
-    columns = {"what": "What", "size": "Size", "each": "Per sample"}
-    table(panel, columns, [{name: row[name] for name in columns} for row in rows])
-    panel.md(
-        "**Bits per sample, as the collection grows.** The codes take as much for each sample; the "
+    right.md(
+        "**Bits an image, as the collection grows.** Each image's code takes the same; the "
         "dictionary is paid for once.",
         name="growth_title",
     )
     lines = growth(config.storage)
     plot(
-        panel,
+        right,
         "growth",
         lines,
         {
@@ -56,20 +56,20 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             "xaxis": {"type": "log", "title": {"text": "samples"}, "dtick": 1},
             "yaxis": {
                 "type": "log",
-                "title": {"text": "bits per sample"},
+                "title": {"text": "bits an image"},
                 "tickvals": round_numbers(min(lines[0]["y"]), max(lines[0]["y"])),
             },
         },
     )
-    _curve(host, panel, config, key)
+    _curve(host, ctx, panel, config, key)
 
 
-def _curve(host: Any, panel: types.Object, config: Any, key: str) -> None:
-    """Fidelity against rate, once it has been measured."""
+def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> None:
+    """Detail against bits, once it has been measured."""
     curve = config.storage.get("curve")
     if curve:
         panel.md(
-            "**Fidelity against rate of this collection.** The diamond is this dictionary; click "
+            "**Detail against bits of this collection.** The diamond is this dictionary; click "
             "another point to learn the dictionary that has it.",
             name="curve_title",
         )
@@ -80,7 +80,7 @@ def _curve(host: Any, panel: types.Object, config: Any, key: str) -> None:
             {
                 "height": 260,
                 "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
-                "xaxis": {"type": "log", "title": {"text": "bits per sample"}},
+                "xaxis": {"type": "log", "title": {"text": "bits an image"}},
                 "yaxis": {"title": {"text": "variance kept"}, "tickformat": ".0%"},
                 "dragmode": "pan",
             },
@@ -90,13 +90,20 @@ def _curve(host: Any, panel: types.Object, config: Any, key: str) -> None:
     host.offer(
         buttons,
         "measure",
-        "Measure again" if curve else "Measure image codecs and the rate-fidelity curve",
+        f"Measure {amount(_coded(ctx, key), 'sample')} again"
+        if curve
+        else f"Measure image codecs and detail on {amount(_coded(ctx, key), 'sample')}",
         "measure_storage",
-        {"key": key},
+        {"key": key, "whole": True},
         icon="query_stats",
         variant="outlined" if curve else "contained",
         componentsProps=OUTLINED if curve else NARROW,
     )
+
+
+def _coded(ctx: Any, key: str) -> int:
+    """How many samples of the dataset have a code."""
+    return len(ctx.dataset.exists(f"{key}_atoms"))
 
 
 def lam_of(ctx: Any, key: str | None) -> float | None:
@@ -191,26 +198,26 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
     sizes = [
         ("Original files", storage["original_bytes"], "files"),
         *(
-            (f"{CODECS.get(codec, codec)} at its smallest", size, "codec")
-            for codec, size in storage.get("codecs", {}).items()
+            (f"{CODECS.get(codec, codec)} at its smallest", number, "codec")
+            for codec, number in storage.get("codecs", {}).items()
         ),
-        ("float32 latents", storage["float32_bytes"], "latents"),
-        ("float16 latents", storage["float32_bytes"] / 2, "latents"),
-        ("SMIC, all of it", rate.total_bytes, "smic"),
-        ("of it: codes", rate.payload_bits / 8, "part"),
-        ("of it: dictionary", rate.dictionary_bits / 8, "part"),
-        ("of it: header, checksums", rate.header_bits / 8, "part"),
+        ("Embeddings, 32 bits", storage["float32_bytes"], "latents"),
+        ("Embeddings, 16 bits", storage["float32_bytes"] / 2, "latents"),
+        ("SMIC", rate.total_bytes, "smic"),
+        ("\u2003codes", rate.payload_bits / 8, "part"),
+        ("\u2003dictionary", rate.dictionary_bits / 8, "part"),
+        ("\u2003headers", rate.header_bits / 8, "part"),
     ]
     return [
         {
             "what": what,
             "kind": kind,
-            "bytes": size,
-            "size": (about if kind == "codec" else "") + forms.amount(size),
-            "each": _bits(8 * size / items),
+            "bytes": number,
+            "size": (about if kind == "codec" else "") + size(number),
+            "each": _bits(8 * number / items),
         }
-        for what, size, kind in sizes
-        if size is not None
+        for what, number, kind in sizes
+        if number is not None
     ]
 
 
@@ -227,7 +234,7 @@ def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "orientation": "h",
             "x": [max(1, row["bytes"]) for row in rows],
             "y": [row["what"] for row in rows],
-            "text": [row["size"] for row in rows],
+            "text": [f"{row['size']}, {row['each']} each" for row in rows],
             "textposition": "outside",
             "cliponaxis": False,
             "marker": {"color": [COLOURS[row["kind"]] for row in rows]},
@@ -237,22 +244,26 @@ def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def summary(storage: dict[str, Any]) -> str:
-    """The headline, as Markdown."""
+    """Return the headline, as Markdown."""
     from fiftyone_smic.fiftyone.runs import stored_rate
 
     rate = stored_rate(storage)
-    size = forms.amount(rate.total_bytes)
-    text = f"**{rate.items:,} samples** in **{size}**: {rate.bits_per_item:.1f} bits each"
+    text = (
+        f"**{amount(rate.items, 'sample')}** in **{size(rate.total_bytes)}**: "
+        f"{rate.bits_per_item:.1f} bits an image"
+    )
     if storage["pixels_per_item"]:
-        text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.2g} bits per pixel"
+        text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.2g} bits a pixel"
     if storage["original_bytes"]:
         times = storage["original_bytes"] / rate.total_bytes
         text += f", **{times:,.0f} times** smaller than the files"
     quality = storage["fidelity"]
     if quality is None:
-        return f"{text}.\n\nAs the archive said that these codes were imported from."
+        return f"{text}.\n\nThese are the numbers of the archive that the codes came from."
     return (
-        f"{text}.\n\nKept: {quality['explained_variance']:.0%} of the variance of the latents, "
-        f"centred cosine {quality['centred_cosine']:.2f}, {quality['recall_at_10']:.0%} of the ten "
-        "nearest neighbours. As of the last run of *SMIC: encode samples*."
+        f"{text}.\n\nThe codes keep **{quality['explained_variance']:.0%}** of the differences "
+        f"between images (explained variance). Their similarity to the embeddings is "
+        f"{quality['centred_cosine']:.2f} (cosine), and {quality['recall_at_10']:.0%} of the ten "
+        "most similar images are found again.\n\n"
+        f"<small>{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}</small>"
     )

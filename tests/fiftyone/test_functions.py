@@ -258,7 +258,8 @@ def test_map_of_atoms_and_samples(encoded, tmp_path):
     assert shown.points.shape == (80, 2)
     assert len(shown.atoms) == load_dictionary(encoded).n_atoms_
     assert np.isfinite(shown.points).all() and np.isfinite(shown.atoms).all()
-    assert shown.uses.sum() == sum(map(len, encoded.values("smic_atoms")))
+    levels = [level for code in encoded.values("smic_coefficients") for level in code]
+    assert shown.uses.sum() == sum(level > 0 for level in levels)
     results = encoded.load_brain_results("smic_umap")
     np.testing.assert_allclose(results.points, shown.points)
     stored = encoded.get_run_info("smic").config.atom_points

@@ -29,7 +29,15 @@ OPERATORS = [
     "manage_dictionaries",
 ]
 #: What the panel is made of, and what buttons run.
-OF_THE_PANEL = ["measure_storage", "mix_samples", "draw_atom", "stop_run", "smic_panel"]
+OF_THE_PANEL = [
+    "measure_storage",
+    "mix_samples",
+    "draw_atom",
+    "show_drawn",
+    "download_archive",
+    "stop_run",
+    "smic_panel",
+]
 #: Those that work on samples, and those of them that need a dictionary.
 ON_SAMPLES = OPERATORS[:7]
 ON_DICTIONARIES = OPERATORS[2:7]
@@ -101,14 +109,13 @@ def test_forms_say_what_to_do_first(make_dataset, clustered):
             "no_dictionary": "This dataset has no dictionary. Run 'SMIC: learn dictionary' first."
         }
     said = complaints("learn_dictionary", dataset)
-    assert "Run 'SMIC: compute latents' first" in said["no_latents"]
+    assert "Run 'SMIC: compute embeddings' first" in said["no_latents"]
     dataset = make_dataset(clustered)
     assert complaints("learn_dictionary", dataset) == {}
     smic.learn_dictionary(dataset)
     assert complaints("encode_samples", dataset) == {}
-    assert (
-        "Run 'SMIC: encode samples' first" in complaints("regenerate_samples", dataset)["no_codes"]
-    )
+    said = complaints("regenerate_samples", dataset)
+    assert "Run 'SMIC: encode samples' first" in said["no_codes"]
 
 
 @pytest.mark.parametrize(
@@ -126,27 +133,27 @@ def test_forms_say_what_to_do_first(make_dataset, clustered):
         ("learn_dictionary", {"explained_variance": 1.5}, "explained_variance", "must be between"),
         ("learn_dictionary", {"advanced": True, "n_atoms": 0}, "n_atoms", "must be between"),
         ("encode_samples", {"key": "gone"}, "key", "there is no dictionary 'gone'"),
-        ("regenerate_samples", {"output_dir": "here"}, "output_dir", "whole path"),
-        ("regenerate_samples", {"output_dir": __file__}, "output_dir", "is a file"),
-        ("regenerate_samples", {"seed": -1}, "seed", "must be between"),
+        ("compute_latents", {"field": "filepath"}, "field", "not embeddings"),
+        ("compute_latents", {"field": "smic_labels"}, "field", "not embeddings"),
+        ("regenerate_samples", {}, "no_generator", "choose the model"),
         ("visualize_atoms", {"brain_key": "two words"}, "brain_key", "letters, digits"),
-        ("name_atoms", {}, "no_encoder", "name the atoms after labels"),
+        ("name_atoms", {}, "no_encoder", "Name the concepts after labels"),
         ("name_atoms", {"source": "labels", "labels": "clip_latents"}, "labels", "choose one of"),
         ("name_atoms", {"source": "hand", "atom": 10_000}, "atom", "must be between"),
         ("export_archive", {"path": "a.smic"}, "path", "starting with /"),
-        ("export_archive", {"path": __file__}, "taken", "replace it"),
+        ("export_archive", {"path": __file__}, "taken", "or overwrite it"),
         ("export_archive", {"path": "/tmp"}, "taken", "folder in use"),
         ("import_archive", {"path": ""}, "path", "give the whole path"),
-        ("import_archive", {"path": "/no/where.smic"}, "nothing", "there is no"),
+        ("import_archive", {"path": "/no/where.smic"}, "nothing", "There is no file"),
+        ("import_archive", {"path": "/tmp"}, "unreadable", "holds no codes.smic"),
         ("import_archive", {"path": __file__}, "unreadable", "not a .smic archive"),
         ("manage_dictionaries", {"what": "compare"}, "alone", "no second dictionary"),
-        ("manage_dictionaries", {"what": "rename"}, "new_key", "cannot be a dictionary key"),
+        ("manage_dictionaries", {"what": "rename", "new_key": ""}, "new_key", "cannot be a"),
         ("manage_dictionaries", {"what": "rename", "new_key": "smic"}, "new_key", "exists"),
-        ("manage_dictionaries", {"what": "delete"}, "unsure", "Tick the box"),
     ],
 )
 def test_forms_name_the_input_that_is_wrong(described, name, params, where, says):
-    if name in OPERATORS[:5]:
+    if name in OPERATORS[:3]:
         assert complaints(name, described) == {}
     said = complaints(name, described, **params)
     assert set(said) == {where}
@@ -188,17 +195,17 @@ def results(operator_name, samples, **params):
 
 
 def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
-    assert "0 latents" in results("compute_latents", encoded)["summary"]
+    assert "0 embeddings" in results("compute_latents", encoded)["summary"]
     target = {"control": "bits_per_item", "bits_per_item": 60}
     learned = results("learn_dictionary", encoded, key="b", **target)
-    assert "atoms" in learned["summary"]
+    assert "concepts" in learned["summary"]
     assert learned["buttons"] == [["Encode samples", "fiftyone_smic/encode_samples", {"key": "b"}]]
     assert encoded.get_run_info("b").config.settings["bits_per_item"] == 60
     assert "80 samples" in results("encode_samples", encoded, key="b")["summary"]
     named = results("name_atoms", encoded, key="b", source="labels", labels="terrain")
     assert "candidates" in named["summary"]
     hand = results("name_atoms", encoded, key="b", source="hand", atom=1, name="mine")
-    assert "Atom 1 is called **mine**" in hand["summary"]
+    assert "Concept 1 is called **mine**" in hand["summary"]
     both = results("manage_dictionaries", encoded, what="compare", key="b", other="smic")
     assert "Variance kept" in both["summary"] and "in **smic** too" in both["summary"]
     results("manage_dictionaries", encoded, what="rename", key="b", new_key="c")
@@ -209,7 +216,7 @@ def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
     made = results("import_archive", encoded, path=path, name="from-c", draw=False)
     assert made["buttons"][0][2] == {"dataset": "from-c"}
     assert len(fo.load_dataset("from-c")) == 10
-    gone = results("manage_dictionaries", encoded, what="delete", key="c", sure=True)
+    gone = results("manage_dictionaries", encoded, what="delete", key="c")
     assert "`c_atoms`" in gone["summary"]
     assert list_dictionaries(encoded) == ["smic"]
     here = results("import_archive", encoded, path=path, into="here", key="back")
@@ -244,11 +251,16 @@ def test_the_app_gets_progress_and_a_result_with_buttons(encoded):
     assert names[-2:] == ["reload_dataset", "show_output"]
     bars = [body["params"]["results"]["progress"] for body in sent[:-2]]
     assert bars == sorted(bars) and len(bars) > 1
+    for body in sent[:-2]:  # from the first second
+        shown = body["params"]["outputs"]["type"]["properties"]
+        assert shown["stop"]["view"]["operator"] == "fiftyone_smic/stop_run"
+        assert shown["title"]["default"] == "#### SMIC: encode samples"
     shown = sent[-1]["params"]
     assert "80 samples" in shown["results"]["summary"]
     buttons = shown["outputs"]["type"]["properties"]
-    assert buttons["next0"]["view"]["operator"] == "fiftyone_smic/regenerate_samples"
-    assert buttons["next0"]["view"]["params"] == {"key": "smic"}
+    assert buttons["next0"]["view"]["operator"] == "fiftyone_smic/go_on"
+    given = {"operator": "fiftyone_smic/regenerate_samples", "params": {"key": "smic"}}
+    assert buttons["next0"]["view"]["params"] == given
 
 
 def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered, tmp_path):
@@ -256,21 +268,23 @@ def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered, t
         context = ExecutionContext({"dataset_name": samples.name, "params": params})
         return operator(name).resolve_input(context).type.properties["cost"].view.label
 
-    assert "as last measured here" in cost(encoded, "compute_latents", field="clip_latents")
-    assert "a guess" in cost(encoded, "regenerate_samples")
+    assert "nothing to do" in cost(encoded, "compute_latents", field="clip_latents")
+    again = {"field": "clip_latents", "overwrite": True}
+    assert "as last measured here" in cost(encoded, "compute_latents", **again)
+    assert "rough estimate" in cost(encoded, "regenerate_samples")
     smic.regenerate(encoded[:8], output_dir=tmp_path, steps=1)
     assert "as last measured here" in cost(encoded, "regenerate_samples")
-    assert "a guess" in cost(encoded, "compute_latents", field="new")
+    assert "rough estimate" in cost(encoded, "compute_latents", field="new")
     fresh = make_dataset(np.repeat(clustered, 10, axis=0))
     assert "600 samples" in cost(fresh, "learn_dictionary")
-    assert "a guess" in cost(fresh, "learn_dictionary")
+    assert "rough estimate" in cost(fresh, "learn_dictionary")
     smic.learn_dictionary(fresh, max_iter=2)
     assert "as last measured here" in cost(fresh, "learn_dictionary")
     smic.encode(fresh)
-    assert "a guess" in cost(fresh, "export_archive")
+    assert "rough estimate" in cost(fresh, "export_archive")
     smic.export_archive(fresh, "smic", tmp_path / "fresh.smic")
     assert "as last measured here" in cost(fresh, "export_archive")
-    assert "a guess" in cost(fresh, "export_archive", kind="dataset")
+    assert "rough estimate" in cost(fresh, "export_archive", kind="dataset")
 
 
 def test_an_operator_that_fails_says_why(make_dataset, clustered, state):

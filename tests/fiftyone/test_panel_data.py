@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import fiftyone as fo
 import numpy as np
 import pytest
-from fiftyone import ViewField as F
 from PIL import Image
 
 from fiftyone_smic.fiftyone import (
@@ -14,6 +15,7 @@ from fiftyone_smic.fiftyone import (
     describe_atom,
     draw_atom,
     keep_picture,
+    match_atom,
     measure_storage,
     mix,
     set_atom_names,
@@ -25,10 +27,18 @@ from fiftyone_smic.fiftyone.visualization import load_map, samples_on_map, store
 
 def test_statistics_of_atoms_are_those_of_the_fields(encoded):
     found = atom_statistics(encoded, labels="terrain")
-    counted = encoded.count_values("smic_atoms")
-    assert {i: n for i, n in enumerate(found.uses) if n} == counted
+    rows = list(
+        zip(*encoded.values(["smic_atoms", "smic_coefficients", "terrain.label"]), strict=True)
+    )
+    signs = Counter(
+        (atom, level > 0)
+        for atoms, levels, _ in rows
+        for atom, level in zip(atoms, levels, strict=True)
+    )
+    for atom in range(len(found.names)):
+        assert (found.has[atom], found.lacks[atom]) == (signs[atom, True], signs[atom, False])
+    assert found.lacks.any()
     atom = int(np.nanargmax(found.purity))
-    rows = zip(*encoded.values(["smic_atoms", "smic_coefficients", "terrain.label"]), strict=True)
     users = [
         label
         for atoms, levels, label in rows
@@ -36,6 +46,9 @@ def test_statistics_of_atoms_are_those_of_the_fields(encoded):
         if a == atom and level > 0
     ]
     assert found.purity[atom] == users.count(found.labels[atom]) / len(users)
+    everywhere = [label for _, _, label in rows]
+    base = everywhere.count(found.labels[atom]) / len(everywhere)
+    assert found.lift[atom] == pytest.approx(found.purity[atom] / base)
     with pytest.raises(ValueError, match="single labels"):
         atom_statistics(encoded, labels="things")
 
@@ -52,14 +65,15 @@ def test_statistics_of_a_dataset_follow_its_changes(encoded):
     assert np.nanmin(atom_statistics(encoded, labels="terrain").purity) == 1
     encoded.delete_samples(first)
     assert atom_statistics(encoded, labels="terrain").uses[atom] == before.uses[atom] - 1
-    assert describe_atom(encoded, "smic", atom).uses == described.uses - 1
+    after = describe_atom(encoded, "smic", atom)
+    assert after.has + after.lacks == described.has + described.lacks - 1
     encoded.delete_sample_fields(["smic_atoms"])
     with pytest.raises(ValueError, match="no sample has a code"):
         atom_statistics(encoded, labels="terrain")
 
 
 def test_an_atom_that_nothing_uses_is_described_and_listed_last(encoded):
-    from operators.panel.atoms import ORDERS, _listed
+    from operators.panel.atoms import ORDERS, listed
 
     unused = 1
     rows = encoded.values(["smic_atoms", "smic_coefficients"])
@@ -73,11 +87,25 @@ def test_an_atom_that_nothing_uses_is_described_and_listed_last(encoded):
             ],
         )
     found = describe_atom(encoded, "smic", unused)
-    assert (found.uses, found.exemplars, found.companions) == (0, [], [])
+    assert (found.has, found.lacks, found.exemplars, found.companions) == (0, 0, [], [])
     statistics = atom_statistics(encoded, labels="terrain")
-    assert all(unused not in _listed(statistics, order) for order in ORDERS)
-    rarest = _listed(statistics, "rarity")[0]
-    assert statistics.uses[rarest] == statistics.uses[statistics.uses > 0].min()
+    had = statistics.has > 0
+    for order in ORDERS:
+        ordered = listed(statistics, order)
+        assert sorted(ordered) == list(range(len(had)))
+        assert had[ordered[: had.sum()]].all() and unused in ordered[had.sum() :]
+    rarest = listed(statistics, "rarity")[0]
+    assert statistics.has[rarest] == statistics.has[had].min()
+
+
+def test_atoms_are_found_by_a_part_of_their_name_or_their_number(encoded):
+    from operators.panel.atoms import listed
+
+    set_atom_names(encoded, "smic", {0: "Snowy forest", 3: "forest"})
+    found = atom_statistics(encoded)
+    assert sorted(listed(found, "use", " FOREST ")) == [0, 3]
+    assert listed(found, "use", "3") == [3]
+    assert listed(found, "use", "no such name") == []
 
 
 def test_dots_of_a_thinned_map_stand_for_the_samples_around_them(encoded, monkeypatch):
@@ -99,21 +127,21 @@ def test_dots_of_a_thinned_map_stand_for_the_samples_around_them(encoded, monkey
     }
 
 
-def test_atoms_chosen_on_the_map_stand_for_the_samples_that_use_any_of_them(encoded):
+def test_atoms_chosen_on_the_map_stand_for_the_samples_that_have_any_of_them(encoded):
     ids, n_atoms = encoded.values("id"), load_config(encoded, "smic").n_atoms
     assert samples_on_map(encoded, "smic", [0], []) is None  # there is no map yet
     store_map(encoded, "smic", "places", ids, np.eye(len(ids), 2), np.zeros((n_atoms, 2)))
     using = [
         i
-        for i, atoms in zip(*encoded.values(["id", "smic_atoms"]), strict=True)
-        if {0, 2} & {*atoms}
+        for i, *code in zip(*encoded.values(["id", "smic_atoms", "smic_coefficients"]), strict=True)
+        if any(atom in (0, 2) and level > 0 for atom, level in zip(*code, strict=True))
     ]
     assert samples_on_map(encoded, "smic", [], [0, 2]).values("id") == using
     assert samples_on_map(encoded, "smic", [], []) is None
 
 
 def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
-    from operators.panel.atoms import OTHERS, SAMPLES, map_data
+    from operators.panel.map import OTHERS, SAMPLES, map_data
 
     n_atoms = load_config(encoded, "smic").n_atoms
     store_map(
@@ -142,12 +170,14 @@ def test_an_atom_is_drawn_from_the_mean_and_itself(encoded, tmp_path, monkeypatc
 def test_an_atom_is_described_by_samples_that_use_it(encoded):
     atom = max(encoded.count_values("smic_atoms").items(), key=lambda pair: pair[1])[0]
     found = describe_atom(encoded, "smic", atom)
-    users = encoded.match(F("smic_atoms").contains(atom))
-    assert found.uses == len(users)
+    users = match_atom(encoded, atom)
+    others = match_atom(encoded, atom, sign="lacks")
+    assert (found.has, found.lacks) == (len(users), len(others))
     assert found.exemplars and {i for i, _ in found.exemplars} <= set(users.values("id"))
+    assert {i for i, _ in found.opposites} <= set(others.values("id"))
     assert describe_atom(encoded, "smic", atom, statistics=atom_statistics(encoded)) == found
     for other, _, both in found.companions:
-        assert both == len(users.match(F("smic_atoms").contains(other)))
+        assert both == len(match_atom(users, other))
     with pytest.raises(ValueError, match="has atoms 0 to"):
         describe_atom(encoded, "smic", 10_000)
 

@@ -1,0 +1,75 @@
+"""Views of the samples whose code has, or lacks, an atom.
+
+An atom is a direction, and a code adds it with a positive coefficient or subtracts it with a
+negative one. "Night" added and "night" subtracted are opposites, so they are never counted or
+shown together unless that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import fiftyone as fo
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.utils.defaults import KEY
+
+#: ``"has"``: the coefficient is positive. ``"lacks"``: it is negative. ``"either"``: it is not 0.
+Sign = Literal["has", "lacks", "either"]
+SIGNS: tuple[Sign, ...] = ("has", "lacks", "either")
+
+
+def match_atom(
+    samples: SampleCollection, atom: int | Sequence[int], key: str = KEY, *, sign: Sign = "has"
+) -> fo.DatasetView:
+    """Select the samples whose code has an atom, or lacks it.
+
+    The view narrows what it is given: filters and the order of a view stay.
+
+    Args:
+        samples: A dataset or view.
+        atom: An atom's number, counted from 0, or several numbers of which any counts.
+        key: A dictionary of the dataset.
+        sign: ``"has"`` for positive coefficients, ``"lacks"`` for negative ones, ``"either"`` for
+            both.
+
+    Returns:
+        A view of ``samples``. The stage that it adds is a few hundred bytes long, whatever the
+        number of samples.
+
+    Raises:
+        ValueError: The samples have no codes of ``key``, or ``sign`` is none of the three.
+    """
+    if sign not in SIGNS:
+        raise ValueError(f"sign must be one of {', '.join(map(repr, SIGNS))}, not {sign!r}")
+    names = fields.dictionary_fields(key)
+    missing = {names[s] for s in (fields.ATOMS, fields.COEFFICIENTS)} - {
+        *samples.get_field_schema()
+    }
+    if missing:
+        raise ValueError(
+            f"the samples have no field {min(missing)!r}; write the codes first with "
+            f"fiftyone_smic.encode(dataset, key={key!r})"
+        )
+    atoms = [atom] if isinstance(atom, int) else [int(number) for number in atom]
+    stage: dict[str, Any] = {names[fields.ATOMS]: {"$in": atoms}}
+    if sign != "either":
+        operator = "$gt" if sign == "has" else "$lt"
+        each = [_coefficient_is(operator, names, number) for number in atoms]
+        stage["$expr"] = each[0] if len(each) == 1 else {"$or": each}
+    return samples.match(stage)
+
+
+def _coefficient_is(operator: str, names: dict[str, str], atom: int) -> dict[str, Any]:
+    """A MongoDB expression: the sample's coefficient of an atom is above or below 0."""
+    atoms, levels = f"${names[fields.ATOMS]}", f"${names[fields.COEFFICIENTS]}"
+    place: dict[str, Any] = {"$indexOfArray": [atoms, atom]}
+    # MongoDB gives place -1 for what is not there, and -1 is the last element of a list.
+    return {
+        "$and": [
+            {"$in": [atom, atoms]},
+            {operator: [{"$arrayElemAt": [levels, place]}, 0]},
+        ]
+    }

@@ -1,0 +1,97 @@
+"""The grid's view: narrowed by what is clicked in the panel, and led back again."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import fiftyone.core.view as fov
+
+
+class _Step(NamedTuple):
+    """One narrowing of the grid's view."""
+
+    before: str | list[dict[str, Any]]
+    selected: list[str]
+    after: str
+    what: str
+
+
+#: For each window of the App, the narrowings that lead to what it shows. The views stay here: one
+#: of many samples is too large to travel with the panel's state.
+_STEPS: OrderedDict[str, list[_Step]] = OrderedDict()
+_MOST_WINDOWS, _MOST_STEPS = 100, 20
+
+
+def shown(ctx: Any) -> fov.DatasetView:
+    """Return the samples that the grid shows: its view or saved view, and the sidebar's filters."""
+    saved = ctx.request_params.get("view_name")
+    if saved is None:
+        return ctx.view
+    import fiftyone.server.view as fosv
+
+    # ``ctx.view`` leaves the sidebar's filters out where there is a saved view.
+    view = ctx.dataset.load_saved_view(saved)
+    filters = ctx.request_params.get("filters")
+    return fosv.get_view(ctx.dataset, stages=view._serialize(), filters=filters)
+
+
+def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> None:
+    """Show a part of what the grid shows.
+
+    Args:
+        ctx: The panel's context.
+        window: Of the App.
+        view: The part; a view of :func:`shown`.
+        what: Says which samples these are.
+    """
+    filters = ctx.request_params.get("filters")
+    saved = ctx.request_params.get("view_name")
+    before = saved if saved and not filters else shown(ctx)._serialize()
+    selected = list(ctx.selected)
+    steps = _STEPS.setdefault(window, [])
+    _STEPS.move_to_end(window)
+    steps.append(_Step(before, selected, _mark(view), what))
+    del steps[:-_MOST_STEPS]
+    while len(_STEPS) > _MOST_WINDOWS:
+        _STEPS.popitem(last=False)
+    _show(ctx, view, selected)
+
+
+def narrowed(ctx: Any, window: str) -> str | None:
+    """Return which samples the grid shows since the last :func:`narrow`, or None.
+
+    None also if the user has changed the view since.
+    """
+    steps = _STEPS.get(window)
+    return steps[-1].what if steps and steps[-1].after == _mark(shown(ctx)) else None
+
+
+def back(ctx: Any, window: str) -> None:
+    """Show what the grid showed before the last :func:`narrow`."""
+    if narrowed(ctx, window) is None:
+        return
+    step = _STEPS[window].pop()
+    if isinstance(step.before, str):
+        ctx.ops.set_view(name=step.before)
+        if step.selected:
+            ctx.ops.set_selected_samples(step.selected)
+        return
+    _show(ctx, fov.DatasetView._build(ctx.dataset, step.before), step.selected)
+
+
+def _show(ctx: Any, view: fov.DatasetView, selected: list[str]) -> None:
+    ctx.ops.set_view(view)
+    kept = view.select(selected).values("id") if selected else []
+    if kept:
+        ctx.ops.set_selected_samples(kept)
+
+
+def _mark(view: fov.DatasetView) -> str:
+    """Return the same text for the same stages."""
+    stages = [
+        {name: value for name, value in stage.items() if name != "_uuid"}
+        for stage in view._serialize()
+    ]
+    return json.dumps(stages, sort_keys=True, default=str)

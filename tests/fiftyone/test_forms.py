@@ -1,0 +1,152 @@
+"""Forms: what they load, what they say, and what they are told by the panel."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+from fiftyone.operators.executor import ExecutionContext
+
+import fiftyone_smic as smic
+from fiftyone_smic.fiftyone.plugin import install_plugin
+
+#: Resolves every form for a dataset, and prints what that has loaded.
+SCRIPT = """
+import json, sys, time
+import fiftyone.operators as foo
+from fiftyone.operators.executor import ExecutionContext
+operators = [o for o in foo.list_operators() if o.uri.startswith("fiftyone_smic/")]
+before = set(sys.modules)
+for params in json.loads(sys.argv[2]):
+    for operator in operators:
+        if operator.name == "smic_panel":
+            continue
+        request = {"dataset_name": sys.argv[1], "params": params}
+        operator.resolve_input(ExecutionContext(request))
+# FiftyOne itself has loaded most of scikit-learn by then; the estimator would need numba too.
+heavy = ("numba", "torch", "umap", "open_clip", "diffusers")
+print(json.dumps(sorted({m for m in set(sys.modules) - before if m.split(".")[0] in heavy})))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    """The plugin, installed as a user would."""
+    install_plugin()
+
+
+@pytest.fixture
+def coded(make_dataset, clustered):
+    """60 samples with codes, of embeddings of a model that pictures can be drawn from."""
+    dataset = make_dataset(clustered)
+    field = dataset.get_field("clip_latents")
+    field.info = {"encoder": "ViT-L-14/openai", "source": "ViT-L-14/openai", "latent_norm": 10.0}
+    field.save()
+    smic.learn_dictionary(dataset)
+    smic.encode(dataset)
+    return dataset
+
+
+def form(name, dataset, **params):
+    context = ExecutionContext({"dataset_name": dataset.name, "params": params})
+    return foo.get_operator(f"fiftyone_smic/{name}").resolve_input(context).type.properties
+
+
+def test_no_form_loads_a_library_that_is_slow_to_load(coded, tmp_path):
+    archive = tmp_path / "a.smic"
+    smic.export_archive(coded, "smic", archive)
+    whole = tmp_path / "whole.zip"
+    coded.export(str(whole), dataset_type=smic.types.SMICDataset, key="smic")
+    bare = {"advanced": True}
+    filled = [bare, {"path": str(archive)}, {"path": str(archive), "into": "here"}]
+    filled += [{"path": str(whole)}, {"source": "labels"}, {"what": "delete"}]
+    coded.persistent = True
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, coded.name, json.dumps(filled)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_form_of_the_panel_says_how_many_it_takes(coded):
+    ids = coded.limit(3).values("id")
+    assert "3 samples" in form("encode_samples", coded, sample_ids=ids)["target"].view.label
+    one = form("encode_samples", coded, sample_ids=ids[:1])
+    assert one["target"].view.label.endswith("1 sample of the panel")
+    whole = form("measure_storage", coded, whole=True)
+    assert "60 samples" in whole["target"].view.label
+    assert "60 samples each" in whole["cost"].view.label
+    assert "view_target" not in whole
+
+
+def test_an_export_of_few_counts_the_dictionary(coded, tmp_path):
+    ids = coded.limit(2).values("id")
+    said = form("export_archive", coded, sample_ids=ids)["cost"].view.label
+    size = smic.export_archive(coded[:2], "smic", tmp_path / "two.smic", names=False).total_bytes
+    number, unit = said.split("about ")[2].split(",")[0].split(" ")
+    estimate = float(number) * {"B": 1, "kB": 1000}[unit]
+    assert size / 1.5 < estimate < size * 1.5
+
+
+def test_what_cannot_be_drawn_is_not_offered(coded, make_dataset, clustered):
+    assert not [p for p in form("regenerate_samples", coded).values() if p.invalid]
+    for encoder, says in (("RN50/openai", "No generator draws"), ("unknown", "do not say which")):
+        field = coded.get_field("clip_latents")
+        field.info = {"encoder": encoder, "source": encoder, "latent_norm": 1.0}
+        field.save()
+        key = f"other_{encoder[:2]}"
+        smic.learn_dictionary(coded, key)
+        smic.encode(coded, key)
+        said = form("regenerate_samples", coded, key=key)["no_generator"]
+        assert said.invalid and says in said.error_message
+
+
+def test_embeddings_that_are_elsewhere_are_offered(make_dataset, clustered):
+    import fiftyone.brain as fob
+
+    from operators.sources import adoptable, vector_fields
+
+    dataset = make_dataset(clustered, field=None)
+    dataset.add_sample_field("numbers", fo.ListField, subfield=fo.FloatField)
+    dataset.set_values("numbers", clustered.tolist())
+    fob.compute_similarity(dataset, embeddings=clustered, brain_key="sim", backend="sklearn")
+    assert vector_fields(dataset) == []
+    assert list(adoptable(dataset)) == ["numbers", "sim"]
+    why = form("learn_dictionary", dataset)["no_latents"].error_message
+    assert "adopt embeddings" in why and "numbers" in why and "sim" in why
+
+
+def test_no_form_is_red_before_anything_is_typed(coded):
+    for name, params in (("import_archive", {}), ("manage_dictionaries", {"what": "rename"})):
+        assert not [p.error_message for p in form(name, coded, **params).values() if p.invalid]
+
+
+def test_an_archive_says_what_it_holds_whatever_it_is_in(coded, tmp_path):
+    zipped, folder = tmp_path / "a.zip", tmp_path / "a"
+    for path in (zipped, folder):
+        coded.export(str(path), dataset_type=smic.types.SMICDataset, key="smic")
+        said = form("import_archive", coded, path=str(path))["found"].view.label
+        assert said.startswith("60 samples and")
+    (folder / "codes.smic").unlink()
+    wrong = form("import_archive", coded, path=str(folder))["unreadable"]
+    assert "holds no codes.smic" in wrong.error_message
+    zipped.write_bytes(b"no zip at all")
+    assert (
+        "not a sound .zip"
+        in form("import_archive", coded, path=str(zipped))["unreadable"].error_message
+    )
+
+
+def test_counts_have_a_singular_and_a_plural():
+    from operators.words import amount
+
+    assert amount(1, "sample has", "samples have") == "1 sample has"
+    assert amount(0, "sample") == "0 samples"
+    assert np.int64(1) == 1 and amount(int(np.int64(1)), "image") == "1 image"
