@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_weights_the_plugin_and_nothing_else_of_the_checkout
         text=True,
         check=False,
     ).stdout.split()
-    for file in [*tracked, "fiftyone_smic/py.typed", "fiftyone_smic/cli.py"]:
+    for file in [*tracked, "fiftyone_smic/py.typed", "fiftyone_smic/cli/__init__.py"]:
         assert (wheel / file).is_file(), file
     assert (package / weights / "clip" / "open_clip_model.safetensors").is_file()
     assert (package / weights / "unclip" / "model_index.json").is_file()
@@ -205,7 +205,7 @@ def clone(tmp_path_factory):
 #: Starts FiftyOne in an environment that has everything but this package.
 BARE = """
 import os, pathlib, sys
-here = [pathlib.Path(p or ".", "fiftyone_smic", "cli.py").is_file() for p in sys.path]
+here = [pathlib.Path(p or ".", "fiftyone_smic", "cli", "__init__.py").is_file() for p in sys.path]
 sys.path[:] = [p for p, found in zip(sys.path, here) if not found]
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
 os.environ["FIFTYONE_PLUGINS_DIR"] = sys.argv[1]

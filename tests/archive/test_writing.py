@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from fiftyone_smic.archive import (
     ArchiveError,
+    ArchiveLockedError,
     append_archive,
     archive_info,
     decode_archive,
@@ -20,6 +22,7 @@ from fiftyone_smic.archive import (
     writer,
 )
 from fiftyone_smic.archive.format import END_SIZE
+from fiftyone_smic.utils.files import lock
 
 from ..benchmarks import fuzz
 from .conftest import full
@@ -98,6 +101,59 @@ def test_items_are_appended_without_touching_what_is_there(
     assert np.array_equal(back.dictionary.atoms_, dictionary.atoms_)
 
 
+APPEND = (
+    "import sys\n"
+    "from fiftyone_smic.archive import append_archive, read_archive\n"
+    "codes = read_archive(sys.argv[1]).codes[:1]\n"
+    "for i in range(10):\n"
+    "    append_archive(sys.argv[1], codes, names=[f'{sys.argv[2]}-{i}'])\n"
+)
+
+
+def test_processes_that_append_at_the_same_time_lose_nothing(archive_bytes, tmp_path):
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    path.chmod(0o600)
+    link = tmp_path / "link.smic"
+    link.symlink_to("x.smic")
+    files = (path, link, path)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", APPEND, str(file), str(i)])
+        for i, file in enumerate(files)
+    ]
+    assert [process.wait(300) for process in processes] == [0, 0, 0]
+    added = read_archive(path).names[300:]
+    assert sorted(added) == sorted(f"{i}-{j}" for i in range(3) for j in range(10))
+    for i in range(3):  # and each process's items in its own order
+        assert [n for n in added if n.startswith(f"{i}-")] == [f"{i}-{j}" for j in range(10)]
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["link.smic", "x.smic"]
+
+
+def test_an_archive_that_somebody_holds_is_said_to_be_locked(collection, archive_bytes, tmp_path):
+    path = tmp_path / "x.smic"
+    path.write_bytes(archive_bytes)
+    taken, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock(path):
+            taken.set()
+            done.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert taken.wait(60)
+    try:
+        with pytest.raises(ArchiveLockedError, match=r"waited 0\.1 seconds"):
+            append_archive(path, collection[1][:1], names=["a"], timeout=0.1)
+    finally:
+        done.set()
+        holder.join(60)
+    assert path.read_bytes() == archive_bytes
+    append_archive(path, collection[1][:1], names=["a"], timeout=0.1)
+    assert read_archive(path, start=300).names == ("a",)
+
+
 def test_an_appended_item_costs_little(collection, archive_bytes, tmp_path):
     path = tmp_path / "x.smic"
     path.write_bytes(archive_bytes)
@@ -121,7 +177,7 @@ def test_what_cannot_be_appended(collection, archive_bytes, tmp_path):
         (codes[:2, :-1], ["a", "b"], "columns"),
         (codes[:2] * 100, ["a", "b"], "exceed"),
         (codes[:2], ["a"], "1 names for 2 items"),
-        (codes[:2], None, "has names"),
+        (codes[:2], None, "stores names"),
     ):
         with pytest.raises(ValueError, match=message):
             append_archive(path, bad, names=names)
@@ -129,6 +185,9 @@ def test_what_cannot_be_appended(collection, archive_bytes, tmp_path):
     write_archive(path, dictionary, codes, encoder="e", ordered=False)
     with pytest.raises(ValueError, match="unordered"):
         append_archive(path, codes[:2])
+    write_archive(path, dictionary, codes, encoder="e")
+    with pytest.raises(ValueError, match="pass names=None"):
+        append_archive(path, codes[:2], names=["a", "b"])
     start, shared, blocks = fuzz.take_apart(archive_bytes)
     resigned = fuzz.put_together((start, b"\xff" * len(shared), blocks))
     for damaged in (archive_bytes[:-20] + bytes(20), resigned):
