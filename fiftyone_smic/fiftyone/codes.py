@@ -358,5 +358,6 @@ def write_codes(
         fields.declare(dataset, key, fields.CODE_SUFFIXES)
         return fields.write(dataset, ids, values, check=check)
     except BaseException:
-        dataset.delete_sample_fields([name for name in new if dataset.has_sample_field(name)])
+        gone = new if key in runs.list_dictionaries(dataset) else list(values)
+        dataset.delete_sample_fields([name for name in gone if dataset.has_sample_field(name)])
         raise

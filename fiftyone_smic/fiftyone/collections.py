@@ -74,29 +74,34 @@ def _check_whole(samples: SampleCollection) -> None:
     Such a clone looks like any image dataset, but several samples share one file.
     """
     schema = samples.get_field_schema()
-    if not isinstance(schema.get("sample_id"), fo.ObjectIdField):
+    from_view = isinstance(schema.get("sample_id"), fo.ObjectIdField)
+    frames = isinstance(schema.get("frame_number"), fo.FrameNumberField)
+    if from_view and frames and "frame_id" not in schema:
+        first = samples.first().filepath
+        if fo.core.media.get_media_type(first) == fo.core.media.VIDEO:
+            raise ValueError(
+                "this dataset was made from frames, but its files are whole videos "
+                f"({first}); make it with dataset.to_frames(sample_frames=True, output_dir=…)"
+                ".clone(), which writes a file for each frame"
+            )
         return
-    single = (fo.Detection, fo.Polyline)
-    boxes = [
-        name
+    one = (fo.Detection, fo.Polyline)
+    labels = {
+        name: field.document_type
         for name, field in schema.items()
-        if isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, single)
-    ]
-    if boxes:
+        if isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Label)
+    }
+    boxes = [name for name, kind in labels.items() if issubclass(kind, one)]
+    shared = boxes and len(samples.distinct("filepath")) < len(samples)
+    if from_view or shared:
+        box = (boxes or [*labels, "<the field of the boxes>"])[0]
         raise ValueError(
-            f"this dataset was made from patches: its files are whole images, of which each sample "
-            f"is the part in {boxes[0]!r}, and encoding would take the whole image for every "
-            "part. Use the dataset of the images with patches_field=…, the field of the objects, "
-            "or export the crops and make a dataset of those: samples.export(export_dir=…, "
+            "this dataset was made from patches: its files are whole images, of which each sample "
+            f"is the part in {box!r}, and encoding would take the whole image for every part. Use "
+            "the dataset of the images with patches_field=…, the field of the objects, or export "
+            "the crops and make a dataset of those: samples.export(export_dir=…, "
             "dataset_type=fiftyone.types.ImageClassificationDirectoryTree, "
-            f"label_field={boxes[0]!r})"
-        )
-    first = samples.first().filepath
-    if fo.core.media.get_media_type(first) == fo.core.media.VIDEO:
-        raise ValueError(
-            "this dataset was made from frames or clips, but its files are whole videos "
-            f"({first}); make it with dataset.to_frames(sample_frames=True, output_dir=…).clone(), "
-            "which writes a file for each frame"
+            f"label_field={box!r})"
         )
 
 

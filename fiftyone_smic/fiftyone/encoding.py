@@ -23,6 +23,7 @@ from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.settling import settle_codes
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import KEY
@@ -102,6 +103,7 @@ def encode(
         quality = fidelity(latents.values, dictionary.inverse_transform(codes))
         report(0.6)
         written = write_codes(dataset, key, latents.ids, columns, digest=config.digest)
+        settle_codes(dataset, key)
         storage = measure_collection(dataset, key, latents_field=field_of_latents)
         runs.update_config(samples, key, digest=config.digest, storage=storage)
         rate = runs.stored_rate(storage)

@@ -37,15 +37,15 @@ class FieldSpec:
     """One sample field of every dictionary key; a new field is one more entry of :data:`SPECS`.
 
     Attributes:
-        suffix: the field is called ``<key>_<suffix>``.
+        suffix: The field is called ``<key>_<suffix>``.
         type: FiftyOne's type of the field.
-        description: what the App shows beside the field.
+        description: What the App shows beside the field.
         part: :data:`CODE` for what ``encode`` writes, :data:`DRAWING` for what is made from a
             code and is dropped as soon as the code changes.
-        options: further arguments of ``Dataset.add_sample_field``.
-        indexed: whether the database keeps an index, so that the App can sort and filter by it.
-        group: the group of the App's sidebar that shows the field.
-        shown: whether the App shows the field on every sample from the start.
+        options: Further arguments of ``Dataset.add_sample_field``.
+        indexed: Whether the database keeps an index, so that the App can sort and filter by it.
+        group: The group of the App's sidebar that shows the field.
+        shown: Whether the App shows the field on every sample from the start.
     """
 
     suffix: str

@@ -90,8 +90,8 @@ class Objects:
 
         Args:
             attribute: An attribute that is declared.
-            rows: n positions of labels.
-            values: n values.
+            rows: N positions of labels.
+            values: N values.
         """
         for start in range(0, len(rows), fields.AT_ONCE):
             part = slice(start, start + fields.AT_ONCE)
@@ -205,7 +205,7 @@ def write_codes(
     Args:
         objects: The objects.
         key: A dictionary of the dataset.
-        rows: n positions.
+        rows: N positions.
         columns: What :func:`fiftyone_smic.fiftyone.codes.code_columns` returns for them.
         made_by: Which dictionary made the codes.
         check: Called when all is written; what it raises is a failure like any other.

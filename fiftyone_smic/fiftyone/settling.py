@@ -61,10 +61,12 @@ def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
     config = runs.load_config(dataset, key)
     labels, drawn = names[fields.LABELS], names[fields.REGENERATED]
     beside = ["_id", f"{labels}.{MADE_OF}", f"{labels}.classifications", drawn]
-    everywhere = fields.everything(dataset)  # a view may filter the labels
-    if not len(coded_samples(everywhere, key)):
-        return 0
+    runs.check_of_images(config, key)
     fill_empty(dataset, key)
+    # A view may filter the labels, and codes of another dictionary are not judged by this one.
+    everywhere = coded_samples(fields.everything(dataset), key, config.digest)
+    if not everywhere:
+        return 0
     (ids, made_of, shown, pictures), codes = read_coded(
         everywhere, key, int(config.n_atoms), beside
     )
