@@ -111,6 +111,21 @@ def test_another_process_learns_the_key_anew(coded, tmp_path):
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_digest_decides_which_arrays_are_a_dictionary(coded, make_dataset, clustered):
+    config = runs.load_config(coded, "smic")
+    arrays = runs.load_results(coded, "smic").arrays
+    other = smic.learn_dictionary(make_dataset(clustered[::2]), n_atoms=3).to_arrays()
+    wrong = runs.SMICRunResults(coded, config, "smic", arrays=other)
+    coded._run_cache["smic"] = wrong  # what this process has read before
+    np.testing.assert_array_equal(
+        smic.load_dictionary(coded).atoms_, smic.SemanticDictionary.from_arrays(arrays).atoms_
+    )
+    coded.save_run_results("smic", wrong)
+    for call in (smic.load_dictionary, smic.encode, smic.rebuilt_latents):
+        with pytest.raises(ValueError, match="stored arrays of dictionary 'smic' are not those"):
+            call(coded)
+
+
 def test_codes_of_another_dictionary_are_never_decoded(coded, clustered):
     labels = coded.first().smic_labels
     assert labels[codes.MADE_BY] == codes.tag(runs.load_config(coded, "smic").digest)
