@@ -38,7 +38,7 @@ screenshots: $(STAMP) browser
 # of every new machine for nothing: Python compiles what it imports.
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile -e '.[docs,generate,test]'
+	$(BIN)/python -m pip install --no-compile -e '.[docs,generate,photographs,test]'
 	$(BIN)/fiftyone-smic doctor --fix
 	touch $@
 

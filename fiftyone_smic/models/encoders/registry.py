@@ -144,7 +144,7 @@ def load_encoder(
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     wanted = EncoderIdentity.parse(name)
     encoder = _loader(wanted)(str(wanted) if wanted.local else wanted.name, device, precision)
-    if wanted.hash and not EncoderIdentity.parse(encoder.name).matches(wanted):
+    if wanted.hash and not wanted.local and not EncoderIdentity.parse(encoder.name).matches(wanted):
         raise ValueError(
             f"{name!r} was asked for and this machine has {encoder.name!r}; install the same "
             f"weights, or ask for {wanted.name!r} to use those that are here"
