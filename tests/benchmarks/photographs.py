@@ -22,7 +22,7 @@ from fiftyone_smic import SemanticDictionary
 from fiftyone_smic.archive.writer import encode_archive
 from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.encoders.photographs import class_names
-from fiftyone_smic.pipelines.folders import find_images
+from fiftyone_smic.pipelines import take_census
 from fiftyone_smic.semantics.names import nearest, text_directions
 
 
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("--bits", type=float, nargs="+", default=[33, 68], help="payload, per item")
     parser.add_argument("--names", action="store_true")
     chosen = parser.parse_args()
-    paths = find_images(chosen.folder)
+    paths = take_census(chosen.folder).images
     encoder = load_encoder("photographs")
     found = encoder.encode_images(paths)
     kept = [paths[i] for i in found.indices]
