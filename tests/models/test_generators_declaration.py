@@ -169,3 +169,19 @@ def test_a_folder_without_a_configuration_is_an_error(folder):
     (folder / "unet/config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"unet/config\.json.*encoder_hid_dim"):
         load_generator(str(folder), device="cpu")
+
+
+def test_damaged_or_foreign_weights_are_an_error_that_says_so(tiny_folders, tmp_path):
+    shutil.copytree(tiny_folders["kandinsky22"], tmp_path / "cut")
+    weights = tmp_path / "cut/unet/diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(OSError, match="could not be loaded"):
+        load_generator(str(tmp_path / "cut"), device="cpu")
+    weights.write_bytes((tiny_folders["sd15"] / "unet" / weights.name).read_bytes())
+    with pytest.raises(OSError, match="could not be loaded"):
+        load_generator(str(tmp_path / "cut"), device="cpu")
+    shutil.copytree(tiny_folders["sdxl"], tmp_path / "foreign")
+    adapter = "adapter/ip.safetensors"
+    (tmp_path / "foreign" / adapter).write_bytes((tiny_folders["sd15"] / adapter).read_bytes())
+    with pytest.raises(OSError, match="could not be loaded into a StableDiffusionXLPipeline"):
+        load_generator(str(tmp_path / "foreign"), device="cpu")

@@ -11,17 +11,17 @@ import json
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_smic.models.encoders import fingerprint
+from fiftyone_smic.models.encoders import fingerprint, load_encoder
 from fiftyone_smic.models.generators.base import Generator, Settings
-from fiftyone_smic.models.generators.registry import SCHEDULERS, fits
+from fiftyone_smic.models.generators.registry import SCHEDULERS, fits, image_tower
+from fiftyone_smic.models.generators.source import Source, load_pipeline, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -33,55 +33,6 @@ logger = logging.getLogger(__name__)
 _ADAPTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 #: GPU memory that drawing needs beside the weights, in bytes.
 _WORKING_MEMORY = 3 * 2**30
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a pipeline comes from, and what is known of it before it is loaded.
-
-    Attributes:
-        name: The name it was asked for.
-        pipeline: The pipeline's class in diffusers.
-        places: Repositories on the hub, or one local folder, tried in this order.
-        encoder: Identity of the encoder whose latents it draws from.
-        steps: Denoising steps; None takes the family's default.
-        guidance: Guidance scale; None takes the family's default.
-        latent_norm: The length that training scaled latents to; None for the raw output.
-        notice: What a user must know about the model.
-        scheduler: The sampler to use instead of the pipeline's own.
-        negative: (d,) the negative of the guidance, where it is an encoding and is known.
-        adapter: Repository or folder, subfolder and file of an IP-Adapter.
-        revision: The version of the repository.
-    """
-
-    name: str
-    pipeline: str
-    places: tuple[str, ...]
-    encoder: str
-    steps: int | None = None
-    guidance: float | None = None
-    latent_norm: float | None = None
-    notice: str | None = None
-    scheduler: str | None = None
-    negative: NDArray[np.float32] | None = None
-    adapter: tuple[str, str, str] | None = None
-    revision: str | None = None
-
-    @property
-    def folder(self) -> Path | None:
-        """The local folder, or None for the hub."""
-        folder = Path(self.places[0])
-        return folder if folder.is_dir() else None
-
-    def configured(self, part: str, entry: str) -> int:
-        """Read an integer from the configuration of a part in the local folder."""
-        file = Path(self.places[0]) / part / "config.json"
-        try:
-            return int(json.loads(file.read_text("utf-8"))[entry])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{self.places[0]} has no {part}/config.json with a number {entry!r}: {error}"
-            ) from None
 
 
 class DiffusionGenerator(Generator):
@@ -257,11 +208,6 @@ class DiffusionGenerator(Generator):
         pixels = self._pixels(latents, seeds, settings)
         bad = ~np.isfinite(pixels).all(axis=(1, 2, 3))
         if bad.any() and self._dtype != torch.float32:
-            logger.warning(
-                "%d pictures overflowed in %s and are drawn again in float32",
-                bad.sum(),
-                self._dtype,
-            )
             again: list[int] = np.flatnonzero(bad).tolist()
             logger.warning(
                 "%d pictures overflow in %s and are drawn again in float32", len(again), self._dtype
@@ -296,19 +242,19 @@ class DiffusionGenerator(Generator):
     def _in_float32(self) -> Iterator[None]:
         import torch
 
-        with _quiet():
+        with quiet():
             self.pipeline.to(torch.float32)
         try:
             yield
         finally:
-            with _quiet():
+            with quiet():
                 self.pipeline.to(self._dtype)
 
     def _load(self, source: Source) -> Any:
         import torch
 
-        with _quiet() if source.folder else nullcontext():
-            self.pipeline = _load_pipeline(source, self._dtype, self._parts())
+        with quiet() if source.folder else nullcontext():
+            self.pipeline = load_pipeline(source, self._dtype, self._parts())
             self._finish(source)
         pipeline = self.pipeline
         pipeline.set_progress_bar_config(disable=True)
@@ -319,7 +265,7 @@ class DiffusionGenerator(Generator):
         if hasattr(getattr(pipeline, "vae", None), "enable_slicing"):
             pipeline.vae.enable_slicing()  # decode picture by picture, which needs less memory
         if any(module.dtype != self._dtype for module in _modules(pipeline)):
-            with _quiet():
+            with quiet():
                 pipeline.to(self._dtype)  # versions of diffusers before "dtype" ignored it
         device = torch.device(self.device)
         if device.type == "cuda" and _is_small(pipeline, torch.cuda.mem_get_info(device)[0]):
@@ -327,63 +273,6 @@ class DiffusionGenerator(Generator):
             pipeline.enable_model_cpu_offload(device=device)
             return pipeline
         return pipeline.to(device)
-
-
-def without_image_encoder(dtype: torch.dtype) -> dict[str, Any]:
-    """Parts that stand in for a pipeline's own image encoder, which drawing does not use.
-
-    Some pipelines insist on an image encoder. A tiny one of the right class saves the download and
-    the memory of the real one, 632 million parameters for ViT-H.
-    """
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-
-    sizes = {"hidden_size": 4, "intermediate_size": 4, "image_size": 4, "patch_size": 4}
-    config = CLIPVisionConfig(**sizes, num_hidden_layers=1, num_attention_heads=1, projection_dim=4)
-    encoder = CLIPVisionModelWithProjection(config).to(dtype)
-    return {"image_encoder": encoder, "feature_extractor": None}
-
-
-def _load_pipeline(source: Source, dtype: torch.dtype, parts: dict[str, Any]) -> Any:
-    """Load a pipeline from the first place that has it, in half-precision files where those do."""
-    try:
-        import diffusers
-    except ImportError as error:
-        raise ImportError(
-            "drawing images needs diffusers: pip install 'fiftyone_smic[generate]'"
-        ) from error
-    pipeline_class = getattr(diffusers, source.pipeline)
-    options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **parts}
-    if source.revision:
-        options["revision"] = source.revision
-    problems = []
-    for place in source.places:
-        for variant in _variants(place, dtype):
-            try:
-                pipeline = pipeline_class.from_pretrained(place, variant=variant, **options)
-            except (OSError, ValueError) as error:
-                problem = f"{place}: {error}"
-                continue
-            if place != source.places[0]:
-                logger.warning("%s is not available, using %s", source.places[0], place)
-            return pipeline
-        problems.append(problem)
-    raise OSError(
-        f"generator {source.name!r} could not be loaded. Download it once where there is a "
-        "network, or give a local directory.\n" + "\n".join(problems)
-    )
-
-
-def _variants(place: str, dtype: torch.dtype) -> tuple[str | None, ...]:
-    """Which files to try: half-precision ones, which are half as large, and full ones."""
-    half = str(dtype) != "torch.float32"
-    folder = Path(place)
-    if not folder.is_dir():
-        return ("fp16", None) if half else (None,)
-    files = list(folder.glob("*/*.safetensors"))
-    halves = [file for file in files if ".fp16." in file.name]
-    if not halves:
-        return (None,)
-    return ("fp16",) if half or len(halves) == len(files) else (None,)
 
 
 def _remember_prompts(pipeline: Any, method: str) -> None:
@@ -420,7 +309,7 @@ def _known_dim(encoder: str) -> int | None:
         return None
     import open_clip
 
-    config = open_clip.get_model_config(model)
+    config = open_clip.get_model_config(model) if model in open_clip.list_models() else None
     return None if config is None else int(config["embed_dim"])
 
 
@@ -429,11 +318,8 @@ def _encode_nothing(name: str, encoder: str, dim: int, device: str) -> NDArray[n
     import torch
     from PIL import Image
 
-    from fiftyone_smic.models.encoders import load_encoder
-    from fiftyone_smic.models.identity import EncoderIdentity
-
     try:
-        model = load_encoder(EncoderIdentity.parse(encoder).name, device=device)
+        model = load_encoder(image_tower(encoder).name, device=device)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"guidance above 1 needs the encoding of an empty image by {encoder}, as the negative "
@@ -449,23 +335,3 @@ def _encode_nothing(name: str, encoder: str, dim: int, device: str) -> NDArray[n
             f"takes {dim}"
         )
     return (latents[0] * lengths[0]).astype(np.float32)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep diffusers and transformers from drawing bars and warning while a local folder loads.
-
-    What they warn of, parts other than the original ones, is what such a folder is for. Downloads
-    are not quiet: they take minutes, and their bars show it.
-    """
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    with ExitStack() as after:
-        for log in (diffusers_logging, transformers_logging):
-            after.callback(log.set_verbosity, log.get_verbosity())
-            if log.is_progress_bar_enabled():
-                after.callback(log.enable_progress_bar)
-            log.set_verbosity_error()
-            log.disable_progress_bar()
-        yield

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fiftyone_smic.models.generators.base import Settings
-from fiftyone_smic.models.generators.diffusion import DiffusionGenerator, Source
+from fiftyone_smic.models.generators.diffusion import DiffusionGenerator
+from fiftyone_smic.models.generators.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +72,15 @@ class IPAdapterGenerator(DiffusionGenerator):
         assert source.adapter is not None
         pipeline = self.pipeline
         place, subfolder, file = source.adapter
-        pipeline.load_ip_adapter(
-            place, subfolder=subfolder, weight_name=file, image_encoder_folder=None
-        )
+        try:
+            pipeline.load_ip_adapter(
+                place, subfolder=subfolder, weight_name=file, image_encoder_folder=None
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise OSError(
+                f"the IP-Adapter {place}/{subfolder}/{file} could not be loaded into a "
+                f"{source.pipeline}: {error}"
+            ) from error
         pipeline.set_ip_adapter_scale(1.0)
         prepare = pipeline.prepare_ip_adapter_image_embeds
 

@@ -7,10 +7,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fiftyone_smic.models.generators.base import Settings
-from fiftyone_smic.models.generators.diffusion import (
-    DiffusionGenerator,
-    without_image_encoder,
-)
+from fiftyone_smic.models.generators.diffusion import DiffusionGenerator
+from fiftyone_smic.models.generators.source import without_image_encoder
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
@@ -28,10 +27,8 @@ from fiftyone_smic.models.generators.registry import (
     generators_for,
     published,
 )
+from fiftyone_smic.models.generators.source import Source
 from fiftyone_smic.models.identity import EMBEDDED, UNKNOWN
-
-if TYPE_CHECKING:
-    from fiftyone_smic.models.generators.diffusion import Source
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -139,8 +136,6 @@ def _find(name: str | None, encoder: str | None) -> Source:
 
 
 def _from_hub(name: str, info: GeneratorInfo) -> Source:
-    from fiftyone_smic.models.generators.diffusion import Source
-
     places = info.places
     if name in places:  # a name is tried as given first, so that a copy in the cache is used
         places = (name, *(place for place in places if place != name))
@@ -156,8 +151,6 @@ def _from_hub(name: str, info: GeneratorInfo) -> Source:
 
 
 def _from_folder(name: str, folder: Path, declared: Declaration) -> Source:
-    from fiftyone_smic.models.generators.diffusion import Source
-
     if find_family(declared.pipeline) is None:
         known = [pipeline for family in FAMILIES for pipeline in family.pipelines]
         raise ValueError(
@@ -180,4 +173,5 @@ def _from_folder(name: str, folder: Path, declared: Declaration) -> Source:
         scheduler=declared.scheduler,
         negative=declared.negative,
         adapter=adapter,
+        folder=folder,
     )

@@ -345,10 +345,11 @@ def find_family(pipeline: str) -> Family | None:
 
 def draws_from(declared: str, encoder: str | EncoderIdentity) -> bool:
     """Tell whether a generator declared for one encoder draws from the latents of another."""
-    return declared == ANY or _image_tower(declared).matches(_image_tower(encoder))
+    return declared == ANY or image_tower(declared).matches(image_tower(encoder))
 
 
-def _image_tower(encoder: str | EncoderIdentity) -> EncoderIdentity:
+def image_tower(encoder: str | EncoderIdentity) -> EncoderIdentity:
+    """Find the encoder that a generator is trained on, whose latents of images are the same."""
     identity = EncoderIdentity.parse(encoder) if isinstance(encoder, str) else encoder
     return EncoderIdentity.parse(SAME_IMAGE_TOWER.get(identity.name, str(identity)))
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fiftyone_smic.models.generators.base import Settings
-from fiftyone_smic.models.generators.diffusion import (
-    DiffusionGenerator,
-    Source,
-    without_image_encoder,
-)
+from fiftyone_smic.models.generators.diffusion import DiffusionGenerator
+from fiftyone_smic.models.generators.source import Source, without_image_encoder
 
 if TYPE_CHECKING:
     import torch
