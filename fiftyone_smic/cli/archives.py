@@ -168,7 +168,15 @@ def decompress(
     ],
     generator: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Hub name or local directory; by default what fits the encoder."),
+        typer.Option(help="Name, local directory, or nearest; by default what fits the encoder."),
+    ] = None,
+    gallery: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="For --generator nearest: the pictures to answer with."),
+    ] = None,
+    encoder: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="For a gallery: the archive's encoder, if it is a local folder."),
     ] = None,
     items: Annotated[
         str, typer.Option(help="Only these, counted from 0: 10:20, :3, 1000: or 7.")
@@ -200,6 +208,8 @@ def decompress(
         archive,
         folder,
         generator=generator,
+        gallery=gallery,
+        encoder=encoder,
         start=start,
         stop=stop,
         seed=seed,

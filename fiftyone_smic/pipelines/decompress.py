@@ -18,7 +18,10 @@ from typing import Any
 
 from fiftyone_smic.archive import Archive, read_archive
 from fiftyone_smic.dictionary.priors import Prior
-from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.models.generators import Generator, load_generator
+from fiftyone_smic.models.generators.registry import NEAREST
+from fiftyone_smic.pipelines.gallery import encode_gallery, find_gallery, pictures_of
+from fiftyone_smic.pipelines.latent_cache import LatentCache
 from fiftyone_smic.pipelines.picture_names import picture_name, safe_names, size_on_disk
 from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.utils.files import check_replaceable, lock, remove_abandoned, replace_file
@@ -70,6 +73,8 @@ def decompress_archive(
     batch_size: int = 8,
     device: str | None = None,
     prior: Prior | str | os.PathLike[str] | None = None,
+    gallery: str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
 ) -> Regenerated:
     """Draw the images of a ``.smic`` file into a folder as PNG, showing progress bars.
 
@@ -91,6 +96,11 @@ def decompress_archive(
         batch_size: Pictures per pass.
         device: As PyTorch writes it; None takes cuda, else mps, else cpu.
         prior: The prior that the archive was made with, if it is not shipped.
+        gallery: For the generator ``"nearest"``: a folder of pictures. Each item is answered with
+            the picture whose latent is nearest to the item's, but never with the picture that has
+            the item's own name.
+        encoder: For a gallery: where to find the encoder that the archive was made with; None takes
+            the archive's own, which only a local folder needs help with.
 
     Raises:
         ArchiveError: The file is not a sound archive, or its prior is missing.
@@ -101,6 +111,12 @@ def decompress_archive(
     """
     folder = Path(folder)
     _check_folder(folder)
+    if (gallery is not None) != (generator == NEAREST):
+        raise ValueError(
+            f"the generator {NEAREST!r} and a gallery go together: give a folder of pictures as "
+            f"the gallery (--gallery), and {NEAREST!r} as the generator (--generator)"
+        )
+    census = None if gallery is None else find_gallery(gallery, folder)
     seconds: dict[str, float] = {}
     with stage("Reading the archive", seconds, "read"):
         content = read_archive(archive, prior, start=start, stop=stop)
@@ -115,9 +131,20 @@ def decompress_archive(
         "guidance": guidance,
         "generator": generator,
     }
+    if gallery is not None:
+        run["gallery"] = os.path.realpath(gallery)
     _check_left(folder, run)
-    with stage("Loading the generator", seconds, "load"):
-        model = load_generator(generator, encoder=content.encoder, device=device)
+    cache = LatentCache.beside(folder, content.encoder)
+    own: list[Path | None] | None = None
+    model: Generator
+    if census is None:
+        with stage("Loading the generator", seconds, "load"):
+            model = load_generator(generator, encoder=content.encoder, device=device)
+    else:
+        model = encode_gallery(
+            census, content.encoder, cache, seconds, source=encoder, device=device
+        )
+        own = pictures_of(content.names, census)
     names = _names(content)
     pictures = _Pictures(folder, names, content)
     there = [pictures.find(i) is not None for i in range(len(names))]
@@ -129,6 +156,7 @@ def decompress_archive(
         batch_size=batch_size,
         steps=steps,
         guidance=guidance,
+        exclude=own and [own[i] for i in missing],
     )
     _check_space(folder, len(missing) * model.size**2 // 4)
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +172,8 @@ def decompress_archive(
                 progress(done / len(names))
             renamed = pictures.list_names()
         (folder / STATE).unlink()
+    if census is not None:
+        cache.remove()
     paths = [found for i in range(len(names)) if (found := pictures.find(i))]
     return Regenerated(paths, model.name, model.notice, seconds, len(names) - len(missing), renamed)
 
