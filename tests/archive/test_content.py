@@ -322,3 +322,19 @@ def test_a_second_reader_reads_the_same(collection, tmp_path, with_prior):
         atoms, mean = atoms @ prior.axes.T, mean @ prior.axes.T + prior.mean
     assert np.allclose(atoms, archive.dictionary.atoms_, atol=1e-7)
     assert np.allclose(mean, archive.dictionary.mean_, atol=1e-7)
+
+
+@pytest.mark.parametrize("max_level", [1, 5])
+def test_a_second_reader_reads_unordered_archives(collection, max_level):
+    dictionary, codes, _ = collection
+    if max_level == 5:  # items of all sizes and kinds, some of them equal
+        dictionary, codes = invent(3, 120, 6, 12, max_level, 6, 0.2)
+        codes = csr_matrix(codes[np.arange(120) // 2])
+    names = [f"{i}.jpg" for i in range(codes.shape[0])]
+    data, _ = encode_archive(dictionary, codes, encoder="e", names=names, ordered=False)
+    archive, found = decode_archive(data), second_reader.read(data)
+    assert tuple(found.names) == archive.names and len(found.items) == codes.shape[0]
+    for i, (indices, levels) in enumerate(found.items):
+        row = archive.codes[i]
+        assert (row.indices.tolist(), row.data.tolist()) == (indices, levels)
+    assert np.allclose(found.atoms, archive.dictionary.atoms_, atol=1e-7)

@@ -1,7 +1,8 @@
-"""A second reader of .smic files, written from the docstrings of container and entropy alone.
+"""A second reader of ``.smic`` files, written from the description in ``archive/format.py`` alone.
 
-Python's integers and nothing of the package: what it reads alike is what the description says. For
-ordered archives; slow.
+It uses Python's integers and nothing of the package, so what it reads alike is what the description
+says. The stack of unordered archives follows the publication of constriction's ``AnsCoder`` (Bamler
+2022, arXiv 2201.01741) and does not call it. It is slow.
 """
 
 from __future__ import annotations
@@ -116,6 +117,49 @@ class Stream:
             level += (x + 1) // 2 if x % 2 else -(x // 2)
             weights.append(weight(level))
         return weights
+
+
+class Stack(Stream):
+    """An ANS coder as a stack: a state of 64 bits above words of 32 bits."""
+
+    def __init__(self, data: bytes) -> None:
+        assert len(data) % 4 == 0
+        self.words = [int.from_bytes(data[i : i + 4], "big") for i in range(0, len(data), 4)]
+        self.state = 0
+        self.refill()
+
+    def refill(self) -> None:
+        while self.state < 2**32 and self.words:
+            self.state = self.state << 32 | self.words.pop()
+
+    def target(self) -> int:
+        return self.state % TOTAL
+
+    def advance(self, left: int, width: int) -> None:
+        self.state = (self.state >> 24) * width + self.target() - left
+        self.refill()
+
+    def push(self, left: int, width: int) -> None:
+        if self.state >> 40 >= width:
+            self.words.append(self.state % 2**32)
+            self.state >>= 32
+        self.state = self.state // width * TOTAL + left + self.state % width
+
+    def alike(self, value: int, n: int) -> tuple[int, int]:
+        """The interval of a number below n, all alike: the last one takes what is left over."""
+        width = TOTAL // n
+        return value * width, width if value < n - 1 else TOTAL - value * width
+
+    def pop_number(self, n: int) -> int:
+        if n == 1:
+            return 0
+        value = min(self.target() // (TOTAL // n), n - 1)
+        self.advance(*self.alike(value, n))
+        return value
+
+    def push_number(self, value: int, n: int) -> None:
+        if n > 1:
+            self.push(*self.alike(value, n))
 
 
 def weight(level: int) -> int:
@@ -276,6 +320,24 @@ def read_inter(
     return items
 
 
+def read_unordered(
+    data: bytes, n: int, degrees: list, sizes: list[int], odds: list[int], others: list[int]
+) -> list[tuple[list[int], list[int]]]:
+    stack = Stack(data)
+    items: list[tuple[int, list[int], list[int]]] = []
+    for count in range(1, n + 1):
+        size, indices, first = stack.symbol(sizes), [], 0
+        for remaining in range(size, 0, -1):
+            indices.append(read_index(stack, degrees[remaining], first, len(odds) - remaining))
+            first = indices[-1] + 1
+        item = (size, indices, [stack.coefficient(odds[i], others) for i in indices])
+        items = sorted([*items, item])
+        place = items.index(item) + stack.pop_number(items.count(item))
+        stack.push_number(place, count)
+    assert not stack.state and not stack.words
+    return [(indices, levels) for _, indices, levels in items]
+
+
 def read(data: bytes, prior: Prior | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
@@ -291,16 +353,20 @@ def read(data: bytes, prior: Prior | None = None) -> Content:
     out = Content(encoder, mean, atoms, [], [])
     start = file.at - 4
     while n := file.varint():
-        stream = Stream(file.take(file.varint()))
+        codes = file.take(file.varint())
         names = file.take(file.varint()) if flags & 1 else None
         file.check(start)
         start = file.at - 4
-        tables = shared
-        if stream.uniform(2):
+        tables, ordered = shared, not flags & 16
+        stream = Stream(codes)
+        if ordered and stream.uniform(2):
             tables = stream.tables(k, max_level, most)
         degrees = polynomials([max(1, w) for w in tables[0]], most)
         odds, others, sizes = tables[1], table(tables[2]), table(tables[3])
-        if stream.uniform(2):
+        if not ordered:
+            out.items += read_unordered(codes, n, degrees, sizes, odds, others)
+            n = 0
+        elif stream.uniform(2):
             largest = min(k, max([0, *(m for m, w in enumerate(tables[3]) if w)]))
             out.items += read_inter(stream, n, degrees, largest, odds, others)
             n = 0
