@@ -1,4 +1,4 @@
-"""What an archive says about itself, read without numpy or anything else that is slow to load."""
+"""Read what an archive says about itself, without numpy or anything else that is slow to load."""
 
 from __future__ import annotations
 
@@ -11,15 +11,33 @@ from fiftyone_smic.archive.primitives import Reader
 
 
 def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What an archive says about itself; decodes nothing, so it takes milliseconds.
+    """Read what an archive says about itself; this decodes nothing and takes milliseconds.
+
+    Args:
+        path: A ``.smic`` file. Its prior is not needed.
 
     Returns:
-        version, items, blocks, the fields of :class:`Head`, and bytes: of the whole file, and
-        dictionary_bytes, payload_bytes and names_bytes of it.
+        ``version``, ``items``, ``blocks``, the attributes of
+        :class:`fiftyone_smic.archive.format.Head`, and sizes in bytes: ``bytes`` of the whole file,
+        and of these ``dictionary_bytes``, ``payload_bytes`` and ``names_bytes``.
 
     Raises:
-        ArchiveError: the file is not an archive, its header is damaged, or it is truncated.
-        OSError: it cannot be read.
+        ArchiveError: The file is no archive, its header is damaged, or it is truncated.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from fiftyone_smic.archive import write_archive
+        >>> from fiftyone_smic.dictionary import SemanticDictionary
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "x.smic")
+        ...     _ = write_archive(path, dictionary, dictionary.transform(z), encoder="me/1")
+        ...     info = archive_info(path)
+        >>> info["items"], info["dimensions"], info["encoder"], info["named"]
+        (20, 6, 'me/1', False)
     """
     with naming(path), open(path, "rb") as file:
         reader = Reader(file)

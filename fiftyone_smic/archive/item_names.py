@@ -1,4 +1,8 @@
-"""Names of items as few bytes: each as a change of what the name before leads one to expect."""
+"""Names of items in few bytes: each is stored as its difference from a guess.
+
+The guess is the name before, with its last number increased by one. The format is described in
+:mod:`fiftyone_smic.archive.format`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ _LZMA = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb":
 
 
 def check_names(names: Sequence[str], n_items: int) -> None:
-    """Raises ValueError unless there are as many names as items, without NUL characters."""
+    """Raise ValueError unless there are as many names as items, and an archive can store them."""
     if len(names) != n_items:
         raise ValueError(f"{len(names)} names for {n_items} items")
     if any("\0" in name for name in names):
@@ -24,7 +28,12 @@ def check_names(names: Sequence[str], n_items: int) -> None:
 
 
 def pack_names(names: Sequence[str]) -> bytes:
-    """The names of a block; the format is described in :mod:`fiftyone_smic.archive.format`."""
+    """Return the names of a block as bytes.
+
+    Example:
+        >>> len(pack_names([f"set/{i:05d}.png" for i in range(1000)])) < 60
+        True
+    """
     cuts, tails, middles = bytearray(), bytearray(), []
     before = b""
     for name in names:
@@ -47,10 +56,15 @@ def pack_names(names: Sequence[str]) -> bytes:
 
 
 def unpack_names(packed: bytes, n_items: int, most: int) -> tuple[str, ...]:
-    """Reverses :func:`pack_names`; n_items >= 1.
+    """Read what :func:`pack_names` wrote.
+
+    Args:
+        packed: The bytes.
+        n_items: How many names they hold, at least 1.
+        most: How many bytes of UTF-8 the names may have together.
 
     Raises:
-        ArchiveError: they are not the names of so many items, or longer than ``most`` bytes.
+        ArchiveError: These are not the names of so many items, or they are too long.
     """
     reader = Reader.of(_unpack(packed, most))
     cuts = [reader.varint() for _ in range(n_items)]
@@ -77,13 +91,13 @@ def unpack_names(packed: bytes, n_items: int, most: int) -> tuple[str, ...]:
 
 
 def _shared(a: bytes, b: bytes) -> int:
-    """How many bytes are alike at the beginning."""
+    """Count the bytes that are alike at the beginning."""
     differing = (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
     return next(differing, min(len(a), len(b)))
 
 
 def _following(name: bytes) -> bytes:
-    """The name with its last number increased by one."""
+    """Return the name with its last number increased by one."""
     found = _DIGITS.search(name)
     if found is None or len(found[0]) > 18:
         return name

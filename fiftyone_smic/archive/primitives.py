@@ -1,5 +1,7 @@
-"""The low parts of the .smic format: numbers and checksums, as described in
-:mod:`fiftyone_smic.archive.format`."""
+"""Numbers and checksums of the ``.smic`` format.
+
+They are described in :mod:`fiftyone_smic.archive.format`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from fiftyone_smic.archive.errors import DamagedArchiveError, TruncatedArchiveEr
 
 
 def varint(value: int) -> bytes:
-    """Unsigned LEB128."""
+    """Return a number as unsigned LEB128.
+
+    Example:
+        >>> varint(300).hex()
+        'ac02'
+    """
     out = bytearray()
     while True:
         out.append(value & 0x7F | (0x80 if value > 0x7F else 0))
@@ -23,11 +30,11 @@ def varint(value: int) -> bytes:
 
 
 class Reader:
-    """Takes an archive apart from the front; raises ArchiveError where that cannot be.
+    """Take an archive apart from the front; raise ArchiveError where that cannot be done.
 
     Attributes:
-        size: bytes of the file.
-        left: how many of them were not taken yet.
+        size: Bytes of the file.
+        left: How many of them were not taken yet.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -38,11 +45,11 @@ class Reader:
 
     @classmethod
     def of(cls, data: bytes) -> Reader:
-        """A reader of bytes in memory."""
+        """Return a reader of bytes in memory."""
         return cls(io.BytesIO(data))
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Take the next bytes."""
         if count > self.left:
             raise TruncatedArchiveError("the file ends too early: it is truncated")
         self.left -= count
@@ -51,7 +58,7 @@ class Reader:
         return taken
 
     def skip(self, count: int) -> bytes:
-        """Passes over bytes; the next checksum can then not be verified."""
+        """Pass over bytes; the next checksum can then not be verified."""
         if count > self.left:
             raise TruncatedArchiveError("the file ends too early: it is truncated")
         self.left -= count
@@ -59,7 +66,7 @@ class Reader:
         return b""
 
     def varint(self) -> int:
-        """An unsigned LEB128 number of at most 63 bits."""
+        """Take an unsigned LEB128 number of at most 63 bits."""
         value = 0
         for shift in range(0, 63, 7):
             byte = self.take(1)[0]
@@ -69,11 +76,15 @@ class Reader:
         raise DamagedArchiveError("a number in the file is too long: it is damaged")
 
     def float(self) -> float:
-        """A little-endian float32."""
+        """Take a little-endian float32."""
         return float(struct.unpack("<f", self.take(4))[0])
 
     def checksum(self, of: str | None) -> None:
-        """Takes a checksum, verifies it if told of what it is, and begins the next one with it."""
+        """Take a checksum, and begin the next one with it.
+
+        Args:
+            of: What the checksum is of, for the message if it is wrong; None does not verify it.
+        """
         wanted = self._sum
         taken = self.take(4)
         if of is not None and struct.unpack("<I", taken)[0] != wanted:

@@ -1,11 +1,4 @@
-"""Priors: what is public about an encoder's latents, so that no archive has to say it.
-
-A prior is the mean, the principal axes, the typical size of atoms along them, and the atoms of a
-dictionary, all learned on any public latents of the encoder. An archive's mean and atoms are
-predicted from the prior's atoms where that saves bits: with a few hundred items, for which a
-dictionary is most of the archive, 4 to 14 % of it. An archive names its prior by a hash of the
-content; reading needs the same prior again.
-"""
+"""Read archives: the dictionary, the codes and the names, or a range of them."""
 
 from __future__ import annotations
 
@@ -39,10 +32,15 @@ from fiftyone_smic.utils.vectors import unit
 def require_prior(
     name: str, dimensions: int, given: Prior | str | os.PathLike[str] | None
 ) -> Prior:
-    """The prior with this hash: the given one, else a shipped one.
+    """Return the prior that an archive names: the given one, else a shipped one.
+
+    Args:
+        name: The prior's hash.
+        dimensions: d of the archive.
+        given: A prior or its file, or None.
 
     Raises:
-        ArchiveError: neither is it, or it is for another number of dimensions.
+        PriorMissingError: Neither of them has this hash and d dimensions.
     """
     prior = as_prior(given)
     if prior is None or prior.hash != name:
@@ -60,17 +58,17 @@ class Archive:
     """What an archive holds, or a range of its items.
 
     Attributes:
-        dictionary: fitted :class:`SemanticDictionary`, as it was when the archive was written. Its
-            counts are those of the archive's tables, to about half an octave, so that it codes
-            alike however much of the archive is read. (Where neighbours are alike, these tables
-            know how often an atom was new; the counts are then in proportion to that.)
-        codes: (N, K) CSR matrix of int8.
+        dictionary: The fitted dictionary, with the atoms and the mean that were written. Its counts
+            are those of the archive's tables, to about half an octave, so that it codes alike
+            however much of the archive is read. (Where neighbours are alike, these tables know how
+            often an atom was new; the counts are then in proportion to that.)
+        codes: (N, K) CSR matrix of int8, the coefficients.
         names: N names, or None.
-        encoder: identity of the encoder the latents come from.
-        latent_norm: typical norm of that encoder's raw latents.
-        pixels_per_item: mean number of pixels of an original, or None.
-        rate: where the bits of the file go (all of it, whatever range was read).
-        first: number in the file of the first item that was read.
+        encoder: Identity of the encoder that made the latents.
+        latent_norm: Typical norm of that encoder's raw latents.
+        pixels_per_item: Mean number of pixels of an original image, or None.
+        rate: Where the bits of the file go; of the whole file, whatever range was read.
+        first: Number in the file of the first item that was read.
     """
 
     dictionary: SemanticDictionary
@@ -83,7 +81,7 @@ class Archive:
     first: int = 0
 
     def latents(self) -> NDArray[np.float32]:
-        """Reconstructions (N, d) float32, scaled to unit norm."""
+        """Return the latents (N, d) that the codes stand for, float32 of unit norm."""
         return unit(self.dictionary.inverse_transform(self.codes))
 
 
@@ -94,27 +92,62 @@ def read_archive(
     start: int = 0,
     stop: int | None = None,
 ) -> Archive:
-    """Reads and checks an archive, or the items start..stop-1 of it.
+    """Read and check an archive, or the items start..stop-1 of it.
 
-    Only the blocks that hold these items are read and decoded; ``stop=0`` reads the dictionary.
-    (An unordered archive is one block.)
+    Only the blocks that hold these items are read and decoded; ``stop=0`` reads the dictionary
+    alone. (An unordered archive is one block.)
 
     Args:
-        path: of the file.
-        prior: the public prior it was written with, if that is not shipped with this package.
-        start, stop: range of items; by default all.
+        path: The file.
+        prior: The public prior that the archive was written with, or its file; not needed if this
+            package ships it.
+        start: First item, counted from 0.
+        stop: Item after the last one; None reads to the end.
 
     Raises:
-        ArchiveError: truncated, altered, foreign, of another version, or without its prior.
-        ValueError: the archive does not have these items.
-        OSError: the file cannot be read.
+        ArchiveError: The file is truncated, altered, foreign, of another version, or needs a prior
+            that is not there. The subclass says which.
+        ValueError: The archive does not have these items.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.archive import write_archive
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> names = [f"{i}.png" for i in range(20)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "x.smic")
+        ...     _ = write_archive(
+        ...         path, dictionary, dictionary.transform(z), encoder="me/1", names=names
+        ...     )
+        ...     part = read_archive(path, start=5, stop=7)
+        >>> part.names, part.codes.shape[0], part.latents().shape
+        (('5.png', '6.png'), 2, (2, 6))
     """
     with naming(path), open(path, "rb") as file:
         return _read(file, prior, start, stop)
 
 
 def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = None) -> Archive:
-    """:func:`read_archive` for bytes in memory."""
+    """Read and check an archive from bytes in memory.
+
+    Args:
+        data: The content of a ``.smic`` file.
+        prior: See :func:`read_archive`.
+
+    Raises:
+        ArchiveError: See :func:`read_archive`.
+
+    Example:
+        >>> from fiftyone_smic.archive import encode_archive
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> codes = dictionary.transform(z)
+        >>> data, rate = encode_archive(dictionary, codes, encoder="me/1")
+        >>> (decode_archive(data).codes != codes).nnz
+        0
+    """
     return _read(io.BytesIO(data), prior, 0, None)
 
 
@@ -178,7 +211,7 @@ def _read(
 
 
 def lengths(head: Head) -> tuple[int, int, int]:
-    """What tables of codes depend on: K, L and M."""
+    """Return what tables of codes depend on: K, L and M."""
     return head.atoms, head.max_level, head.max_nonzero
 
 

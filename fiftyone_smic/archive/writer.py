@@ -34,8 +34,11 @@ from fiftyone_smic.utils.files import lock, replace_file
 
 
 def check_archivable(codes: Any, head: Head) -> csr_matrix:
-    """Codes (N, K) in canonical form, if an archive with this head can hold them; else
-    ValueError."""
+    """Return codes (N, K) in canonical form.
+
+    Raises:
+        ValueError: An archive with this head cannot hold them.
+    """
     c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
     check_codes(c, head.atoms)
     c.sum_duplicates()
@@ -49,7 +52,7 @@ def check_archivable(codes: Any, head: Head) -> csr_matrix:
     return c
 
 
-#: Items of a block. A block is what is decoded at once, and costs about 12 bytes.
+#: Items in a block. A block is decoded at once and costs about 12 bytes.
 BLOCK = 1 << 14
 
 #: The first item and the stream of each block.
@@ -124,7 +127,17 @@ def encode_archive(
     pixels_per_item: float | None = None,
     ordered: bool = True,
 ) -> tuple[bytes, Rate]:
-    """:func:`write_archive` into memory."""
+    """Return what :func:`write_archive` would write, and where its bits go.
+
+    The arguments and errors are those of :func:`write_archive`.
+
+    Example:
+        >>> z = np.random.default_rng(0).normal(size=(20, 6))
+        >>> dictionary = SemanticDictionary(4).fit(z)
+        >>> data, rate = encode_archive(dictionary, dictionary.transform(z), encoder="me/1")
+        >>> data[:4], len(data) == rate.total_bytes
+        (b'SMIC', True)
+    """
     prior = dictionary.prior_
     head = Head(
         dimensions=dictionary.n_features_in_,
@@ -171,8 +184,11 @@ def encode_archive(
 
 
 def _shortest(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
-    """A coder that has written the tables, and the first item and stream of each block: every item
-    by itself or by how it differs from the one before, whichever takes less."""
+    """Code items by themselves, or by how each differs from the one before; the shorter way wins.
+
+    Returns:
+        A coder that has written the tables, and the first item and the stream of each block.
+    """
     found = []
     for inter in (False, True):
         coder = Coder()
