@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What ``encode`` writes for each object; labels inside labels are nothing the App shows.
-CODE_SUFFIXES = (fields.ATOMS, fields.COEFFICIENTS, fields.BITS, fields.FIDELITY)
+#: What ``encode`` writes for each object. The App shows no labels inside labels.
+CODE_SPECS = tuple(
+    spec
+    for spec in fields.SPECS
+    if spec.part == fields.CODE and spec.type is not fo.EmbeddedDocumentField
+)
 
 _KINDS = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
 
@@ -210,16 +214,15 @@ def write_codes(
         made_by: Which dictionary made the codes.
         check: Called when all is written; what it raises is a failure like any other.
     """
-    values = {fields.field_name(key, suffix): columns[suffix] for suffix in CODE_SUFFIXES}
+    values = {fields.field_name(key, spec.suffix): columns[spec.suffix] for spec in CODE_SPECS}
     values[fields.field_name(key, fields.MADE_BY)] = [made_by] * len(rows)
     new = [name for name in values if not objects.has(name)]
     before = {name: objects.values(name) for name in values if name not in new}
     started: list[str] = []
     try:
-        for spec in fields.SPECS:
-            if spec.suffix in CODE_SUFFIXES:
-                name = fields.field_name(key, spec.suffix)
-                objects.declare(name, spec.type, description=spec.description, **spec.options)
+        for spec in CODE_SPECS:
+            name = fields.field_name(key, spec.suffix)
+            objects.declare(name, spec.type, description=spec.description, **spec.options)
         objects.declare(
             fields.field_name(key, fields.MADE_BY),
             fo.StringField,
