@@ -1,1 +1,1 @@
-"""Entropy coding alone: tables, coders, items, multisets, quantised rows, limits."""
+"""Entropy coding: tables, coders, coefficients, items, multisets, rows of atoms, limits."""

@@ -1,5 +1,4 @@
-"""Where learning a dictionary starts: a few centres of the items, a few of what those leave, and so
-on."""
+"""Atoms to start learning from: centres of the items, then of their residuals, and so on."""
 
 from __future__ import annotations
 
@@ -9,20 +8,35 @@ from scipy.sparse import csr_matrix
 
 
 def auto_atoms(n_items: int) -> int:
-    """The number of atoms to start from for N items: ``0.6 N**0.7``, at least 1 and at most N."""
+    """Return the number of atoms to start from: ``0.6 N**0.7``, at least 1 and at most N.
+
+    Args:
+        n_items: N.
+
+    Example:
+        >>> auto_atoms(3000)
+        163
+    """
     return max(1, min(n_items, round(0.6 * n_items**0.7)))
 
 
 def residual_stages(
     items: NDArray[np.float32], n_atoms: int, rng: np.random.RandomState
 ) -> NDArray[np.float32]:
-    """Atoms (n_atoms, d) from centred items (n, d): at most 16 stages of k-means, each on the last
-    one's residual.
+    """Return atoms from at most 16 stages of k-means, each on the residual of the one before.
 
-    One k-means over all atoms gets trapped at one atom per item; from many small stages items learn
-    to share.
+    A single k-means with all atoms gives each item an atom of its own. Many small stages give atoms
+    that items share.
+
+    Args:
+        items: (n, d) float32, the mean subtracted.
+        n_atoms: number of atoms.
+        rng: source of the first centres.
+
+    Returns:
+        (n_atoms, d) float32.
     """
-    if n_atoms == 1:  # the centre of centred items is nothing
+    if n_atoms == 1:  # the centre of centred items is 0
         return items[np.square(items).sum(axis=1).argmax()][None]
     stages = max(1, min(16, n_atoms // 4))
     residual, atoms = items, []
@@ -37,8 +51,19 @@ def residual_stages(
 def centres(
     items: NDArray[np.float32], k: int, rng: np.random.RandomState, rounds: int = 6
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """k-means (Lloyd) from k random items: centres (k, d) and labels (n,); an empty cluster takes a
-    far item."""
+    """Cluster items by k-means (Lloyd), starting from k random ones.
+
+    A cluster that becomes empty takes an item that is far from all centres.
+
+    Args:
+        items: (n, d) float32.
+        k: number of clusters, at most n.
+        rng: source of the first centres.
+        rounds: number of rounds.
+
+    Returns:
+        Centres (k, d) float32 and labels (n,) int64.
+    """
     found = items[rng.permutation(len(items))[:k]].copy()
     for _ in range(rounds):
         scores = items @ found.T - 0.5 * np.square(found).sum(axis=1)

@@ -1,1 +1,1 @@
-"""What directions in the latent space mean: arithmetic on latents, and names."""
+"""Directions in the space of latents: how to add and subtract them, and how to name them."""

@@ -1,1 +1,1 @@
-"""What every storey uses: whole files, unit vectors, chunks of work."""
+"""Helpers that all other packages share: files, threads, unit vectors, compiled functions."""
