@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fiftyone_smic.coding.rows import Rows
 from fiftyone_smic.dictionary.priors import Prior
+from fiftyone_smic.dictionary.stored import stored_array, stored_counts, stored_rows
 from fiftyone_smic.dictionary.stream import Stream
-from fiftyone_smic.dictionary.validation import stored_array, stored_counts, stored_rows
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.estimator import SemanticDictionary

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fiftyone_smic.dictionary.sampling import Reservoir
 from fiftyone_smic.dictionary.statistics import Statistics
-from fiftyone_smic.dictionary.validation import stored_array, stored_counts
+from fiftyone_smic.dictionary.stored import stored_array, stored_counts
 
 _PREFIX = "stream_"
 

@@ -1,9 +1,9 @@
-"""Arithmetic on latents: what is added or taken away as a vector shows in the picture.
+"""Directions in the space of latents, and what they change in a picture when they are added.
 
 Bachard and Maugey (arXiv 2412.05035, figures 4 and 5) draw from ``f(x1) + alpha f(x2)`` and
-``f(x1) - alpha f(x2)``, ``x2`` being an image of what is to be added or removed. Such a donor
-brings everything else it shows along; a *direction* brings one thing only. It comes from labelled
-latents (:func:`concept_direction`) or from captions (:func:`text_direction`). An atom of a
+``f(x1) - alpha f(x2)``, where ``x2`` is an image of what is to be added or removed. Such a donor
+brings along everything else that it shows. A *direction* brings one thing only. It comes from
+labelled latents (:func:`concept_direction`) or from captions (:func:`text_direction`). An atom of a
 dictionary is a direction too.
 """
 
@@ -19,19 +19,23 @@ SPAN = 0.99
 
 
 def add(latents: ArrayLike, direction: ArrayLike, alpha: float = 1.0) -> NDArray[np.float32]:
-    """``latents + alpha * direction``, each row brought back to unit norm.
+    """Return ``latents + alpha * direction``, each row scaled to unit norm.
 
     Args:
         latents: (N, d), normally of unit norm.
-        direction: (d,), or (N, d) for one per latent: a donor's latent, a direction, an atom.
-        alpha: how much of it; negative takes it away.
+        direction: (d,), or (N, d) with one per latent: a donor's latent, a direction, an atom.
+        alpha: multiple of the direction; a negative one removes it.
 
     Returns:
         (N, d) float32 of unit norm.
 
     Raises:
-        ValueError: latents that are not (N, d) or not finite, a direction of another shape, or
-            nothing is left of a row.
+        ValueError: latents that are not (N, d) or not finite, a direction of another shape, or a
+            row of which nothing is left.
+
+    Example:
+        >>> add([[1.0, 0.0]], [0.0, 1.0], alpha=0.75).tolist()
+        [[0.800000011920929, 0.6000000238418579]]
     """
     z = check_latents(latents)
     step = np.asarray(direction, np.float32)
@@ -47,22 +51,28 @@ def add(latents: ArrayLike, direction: ArrayLike, alpha: float = 1.0) -> NDArray
 def concept_direction(
     latents: ArrayLike, shows: ArrayLike, others: ArrayLike | None = None
 ) -> NDArray[np.float32]:
-    """How a latent changes, on average, when an image shows something it did not show.
+    """Return the mean change of a latent when an image shows something that it did not show.
 
-    Without ``others`` this is the difference of the two means. With them it is the least-squares
-    coefficient of ``shows`` beside them, so that what merely occurs together with it stays out.
+    Without ``others`` this is the difference of two means. With ``others`` it is the least-squares
+    coefficient of ``shows`` beside them, which leaves out what merely occurs together with it.
 
     Args:
         latents: (N, d).
-        shows: (N,) bool, which of them show it.
-        others: (N, k) numbers or bools, what else is known of each; None for nothing.
+        shows: (N,) bool, which of the images show it.
+        others: (N, k) numbers or bools, what else is known of each image; None for nothing.
 
     Returns:
-        (d,) float32; one times it turns "does not show" into "shows", so it is not of unit norm.
+        (d,) float32. Adding it once turns "does not show" into "shows", so it is not of unit norm.
 
     Raises:
         ValueError: latents that are not (N, d) or not finite, another number of labels, or labels
             that are all alike.
+
+    Example:
+        >>> latents = [[1.0, 0.0], [1.0, 0.0], [1.0, 2.0], [1.0, 2.0]]
+        >>> direction = concept_direction(latents, [False, False, True, True])
+        >>> np.allclose(direction, [0, 2], atol=1e-6)
+        True
     """
     z = check_latents(latents)
     has = np.asarray(shows).astype(bool)
@@ -80,22 +90,27 @@ def concept_direction(
 def text_direction(
     present: ArrayLike, absent: ArrayLike, latents: ArrayLike | None = None
 ) -> NDArray[np.float32]:
-    """The difference between captions that say something and captions that do not.
+    """Return the difference between captions that name something and captions that do not.
 
-    Texts lie apart from images in CLIP's space (Liang et al. 2022, "Mind the gap"), and the
-    difference of two captions has a part along which no image varies and which a generator was
-    never trained on. With ``latents`` only the part along which those images vary is kept.
+    Texts lie apart from images in CLIP's space (Liang et al. 2022, "Mind the gap"). The difference
+    of two captions has a part along which no image varies, and no generator was trained on it. With
+    ``latents`` only the part along which these images vary is kept.
 
     Args:
         present: (n, d) latents of captions that name it.
-        absent: (m, d) latents of captions that are alike but for that.
+        absent: (m, d) latents of captions that differ from these in that only.
         latents: (N, d) latents of images, a few hundred or more; None keeps the whole difference.
 
     Returns:
         (d,) float32; like :func:`concept_direction` not of unit norm.
 
     Raises:
-        ValueError: latents that are not (N, d) or not finite, none, or of different dimensions.
+        ValueError: latents that are not (N, d) or not finite, no latents, or latents of different
+            dimensions.
+
+    Example:
+        >>> text_direction([[1.0, 3.0]], [[1.0, 1.0]]).tolist()
+        [0.0, 2.0]
     """
     texts = [check_latents(present), check_latents(absent)]
     z = texts[0] if latents is None else check_latents(latents)

@@ -1,7 +1,7 @@
-"""Names for atoms: the text of a vocabulary, or the label, whose direction is nearest.
+"""Names for atoms: the text or label whose direction is nearest to the atom.
 
 Texts lie apart from images in CLIP's space (Liang et al. 2022, "Mind the gap", arXiv 2203.02053),
-so texts are compared by what tells them apart from each other: their mean is removed.
+so texts are compared by what tells them apart from each other: their mean is subtracted.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from fiftyone_smic.utils.vectors import unit
 
-#: Built-in vocabularies: what photographs commonly show and how they look, and what the postcards
-#: of the embedded demonstration show.
+#: Folder of the built-in vocabularies.
 VOCABULARIES = Path(__file__).parent / "vocabularies"
+#: What photographs commonly show, and how they look.
 PHOTOGRAPHS = VOCABULARIES / "photographs.txt"
+#: What the postcards of the embedded demonstration show.
 POSTCARDS = VOCABULARIES / "postcards.txt"
 
 
 def read_vocabulary(vocabulary: Sequence[str] | str | os.PathLike[str]) -> list[str]:
-    """The different texts of a vocabulary: those given, or the lines of a text file.
+    """Return the different texts of a vocabulary.
+
+    Args:
+        vocabulary: texts, or the path of a text file with one text on each line (UTF-8).
 
     Raises:
-        ValueError: fewer than two.
+        ValueError: there are fewer than two texts.
         OSError: the file cannot be read.
+
+    Example:
+        >>> read_vocabulary(["a dog", "a cat ", "a dog", ""])
+        ['a dog', 'a cat']
     """
     if isinstance(vocabulary, (str, os.PathLike)):
         vocabulary = Path(vocabulary).expanduser().read_text(encoding="utf-8").splitlines()
@@ -42,13 +50,20 @@ def read_vocabulary(vocabulary: Sequence[str] | str | os.PathLike[str]) -> list[
 
 
 def text_directions(texts: ArrayLike) -> NDArray[np.float32]:
-    """What tells texts apart: their latents, the mean removed.
+    """Return what tells texts apart: their latents less the mean.
 
     Args:
         texts: (V, d) latents.
 
+    Returns:
+        (V, d) float32.
+
     Raises:
         ValueError: latents that are not finite.
+
+    Example:
+        >>> text_directions([[1.0, 0.0], [0.0, 1.0]]).tolist()
+        [[0.5, -0.5], [-0.5, 0.5]]
     """
     # Not before it is needed: forms read words, and this loads numba.
     from fiftyone_smic.dictionary.validation import check_latents
@@ -60,14 +75,19 @@ def text_directions(texts: ArrayLike) -> NDArray[np.float32]:
 def nearest(
     atoms: ArrayLike, directions: ArrayLike
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """The direction nearest to each atom.
+    """Return the direction that is nearest to each atom.
 
     Args:
         atoms: (K, d).
         directions: (V, d).
 
     Returns:
-        Its position (K,), and the cosine (K,) float32.
+        The position (K,) of the direction, and its cosine with the atom (K,) float32.
+
+    Example:
+        >>> positions, cosines = nearest([[0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]])
+        >>> positions.tolist(), cosines.tolist()
+        ([1], [1.0])
     """
     a, b = (unit(np.asarray(x, np.float32)) for x in (atoms, directions))
     cosines = a @ b.T
@@ -79,16 +99,25 @@ _NUMBER = re.compile(r" \(\d+\)$")
 
 
 def stem(name: str) -> str:
-    """A name without the number that :func:`distinct` gave it."""
+    """Return a name without the number that :func:`distinct` gave it.
+
+    Example:
+        >>> stem("night (2)")
+        'night'
+    """
     return _NUMBER.sub("", name)
 
 
 def distinct(names: Sequence[str | None], taken: Sequence[str] = ()) -> list[str | None]:
-    """Names of which no two are alike: the second "night" becomes "night (2)".
+    """Return names of which no two are alike: the second "night" becomes "night (2)".
 
     Args:
         names: K names, the most important first; None stays None.
-        taken: names that stand already.
+        taken: names that are in use already.
+
+    Example:
+        >>> distinct(["night", None, "night"])
+        ['night', None, 'night (2)']
     """
     used = set(taken)
     out: list[str | None] = []
