@@ -26,6 +26,7 @@ from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.settling import settle_codes
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.identity import EncoderIdentity
+from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.utils.defaults import KEY
 
 
@@ -269,18 +270,11 @@ def _sources(files: Sequence[Sequence[Any]]) -> dict[str, Any]:
                 return {"bytes": None, "pixels_per_item": None}
             total += size if size is not None else os.path.getsize(path)
             if width is None or height is None:
-                width, height = _dimensions(path)
-        except OSError:  # latents can outlive their file
+                width, height = image_size(path)
+        except (OSError, UnreadableImage):  # latents can outlive their file
             return {"bytes": None, "pixels_per_item": None}
         pixels += width * height
     return {"bytes": int(total), "pixels_per_item": pixels / len(files[0])}
-
-
-def _dimensions(path: str) -> tuple[int, int]:
-    from PIL import Image
-
-    with Image.open(path) as image:  # reads the header only
-        return image.size
 
 
 def _measure(

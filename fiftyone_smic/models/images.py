@@ -95,6 +95,27 @@ def load_image(
         ) from error
 
 
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of an image file as stored, from its header where that is sound.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UnreadableImage: see :func:`load_image`.
+    """
+    from PIL import Image
+
+    register_heif()
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            return image.size
+    except (
+        Exception
+    ):  # a large text or a size above Pillow's limit keeps the header from being read
+        return load_image(path).size
+
+
 def crop_sliver(image: Image.Image) -> Image.Image:
     """Crop an extreme shape to its middle, before something scales it up.
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fiftyone_smic.models.images import register_heif
 from fiftyone_smic.utils.names import name_of
 
 #: Formats that Pillow only recognises: it needs a program of its own to read a picture of them.
@@ -208,12 +209,7 @@ def readable_suffixes() -> frozenset[str]:
     """Return the extensions, in lower case, of the formats whose pictures can be read."""
     from PIL import Image
 
-    try:
-        from pillow_heif import register_heif_opener
-
-        register_heif_opener()
-    except ImportError:
-        pass
+    register_heif()
     known = Image.registered_extensions()
     return frozenset(
         suffix for suffix, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES

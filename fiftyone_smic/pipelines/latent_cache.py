@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_smic.models.encoders import Encoder
+from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.pipelines.census import Census
 from fiftyone_smic.utils.files import lock, replace_file
 from fiftyone_smic.utils.progress import Progress
@@ -221,16 +222,14 @@ def encode_files(
 
 
 def _row(path: Path, latent: NDArray[np.float32], norm: float) -> Row | None:
-    from PIL import Image
-
     state = _state(path)
     if state is None:
         return None
     try:
-        with Image.open(path) as image:
-            return Row(latent, norm, image.width * image.height, *state)
-    except Exception:  # Pillow raises almost anything where a file is no longer an image
+        width, height = image_size(path)
+    except UnreadableImage:  # the file is no longer the image that was encoded
         return None
+    return Row(latent, norm, width * height, *state)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiftyone_smic.models.images import UnreadableImage, crop_sliver, load_image
+from fiftyone_smic.models.images import UnreadableImage, crop_sliver, image_size, load_image
 from tests.benchmarks.odd_pictures import differences
 from tests.support.odd_pictures import (
     ADOBE,
@@ -212,6 +212,7 @@ def test_a_profile_counts_whatever_its_size(tmp_path, padding):
     Image.fromarray(pixels).save(path)
     packed = zlib.compress(matrix_profile(ADOBE, 2.19921875, padding), 1)
     path.write_bytes(with_chunk(path.read_bytes(), png_chunk(b"iCCP", b"x\0\0" + packed)))
+    assert image_size(path) == (48, 32)
     shown = np.asarray(load_image(path)).astype(int)
     assert np.abs(shown - pixels).max() > 10
     assert np.abs(shown - converted(pixels)).max() <= 4
