@@ -30,7 +30,7 @@ class ZooEncoder(Encoder):
 
     def __init__(self, model: Any, name: str, device: str) -> None:
         self.model = model
-        transforms = getattr(model, "transforms", None)
+        transforms: Any = getattr(model, "transforms", None)
         self._batches = transforms is not None and not getattr(model, "ragged_batches", True)
         if self._batches:
             model.preprocess = False

@@ -110,9 +110,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     try:
         with open(path, "rb") as file, Image.open(file) as image:
             return image.size
-    except (
-        Exception
-    ):  # a large text or a size above Pillow's limit keeps the header from being read
+    except Exception:  # large texts and sizes above Pillow's limit end in an error
         return load_image(path).size
 
 
