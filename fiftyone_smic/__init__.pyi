@@ -11,6 +11,7 @@ from .fiftyone.apply_model import load_model
 from .fiftyone.archives import export_archive, import_archive, import_codes
 from .fiftyone.clones import adopt_dictionary
 from .fiftyone.codes import rebuilt_latents
+from .fiftyone.compression import compress_dataset
 from .fiftyone.encoding import encode
 from .fiftyone.latents import compute_latents
 from .fiftyone.learning import learn_dictionary
@@ -34,6 +35,7 @@ __all__ = [
     "adopt_latents",
     "append_archive",
     "archive_info",
+    "compress_dataset",
     "compute_latents",
     "encode",
     "export_archive",

@@ -5,6 +5,7 @@ from .archives import ImportReport, export_archive, import_archive, import_codes
 from .atom_views import match_atom
 from .clones import adopt_dictionary
 from .codes import rebuilt_latents
+from .compression import CompressionReport, compress_dataset
 from .encoding import EncodeReport, encode
 from .fields import dictionary_fields
 from .latent_rows import LatentsReport
@@ -29,6 +30,7 @@ from .visualization import AtomsVisualization, visualize_atoms
 __all__ = [
     "AdoptionReport",
     "AtomsVisualization",
+    "CompressionReport",
     "EncodeReport",
     "ImportReport",
     "LatentsReport",
@@ -41,6 +43,7 @@ __all__ = [
     "atom_names",
     "atom_statistics",
     "compare_dictionaries",
+    "compress_dataset",
     "compute_latents",
     "delete_dictionary",
     "describe_atom",

@@ -25,6 +25,7 @@ from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
+from fiftyone_smic.utils.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ def compute_latents(
     else:
         check_field_name(field)
     encoder = encoder or suitable_encoder(samples, field)
+    stage(progress, "Loading models")
     model = load_encoder(encoder, device=device, precision=precision)
     tell(model.notice)
     if patches_field is not None:
@@ -136,6 +138,7 @@ def compute_latents(
         {"encoder": model.name, "source": model.source},
         replacing=replacing,
     )
+    stage(progress, "Embedding images")
     began = time.perf_counter()
     ids = [sample_id for sample_id in todo if sample_id not in skipped]
     with reporting(progress, len(ids)) as report:

@@ -23,6 +23,7 @@ from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.semantics.directions import add, text_direction
 from fiftyone_smic.semantics.names import read_vocabulary
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.progress import stage
 
 #: Samples that tell along which directions pictures of this collection vary.
 MOST_LATENTS = 1000
@@ -194,7 +195,9 @@ def _draw(
 ) -> None:
     """Draw latents to files of one folder, all from the same noise."""
     writable(paths[0].parent)
+    stage(progress, "Loading models")
     model = load_generator(encoder=config.encoder, device=device)
+    stage(progress, "Drawing")
     with reporting(progress, len(paths)) as report:
         images = model.generate(
             latents,

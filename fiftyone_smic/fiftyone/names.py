@@ -27,6 +27,7 @@ from fiftyone_smic.semantics.names import (
     text_directions,
 )
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.progress import stage
 
 #: Labels that name atoms at most, the most frequent ones.
 MOST_LABELS = 1000
@@ -99,8 +100,10 @@ def name_atoms(
                 default_vocabulary(config.encoder) if vocabulary is None else vocabulary
             )
             report(0.1)
+            stage(report, "Loading models")
             directions = text_directions(encode_texts(found, config, key, device, encoder))
         report(0.8)
+        stage(report, "Writing the names")
         best, cosines = nearest(dictionary.atoms_, directions)
         own = {} if overwrite else _own_names(config)
         names = distinct(

@@ -32,6 +32,7 @@ from fiftyone_smic.fiftyone.pictures import (
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.progress import stage
 from fiftyone_smic.utils.vectors import unit
 
 logger = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def regenerate(
     dictionary = runs.load_dictionary(samples, key)
     ids, files, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     parent = writable(Path(output_dir) if output_dir else default_folder(dataset))
+    stage(progress, "Loading models")
     model = load_generator(generator, encoder=config.encoder, device=device)
     tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
@@ -131,6 +133,7 @@ def regenerate(
     todo = [i for i, path in enumerate(paths) if overwrite or not is_whole(path)]
     ready = set(range(len(ids))).difference(todo)
     register.now(sorted(ready))
+    stage(progress, "Drawing pictures")
     began = time.perf_counter()
     with reporting(progress, len(todo)) as report, register:
         for start in range(0, len(todo), batch_size):

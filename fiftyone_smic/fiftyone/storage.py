@@ -21,6 +21,7 @@ from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.pipelines.image_codecs import image_baselines
 from fiftyone_smic.utils.defaults import CURVE_FACTORS, KEY
+from fiftyone_smic.utils.progress import Portion, stage
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,13 @@ def measure_storage(
         check_fit(latents, config, key)
         curve = []
         for done, factor in enumerate(CURVE_FACTORS):
+            stage(report, f"Learning dictionary {done + 1} of {len(CURVE_FACTORS)}")
             curve.append(_point(latents.values, config, factor, prior, len(ids)))
-            report((done + 1) / (len(CURVE_FACTORS) + 1))
+            report(0.7 * (done + 1) / len(CURVE_FACTORS))
         files = coded.select(chosen[:most_pictures]).values("filepath")
         paths = [path for path in files if not is_placeholder(path)]
-        sizes = image_baselines(paths)
+        stage(report, "Measuring JPEG, WebP and AVIF")
+        sizes = image_baselines(paths, progress=Portion(report, 0.7, 0.99))
         report(1.0)
     original = sizes.pop("original")
     total = config.storage["original_bytes"] if whole else None

@@ -59,12 +59,12 @@ def _no_codes(dataset: fo.Dataset, key: str) -> Missing | None:
     gone = [name for name in names if name not in schema]
     latents = runs.load_config(dataset, key).latents_field
     encode = Offer("Encode samples", "encode_samples", {"key": key, "whole": True})
-    if len(gone) == len(names) or not _any(dataset, fields.field_name(key, fields.ATOMS)):
-        why = f"Dictionary **{key}** is ready. Next, encode the images."
-    elif gone:
+    if 0 < len(gone) < len(names):
         listed = ", ".join(f"`{name}`" for name in gone)
         why = f"Fields of dictionary **{key}** are missing: {listed}. Encode again to write them."
         encode = encode._replace(label="Encode again")
+    elif gone or not _any(dataset, fields.field_name(key, fields.ATOMS)):
+        why = f"Dictionary **{key}** is ready. Next, encode the images."
     else:
         return None
     if latents not in schema:

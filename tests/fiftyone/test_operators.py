@@ -30,6 +30,8 @@ OPERATORS = [
 ]
 #: What the panel is made of, and what buttons run.
 OF_THE_PANEL = [
+    "adopt_embeddings",
+    "compress_dataset",
     "measure_storage",
     "mix_samples",
     "draw_atom",

@@ -1,0 +1,86 @@
+"""SMIC: adopt embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators import types
+
+from fiftyone_smic.utils.defaults import LATENTS_FIELD
+
+from . import forms, sources
+from .base import SMICOperator
+from .compute_latents import encoder_input
+from .layouts import sentence
+from .words import amount
+
+
+class AdoptEmbeddings(SMICOperator):
+    """Use embeddings that another tool made."""
+
+    operator_name = "adopt_embeddings"
+    label = "SMIC: adopt embeddings"
+    description = "Step 1, instead: use embeddings that are here, and say which model made them"
+    icon = "latents"
+    doing = "Comparing with the model"
+    action = "Adopt embeddings of"
+    function = "adopt_latents"
+    parameters = ("source", "field", "encoder", "overwrite")
+    submit = "Adopt"
+    then = (("Learn a dictionary", "learn_dictionary"),)
+
+    def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
+        found = sources.adoptable(ctx.dataset)
+        if not found:
+            why = (
+                "This dataset has no field of vectors or numbers and no similarity run whose model "
+                "is not known yet. Run 'SMIC: compute embeddings' instead."
+            )
+            forms.stop(inputs, "nothing", "Nothing to adopt", why)
+            return
+        default = ctx.params.get("source") or next(iter(found))
+        prop = forms.dropdown(inputs, "source", found, default, "Embeddings")
+        if default not in found:
+            forms.wrong(prop, f"choose one of {', '.join(found)}")
+        self._encoder(ctx, inputs)
+        field = ctx.params.get("field", LATENTS_FIELD) or ""
+        prop = inputs.str(
+            "field", default=LATENTS_FIELD, label="Field", description="Where SMIC keeps them"
+        )
+        if not field.isidentifier() or field.startswith("_"):
+            forms.wrong(prop, "use letters, digits and underscores, like clip_latents")
+        elif field != default and ctx.dataset.has_field(field):
+            forms.checkbox(inputs, "overwrite", f"Overwrite the field {field}")
+        forms.explain(inputs, "embedding")
+
+    def _encoder(self, ctx: Any, inputs: types.Object) -> None:
+        from fiftyone_smic.models.encoders import problem
+
+        prop = encoder_input(inputs, "encoder", None)
+        encoder = ctx.params.get("encoder")
+        if encoder and (why := problem(encoder)):
+            forms.wrong(prop, why)
+        elif not encoder:
+            forms.note(
+                inputs,
+                "unnamed",
+                "Without the model, codes can be made, but pictures cannot be drawn and words "
+                "cannot be compared. With it, a few images are embedded again to check it",
+            )
+
+    def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
+        from fiftyone_smic.fiftyone import adopt_latents
+
+        given = self.arguments(ctx)
+        given.setdefault("source", next(iter(sources.adoptable(ctx.dataset)), ""))
+        return self.result(adopt_latents(forms.collection(ctx), **given), {})
+
+    def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        text = (
+            f"**{amount(done.adopted, 'embedding')}** of {done.dim} numbers are in `{done.field}`"
+        )
+        text += f", made by `{done.encoder}`." if done.encoder != "unknown" else "."
+        if done.cosine is not None:
+            text += f" Compared with what the model makes, their cosine is {done.cosine:.2f}."
+        advice = f"\n\n{sentence(done.advice)}" if done.advice else ""
+        return f"{text}{advice}\n\n{forms.skipped(done.skipped)}Next: learn the dictionary."
