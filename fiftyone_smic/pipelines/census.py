@@ -84,7 +84,7 @@ class Census:
     def lines(self) -> list[str]:
         """Return the census for readers, one line for each reason."""
         count = sum(map(len, self.left_out.values()))
-        out = [f"{len(self.images):,} images found, {count:,} other files left out"]
+        out = [f"{_count(len(self.images), 'image')} found, {_count(count, 'other file')} left out"]
         for reason, paths in sorted(self.left_out.items(), key=lambda found: -len(found[1])):
             shown = ", ".join(self.name(path) for path in paths[:3])
             out.append(f"{len(paths):>9,}  {reason} ({shown}{', …' if len(paths) > 3 else ''})")
@@ -126,6 +126,10 @@ def take_census(folder: str | os.PathLike[str]) -> Census:
         else:
             census.images.append(path)
     return census
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 class _Visited:

@@ -68,6 +68,8 @@ def test_names_are_compared_by_normal_form_and_separator():
         (["a", "s/a"], ["a"], [True, False]),
         (["s/a"], ["a", "t/b"], [False]),
         (["s/" + unicodedata.normalize("NFD", "é")], ["é"], [True]),
+        # An item that was found is not found again by its file name.
+        ([unicodedata.normalize("NFD", "é"), "s/é"], ["é"], [True, False]),
         ([], ["a"], []),
         (["a"], [], [False]),
     ],
