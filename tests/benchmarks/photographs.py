@@ -28,9 +28,9 @@ from fiftyone_smic.semantics.names import nearest, text_directions
 
 def code(latents: np.ndarray, payload: float) -> tuple[SemanticDictionary, np.ndarray, float]:
     """A dictionary whose codes take so many payload bits an item, the rebuilt latents, the bits."""
-    low, high = np.log(2e-4), np.log(0.02)
+    low, high = np.log(5e-5), np.log(0.01)
     best = None
-    for _ in range(6):
+    for _ in range(7):
         lam = float(np.exp((low + high) / 2))
         dictionary = SemanticDictionary(lam=lam, random_state=0).fit(latents)
         codes = dictionary.transform(latents)

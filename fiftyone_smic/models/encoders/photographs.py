@@ -7,6 +7,9 @@ timm's architecture. A latent is the pooled vector of 1,280 dimensions before th
 
 It is no CLIP. Its texts are the names of the 1,000 ImageNet classes: the vector of a class is its
 row of the classifier less the mean of all rows.
+
+No prior is shipped for it: a prior is learned on thousands of photographs, and there are none here
+that may be used for one. ``fiftyone-smic prior build`` makes one from latents of your own.
 """
 
 from __future__ import annotations
