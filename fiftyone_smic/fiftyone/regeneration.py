@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.pictures import (
     default_folder,
     is_whole,
@@ -31,6 +32,7 @@ from fiftyone_smic.fiftyone.pictures import (
 )
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.models.generators.registry import NEAREST
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
 from fiftyone_smic.utils.vectors import unit
@@ -97,7 +99,8 @@ def regenerate(
         output_dir: Folder for the pictures, by default ``smic/<dataset>`` in FiftyOne's
             ``default_dataset_dir``.
         generator: A hub id, a local directory or "postcards"; by default the one that fits the
-            encoder.
+            encoder. "nearest" draws nothing: it takes the picture of the dataset whose latent is
+            nearest to the code's, but never the sample's own.
         seed: Seed of the noise. Each sample has its own stream, whatever its batch.
         steps: Denoising steps, by default the generator's own.
         guidance: Guidance scale, by default the generator's own.
@@ -121,8 +124,9 @@ def regenerate(
     dictionary = runs.load_dictionary(samples, key)
     ids, files, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     parent = writable(Path(output_dir) if output_dir else default_folder(dataset))
+    gallery = dataset_gallery(dataset, key) if generator == NEAREST else None
     stage(progress, "Loading models")
-    model = load_generator(generator, encoder=config.encoder, device=device)
+    model = load_generator(generator, encoder=config.encoder, device=device, gallery=gallery)
     tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
     folder = writable(parent / _folder_name(config, model.identity, seed, settings))
@@ -150,8 +154,9 @@ def regenerate(
                 save_picture(image, Path(paths[i]))
                 register.soon(i)
             report((start + len(batch)) / len(todo))
-    drawing = (time.perf_counter() - began) / (steps or model.steps)
-    runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
+    if gallery is None:  # else the time says nothing of drawing
+        drawing = (time.perf_counter() - began) / (steps or model.steps)
+        runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
     if register.skipped:
         logger.warning(
             "%d of %d pictures were drawn and not registered: %s",
