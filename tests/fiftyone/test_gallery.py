@@ -76,7 +76,7 @@ def smic_file(path):
 
 
 def test_an_imported_archive_without_pictures_has_no_gallery(encoded, tmp_path, delete):
-    smic.export_archive(encoded, path=tmp_path / "x.smic")
+    smic.export_archive(encoded, "smic", tmp_path / "x.smic")
     imported = smic.import_archive(tmp_path / "x.smic", name="no-pictures", draw=False)
     delete("no-pictures")
     with pytest.raises(ValueError, match="none of its 80 samples has a picture of its own"):
