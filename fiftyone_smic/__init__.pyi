@@ -9,9 +9,11 @@ from .fiftyone import types
 from .fiftyone.adoption import adopt_latents
 from .fiftyone.apply_model import load_model
 from .fiftyone.archives import export_archive, import_archive, import_codes
+from .fiftyone.cleanup import remove_all
 from .fiftyone.clones import adopt_dictionary
 from .fiftyone.codes import rebuilt_latents
 from .fiftyone.compression import compress_dataset
+from .fiftyone.drawings import measure_drawings
 from .fiftyone.encoding import encode
 from .fiftyone.latents import compute_latents
 from .fiftyone.learning import learn_dictionary
@@ -50,10 +52,12 @@ __all__ = [
     "load_generator",
     "load_model",
     "load_postcards",
+    "measure_drawings",
     "name_atoms",
     "read_archive",
     "rebuilt_latents",
     "regenerate",
+    "remove_all",
     "set_atom_names",
     "types",
     "visualize_atoms",

@@ -3,9 +3,11 @@ from .adoption import AdoptionReport, adopt_latents
 from .apply_model import load_model
 from .archives import ImportReport, export_archive, import_archive, import_codes
 from .atom_views import match_atom
+from .cleanup import Removal, remove_all
 from .clones import adopt_dictionary
 from .codes import rebuilt_latents
 from .compression import CompressionReport, compress_dataset
+from .drawings import DrawingsReport, measure_drawings
 from .encoding import EncodeReport, encode
 from .fields import dictionary_fields
 from .latent_rows import LatentsReport
@@ -31,12 +33,14 @@ __all__ = [
     "AdoptionReport",
     "AtomsVisualization",
     "CompressionReport",
+    "DrawingsReport",
     "EncodeReport",
     "ImportReport",
     "LatentsReport",
     "NamesReport",
     "Recipe",
     "RegenerateReport",
+    "Removal",
     "StorageReport",
     "adopt_dictionary",
     "adopt_latents",
@@ -61,11 +65,13 @@ __all__ = [
     "load_model",
     "load_postcards",
     "match_atom",
+    "measure_drawings",
     "measure_storage",
     "mix",
     "name_atoms",
     "rebuilt_latents",
     "regenerate",
+    "remove_all",
     "rename_dictionary",
     "set_atom_names",
     "settle_codes",

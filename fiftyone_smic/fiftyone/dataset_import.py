@@ -17,6 +17,7 @@ from fiftyone_smic.archive import ArchiveError, read_archive
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.archives import empty_folder, install, keep_drawn
+from fiftyone_smic.fiftyone.cleanup import mend_app_config
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.pipelines.picture_names import safe_names
@@ -123,7 +124,7 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
                 ids = [
                     str(i) for i in importer.import_samples(dataset, tags=tags, progress=reading)
                 ]
-            _mend_app_config(dataset)
+            mend_app_config(dataset)
             coded = [i for i in ids if i in row_of]
             held = fields.read(dataset, coded, ["filepath"])
             root = media / "data" if about["format"] > 1 else media
@@ -205,17 +206,3 @@ def _free_name(folder: Path, documents: Iterable[dict[str, Any]]) -> Path:
     while name in tops:
         name += "_"
     return folder / name
-
-
-def _mend_app_config(dataset: fo.Dataset) -> None:
-    """Let the App show no field that did not travel along."""
-    config = dataset.app_config
-    there = [name for name in config.media_fields if dataset.has_field(name)]
-    changed = there != list(config.media_fields)
-    config.media_fields = there
-    for name in ("grid_media_field", "modal_media_field"):
-        if getattr(config, name) not in there:
-            setattr(config, name, "filepath")
-            changed = True
-    if changed:
-        dataset.save()

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import fiftyone as fo
 from PIL import Image
@@ -76,7 +77,16 @@ def register_pictures(dataset: fo.Dataset, key: str, ids: list[str], paths: list
     new = not dataset.has_sample_field(name)
     try:
         fields.declare(dataset, key, [fields.REGENERATED])
-        fields.write(dataset, ids, {name: paths})
+        values: dict[str, Any] = {name: paths}
+        # What was measured on another picture does not hold for this one.
+        measured = fields.field_name(key, fields.DRAWN_FIDELITY)
+        if dataset.has_sample_field(measured):
+            former = fields.read(dataset, ids, [name, measured])
+            values[measured] = [
+                former[i][1] if i in former and former[i][0] == path else None
+                for i, path in zip(ids, paths, strict=True)
+            ]
+        fields.write(dataset, ids, values)
     except BaseException:
         if new and dataset.has_sample_field(name):
             dataset.delete_sample_field(name)

@@ -1,0 +1,163 @@
+"""How true drawings are: each is encoded again and compared with what it was drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import rebuilt_latents
+from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.metrics import item_fidelity
+from fiftyone_smic.models.encoders import load_matching
+from fiftyone_smic.utils.defaults import KEY
+
+logger = logging.getLogger(__name__)
+
+#: Pictures after which what was measured is written.
+WRITE_EVERY = 2000
+
+
+@dataclass(frozen=True)
+class DrawingsReport:
+    """What :func:`measure_drawings` did.
+
+    Attributes:
+        key: Key of the dictionary.
+        field: The field that was written, ``<key>_drawn_fidelity``.
+        measured: Number of pictures encoded now.
+        kept: Number of pictures that had been measured before.
+        mean: Mean over the pictures measured now; NaN if there were none.
+        skipped: Sample id -> file and reason, for pictures that could not be read.
+        seconds: Wall time.
+    """
+
+    key: str
+    field: str
+    measured: int
+    kept: int
+    mean: float
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def measure_drawings(
+    samples: SampleCollection,
+    key: str = KEY,
+    *,
+    encoder: str | None = None,
+    batch_size: int = 32,
+    device: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = None,
+) -> DrawingsReport:
+    """Encode regenerated pictures again, and write how near each comes to its original.
+
+    The field ``<key>_drawn_fidelity`` gets the cosine between the latent of the picture and the
+    latent of the original image, the dictionary's mean removed from both: 1 is the same meaning, 0
+    an unrelated one. Where the original's latent is not in the dataset, as after an import, the
+    latent that the code stands for takes its place. What has been measured is written every 2,000
+    pictures, and a run that is stopped goes on from there.
+
+    Args:
+        samples: A dataset or view. Samples without a regenerated picture are left out.
+        key: Key of a dictionary of the dataset.
+        encoder: Name to load the encoder by, needed for a local folder that moved; by default the
+            one that made the latents.
+        batch_size: Pictures per forward pass.
+        device: A torch device, by default the best there is.
+        overwrite: Measure again what has been measured.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        How many pictures were measured, and their mean.
+
+    Raises:
+        ValueError: The key is unknown, no sample has a regenerated picture, or the encoder of the
+            latents is not known or not here.
+    """
+    started = time.perf_counter()
+    samples = image_samples(samples)
+    dataset = samples._root_dataset
+    config = runs.load_config(samples, key)
+    drawn, field = (
+        fields.field_name(key, suffix) for suffix in (fields.REGENERATED, fields.DRAWN_FIDELITY)
+    )
+    if not dataset.has_sample_field(drawn) or not samples.exists(drawn).count():
+        raise ValueError(
+            f"no sample here has a picture drawn from its code of dictionary {key!r}; run "
+            f"fiftyone_smic.regenerate(dataset, {key!r}) first"
+        )
+    model = load_matching(config.encoder, encoder or config.encoder_source, device=device)
+    tell(model.notice)
+    new = not dataset.has_sample_field(field)
+    fields.declare(dataset, key, [fields.DRAWN_FIDELITY])
+    found = samples.exists(drawn)
+    ids, paths, known = found.values(["id", drawn, field])
+    todo = [i for i in range(len(ids)) if overwrite or known[i] is None]
+    mean = runs.load_dictionary(samples, key).mean_
+    skipped: dict[str, str] = {}
+    total: list[float] = []
+    try:
+        with reporting(progress, len(todo)) as report:
+            for start in range(0, len(todo), WRITE_EVERY):
+                part = todo[start : start + WRITE_EVERY]
+
+                def of_part(done: float, start: int = start, part: list[int] = part) -> None:
+                    report((start + done * len(part)) / len(todo))
+
+                made = model.encode_images(
+                    [paths[i] for i in part],
+                    batch_size=batch_size,
+                    progress=of_part,
+                )
+                skipped.update(
+                    {ids[part[i]]: f"{paths[part[i]]}: {w}" for i, w in made.failures.items()}
+                )
+                chosen = [part[i] for i in made.indices]
+                originals = _originals(samples, key, config.latents_field, [ids[i] for i in chosen])
+                rows = [row for row, i in enumerate(chosen) if ids[i] in originals]
+                if rows:
+                    true = np.stack([originals[ids[chosen[row]]] for row in rows])
+                    values = item_fidelity(true, made.latents[rows], mean).tolist()
+                    fields.write(dataset, [ids[chosen[row]] for row in rows], {field: values})
+                    total += values
+    except BaseException:
+        if new and not total and dataset.has_sample_field(field):
+            dataset.delete_sample_field(field)
+        raise
+    if skipped:
+        logger.warning("%d drawings could not be read: %s", len(skipped), named(skipped))
+    return DrawingsReport(
+        key=key,
+        field=field,
+        measured=len(total),
+        kept=len(ids) - len(todo),
+        mean=float(np.mean(total)) if total else float("nan"),
+        skipped=skipped,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _originals(
+    samples: SampleCollection, key: str, latents_field: str, ids: list[str]
+) -> dict[str, np.ndarray]:
+    """Sample id -> unit-norm latent of the original, or else the one that the code stands for."""
+    dataset = samples._root_dataset
+    found: dict[str, np.ndarray] = {}
+    if dataset.has_sample_field(latents_field):
+        for sample_id, (row,) in fields.read(dataset, ids, [latents_field]).items():
+            latent = None if row is None else np.asarray(row, np.float32).ravel()
+            if latent is not None and np.isfinite(latent).all() and latent.any():
+                found[sample_id] = latent / np.linalg.norm(latent)
+    without = [sample_id for sample_id in ids if sample_id not in found]
+    if without:
+        view = fields.everything(dataset).select(without)
+        found.update(zip(*rebuilt_latents(view, key), strict=True))
+    return found
