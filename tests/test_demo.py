@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import fiftyone as fo
 import numpy as np
@@ -94,3 +95,38 @@ def test_running_it_again_replaces_its_own_results_only(folder, capsys):
     with pytest.raises(ValueError, match="another dataset"):
         demo.run_demo(folder, items=40, regenerate=2)
     assert fo.dataset_exists(demo.DATASET)
+
+
+def test_a_folder_of_ones_own_pictures(pictures, tmp_path, capsys):
+    """Nothing of the folder is changed, and no picture is answered with itself."""
+    photographs = pytest.importorskip("fiftyone_smic.models.encoders.photographs")
+    if not photographs.installed():
+        pytest.skip("the extra of the encoder photographs is not installed")
+    folder = tmp_path / "mine"
+    (folder / "sub").mkdir(parents=True)
+    for i, path in enumerate(pictures):
+        shutil.copy(path, folder / ("sub" if i % 2 else ".") / path.name)
+    (folder / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    try:
+        found = demo.run_demo(tmp_path / "out", items=20, regenerate=3, images=folder)
+        assert found["items"] == len(pictures) and found["regenerated"] == 3
+        assert found["original_bytes"] == sum(path.stat().st_size for path in pictures)
+        names = read_archive(tmp_path / "out" / "images.smic").names
+        assert sorted(names) == sorted(
+            path.relative_to(folder).as_posix() for path in before if path.suffix == ".png"
+        )
+        dataset = fo.load_dataset(demo.IMAGES_DATASET)
+        drawn = dataset.exists("smic_regenerated")
+        for path, answer in zip(*drawn.values(["filepath", "smic_regenerated"]), strict=True):
+            with Image.open(path) as image, Image.open(answer) as other:
+                difference = np.asarray(image.resize(other.size), int) - np.asarray(other, int)
+            assert np.abs(difference).mean() > 1
+        assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+        said = capsys.readouterr().out
+        assert "notes.txt" in said and "fiftyone app launch smic-demo-images" in said
+        with pytest.raises(NotADirectoryError):
+            demo.run_demo(tmp_path / "out", images=tmp_path / "nowhere")
+    finally:
+        if fo.dataset_exists(demo.IMAGES_DATASET):
+            fo.delete_dataset(demo.IMAGES_DATASET)

@@ -16,15 +16,19 @@ def demo(
         Optional[Path],  # noqa: UP045
         typer.Option("--dir", help="Where everything goes; by default the user's cache folder."),
     ] = None,
-    items: Annotated[int, typer.Option(help="Number of postcards.", min=20)] = 2000,
+    items: Annotated[int, typer.Option(help="Number of pictures.", min=20)] = 2000,
     regenerate: Annotated[int, typer.Option(help="How many to draw again.", min=1)] = 64,
     seed: Annotated[int, typer.Option(help="Which collection.", min=0)] = 0,
     app: Annotated[bool, typer.Option("--app", help="Open the FiftyOne App afterwards.")] = False,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder of your own pictures; by default postcards are drawn."),
+    ] = None,
 ) -> None:
     """The whole way once: draw a collection, compress it, draw it again from the archive."""
     from fiftyone_smic.fiftyone.demo import run_demo
 
-    run_demo(directory, items=items, regenerate=regenerate, seed=seed, app=app)
+    run_demo(directory, items=items, regenerate=regenerate, seed=seed, app=app, images=images)
 
 
 @app.command("install-plugin")

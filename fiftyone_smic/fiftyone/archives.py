@@ -139,6 +139,32 @@ def import_archive(
             generator fits.
         FileExistsError: The folder is not empty.
         OSError: The file cannot be read, or the folder not be written.
+
+    Example:
+        >>> import os, tempfile
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import encode, export_archive, learn_dictionary
+        >>> from fiftyone_smic.fiftyone import import_archive
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8), day=str(i % 2))
+        ...         for i in range(40)
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> file = os.path.join(folder.name, "data.smic")
+        >>> _ = export_archive(dataset, "smic", file)
+        >>> where = os.path.join(folder.name, "pictures")
+        >>> made = import_archive(file, "from-data", draw=False, output_dir=where)
+        >>> made.values("smic_atoms") == dataset.values("smic_atoms")
+        True
+        >>> made.delete(), dataset.delete(), folder.cleanup()
+        (None, None, None)
     """
     archive = read_archive(path, prior)
     if not archive.codes.shape[0]:
@@ -242,6 +268,30 @@ def import_codes(
         ValueError: The key is taken or is no field name, the archive has no names, or its names fit
             no sample or several.
         OSError: The file cannot be read.
+
+    Example:
+        >>> import os, tempfile
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import encode, export_archive, learn_dictionary
+        >>> from fiftyone_smic.fiftyone import import_codes
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8), day=str(i % 2))
+        ...         for i in range(40)
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "data.smic")
+        ...     _ = export_archive(dataset, "smic", file)
+        ...     report = import_codes(dataset[:10], file, "again")
+        >>> report.matched, len(report.unmatched)
+        (10, 30)
+        >>> dataset.delete()
     """
     started = time.perf_counter()
     runs.check_free(samples, key, overwrite)

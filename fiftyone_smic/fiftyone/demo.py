@@ -1,4 +1,7 @@
-"""The whole way once, on a collection this package draws itself: what ``make demo`` runs."""
+"""The whole way once: what ``make demo`` runs.
+
+The collection is one that this package draws itself, or a folder of the user's own pictures.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.models.embedded import NOTICE
+from fiftyone_smic.models.encoders import EMBEDDED, default_encoder
 from fiftyone_smic.models.images import load_image
+from fiftyone_smic.pipelines.census import take_census
 from fiftyone_smic.pipelines.image_codecs import image_baselines
 from fiftyone_smic.pipelines.report import contact_sheet, size_table, stage
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
 DATASET = "smic-demo"
+#: Of a folder of one's own pictures.
+IMAGES_DATASET = "smic-demo-images"
+#: What must be known of pictures that the generator ``nearest`` gives.
+NEAREST_NOTICE = (
+    "No generator for photographs is small enough to come with this package, so each picture is "
+    "answered with the most similar other picture of the folder. The documents say, under Models "
+    "and generators, how to draw photographs."
+)
 
 
 def default_directory() -> Path:
@@ -31,66 +45,82 @@ def run_demo(
     regenerate: int = 64,
     seed: int = 0,
     app: bool = False,
+    images: Path | None = None,
 ) -> dict[str, Any]:
-    """Draw a collection, compress it in FiftyOne, draw part of it again from the archive alone.
+    """Compress a collection in FiftyOne, and draw part of it again from the archive alone.
 
-    Running it again replaces its results; postcards that are drawn already are kept.
+    Running it again replaces its results; postcards that are drawn already are kept. Of one's own
+    pictures nothing is changed or copied. They are encoded by the encoder ``photographs`` if its
+    extra is installed, else by the CLIP model that is the best compromise, and instead of drawing,
+    which needs large models, the generator ``nearest`` answers with the most similar other picture.
 
     Args:
-        directory: where everything goes; None takes :func:`default_directory`.
-        items: number of postcards.
-        regenerate: how many of them are drawn again.
-        seed: which collection, and of all randomness after it.
-        app: open the FiftyOne App at the end and wait until it is closed.
+        directory: Where everything goes; None takes :func:`default_directory`.
+        items: Number of postcards, or of pictures of the folder at most.
+        regenerate: How many of them are drawn again.
+        seed: Which collection, and the seed of all randomness after it.
+        app: Open the FiftyOne App at the end and wait until it is closed.
+        images: A folder of pictures, searched with its subfolders; None draws postcards.
 
     Returns:
         What is written to ``report.json``.
 
     Raises:
-        ValueError: FiftyOne has a dataset of the demo's name that the demo did not make.
+        ValueError: FiftyOne has a dataset of the demo's name that the demo did not make, or the
+            folder has fewer than two pictures.
+        NotADirectoryError: There is no such folder of pictures.
     """
     import fiftyone as fo
 
     from fiftyone_smic import fiftyone as smic
 
-    if fo.dataset_exists(DATASET) and not fo.load_dataset(DATASET).info.get("smic_demo"):
-        raise ValueError(f"there is another dataset {DATASET!r}: rename or delete it first")
+    name = IMAGES_DATASET if images else DATASET
+    if fo.dataset_exists(name) and not fo.load_dataset(name).info.get("smic_demo"):
+        raise ValueError(f"there is another dataset {name!r}: rename or delete it first")
+    own = _pictures_of(images, items) if images else []
     directory = Path(directory or default_directory()).expanduser().resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    print(f"{NOTICE}\nEverything goes to {directory}\n")
+    notice = NEAREST_NOTICE if images else NOTICE
+    print(f"{notice}\nEverything goes to {directory}\n")
 
     seconds: dict[str, float] = {}
-    with stage("Drawing postcards", seconds, "collection") as progress:
-        dataset = smic.load_postcards(
-            items,
-            name=DATASET,
-            directory=directory / "postcards",
-            seed=seed,
-            persistent=True,
-            overwrite=True,
-            progress=progress,
-        )
+    label = "Reading the folder" if images else "Drawing postcards"
+    with stage(label, seconds, "collection") as progress:
+        if images:
+            dataset = fo.Dataset(name, persistent=True, overwrite=True)
+            dataset.add_samples([fo.Sample(str(path)) for path in own], progress=False)
+        else:
+            dataset = smic.load_postcards(
+                items,
+                name=name,
+                directory=directory / "postcards",
+                seed=seed,
+                persistent=True,
+                overwrite=True,
+                progress=progress,
+            )
         dataset.info["smic_demo"] = True
         dataset.save()
+    encoder = default_encoder(own) if images else EMBEDDED
     with stage("CLIP latents of the images", seconds, "latents") as progress:
-        smic.compute_latents(dataset, LATENTS_FIELD, progress=progress)
+        smic.compute_latents(dataset, LATENTS_FIELD, encoder, progress=progress)
     with stage("Learning the dictionary", seconds, "dictionary") as progress:
         smic.learn_dictionary(dataset, KEY, LATENTS_FIELD, seed=seed, progress=progress)
     with stage("Codes into sample fields", seconds, "codes") as progress:
         encoded = smic.encode(dataset, KEY, progress=progress)
-    archive = directory / "postcards.smic"
+    archive = directory / ("images.smic" if images else "postcards.smic")
     with stage("Writing the archive", seconds, "archive"):
         rate = smic.export_archive(dataset, KEY, archive)
     pictures, pixels = _draw_again(dataset, archive, directory, regenerate, seed, seconds)
     with stage("JPEG, WebP and AVIF to compare", seconds, "baselines") as progress:
-        paths = dataset.values("filepath")
+        paths = dataset.exists(LATENTS_FIELD).values("filepath")
         baselines = image_baselines(paths, progress=progress)
     with stage("Map of samples and atoms (UMAP)", seconds, "map") as progress:
         atoms = smic.visualize_atoms(dataset, KEY, seed=seed, progress=progress)
         atoms.save(directory / "atoms.png")
 
     original = baselines.pop("original")
-    baselines["float32_latents"] = 4 * rate.items * len(dataset.first()[LATENTS_FIELD])
+    baselines["float32_latents"] = 4 * rate.items * runs.load_config(dataset, KEY).dim
     report = {
         "items": rate.items,
         "pixels_per_item": pixels,
@@ -109,14 +139,24 @@ def run_demo(
         "regenerated": pictures,
         "baselines": baselines,
         "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
-        "notice": NOTICE,
+        "notice": notice,
     }
     (directory / "report.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     print("\n" + size_table(rate, {"original": original, **baselines}, pixels, encoded.fidelity))
-    print(_closing(directory, len(atoms.atoms), round(sum(seconds.values()), 2)))
+    print(_closing(directory, archive, name, notice, len(atoms.atoms), sum(seconds.values())))
     if app:
         _open_app(dataset)
     return report
+
+
+def _pictures_of(folder: Path, most: int) -> list[Path]:
+    """At most so many pictures of a folder, spread over it; what is left out is said."""
+    found = take_census(folder)
+    print("\n".join(found.lines()))
+    if len(found.images) < 2:
+        raise ValueError(f"{folder} has {len(found.images)} pictures; a dictionary needs two")
+    n = min(most, len(found.images))
+    return [found.images[i * len(found.images) // n].resolve() for i in range(n)]
 
 
 def _draw_again(
@@ -129,24 +169,35 @@ def _draw_again(
 ) -> tuple[int, float]:
     """Draw ``count`` items, spread over the collection, from the archive and nothing else.
 
+    The generator ``nearest`` of one's own pictures needs those too, and never answers with the
+    picture itself.
+
     Returns:
         How many were drawn, and the mean number of pixels of an original.
     """
     from fiftyone_smic.archive import read_archive
+    from fiftyone_smic.fiftyone.codes import read_codes
+    from fiftyone_smic.fiftyone.latents import read_latents
     from fiftyone_smic.fiftyone.pictures import register_pictures
     from fiftyone_smic.models.generators import load_generator
 
     with stage("Reading the archive back", seconds, "read"):
         content = read_archive(archive)
         latents = content.latents()
+        ids, paths, _ = read_codes(dataset, KEY, int(content.dictionary.n_atoms_))
     count = min(count, len(latents))
     chosen = [i * len(latents) // count for i in range(count)]
     with stage(f"Drawing {count} images from it", seconds, "regenerate") as progress:
-        generator = load_generator(encoder=content.encoder)
+        if dataset.name == IMAGES_DATASET:
+            gallery = (read_latents(dataset.select(ids), LATENTS_FIELD).values, paths)
+            generator = load_generator("nearest", encoder=content.encoder, gallery=gallery)
+        else:
+            generator = load_generator(encoder=content.encoder)
         images = generator.generate(
             latents[chosen],
             norm=content.latent_norm,
             seeds=[seed + i for i in chosen],
+            exclude=[paths[i] for i in chosen],
             progress=progress,
         )
     folder = directory / "regenerated"
@@ -156,26 +207,27 @@ def _draw_again(
     for file, image in zip(files, images, strict=True):
         image.save(file)
     # From here on the originals are used again: to look at both, not to draw.
-    ids, paths = dataset.values(["id", "filepath"])
     originals = [load_image(paths[i]) for i in chosen]
     contact_sheet(originals, images, columns=16).save(directory / "contact-sheet.png")
     register_pictures(dataset, KEY, [ids[i] for i in chosen], [str(file) for file in files])
     return count, float(content.pixels_per_item or 0)
 
 
-def _closing(directory: Path, atoms: int, total: float) -> str:
+def _closing(
+    directory: Path, archive: Path, name: str, notice: str, atoms: int, total: float
+) -> str:
     return f"""
 {atoms} atoms were learned. {total:.0f} s in all. In {directory}:
     report.json         every number above, and the seconds of each stage
     contact-sheet.png   originals, and below each what was drawn from the archive
     atoms.png           samples and atoms on one map
-    postcards.smic      the archive
+    {archive.name:<19} the archive
 
 To look at it in the FiftyOne App, with the plugin (panel "SMIC", and its operators in the menu):
     {_command("fiftyone-smic")} install-plugin
-    {_command("fiftyone")} app launch {DATASET}
+    {_command("fiftyone")} app launch {name}
 
-{NOTICE}"""
+{notice}"""
 
 
 def _command(name: str) -> str:

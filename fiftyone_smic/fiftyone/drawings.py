@@ -81,6 +81,28 @@ def measure_drawings(
     Raises:
         ValueError: The key is unknown, no sample has a regenerated picture, or the encoder of the
             latents is not known or not here.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.fiftyone import (
+        ...     compute_latents, encode, learn_dictionary, load_postcards, measure_drawings,
+        ...     regenerate,
+        ... )
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> dataset = load_postcards(
+        ...     20, name="drawn-and-measured", directory=folder.name, progress=False
+        ... )
+        >>> _ = compute_latents(dataset, encoder="postcards", progress=False)
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> report = regenerate(
+        ...     dataset[:2], output_dir=folder.name, steps=1, device="cpu", progress=False
+        ... )
+        >>> measured = measure_drawings(dataset, progress=False)
+        >>> measured.measured, -1 <= measured.mean <= 1
+        (2, True)
+        >>> dataset.delete(), folder.cleanup()
+        (None, None)
     """
     started = time.perf_counter()
     samples = image_samples(samples)

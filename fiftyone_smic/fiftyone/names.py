@@ -86,6 +86,24 @@ def name_atoms(
         ValueError: for an unknown key, both a vocabulary and labels, fewer than two candidates, a
             field that cannot name anything, or if the encoder cannot be loaded by name
         OSError: if the vocabulary's file cannot be read
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import learn_dictionary, name_atoms
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8), day=str(i % 2))
+        ...         for i in range(40)
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> report = name_atoms(dataset, labels="day", progress=False)
+        >>> report.candidates, {name.split(" (")[0] for name in report.names} <= {"0", "1"}
+        (2, True)
+        >>> dataset.delete()
     """
     if vocabulary is not None and labels is not None:
         raise ValueError("give either a vocabulary or labels to name atoms after, not both")
@@ -127,6 +145,24 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
 
     Raises:
         ValueError: for an unknown key or an atom that does not exist
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import atom_names, learn_dictionary, set_atom_names
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8), day=str(i % 2))
+        ...         for i in range(40)
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> set_atom_names(dataset, "smic", {0: "sunset"})
+        >>> atom_names(dataset, "smic")[:2]
+        ['sunset', 'atom 1']
+        >>> dataset.delete()
     """
     config = runs.load_config(samples, key)
     wrong = [i for i in names if not (isinstance(i, int) and 0 <= i < config.n_atoms)]

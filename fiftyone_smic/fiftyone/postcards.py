@@ -42,6 +42,15 @@ def load_postcards(
 
     Raises:
         ValueError: if there is a dataset of that name and ``overwrite`` is off
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.fiftyone import load_postcards
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     dataset = load_postcards(2, name="two", directory=folder, progress=False)
+        >>> len(dataset), dataset.first().metadata.width
+        (2, 128)
+        >>> dataset.delete()
     """
     name = name or f"postcards-{n}"
     if fo.dataset_exists(name) and not overwrite:

@@ -116,6 +116,26 @@ def regenerate(
         ValueError: The key is unknown, no sample has a code, the generator does not fit the
             encoder, or the dictionary was deleted while pictures were drawn.
         OSError: The folder cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.fiftyone import (
+        ...     compute_latents, encode, learn_dictionary, load_postcards, regenerate
+        ... )
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> dataset = load_postcards(
+        ...     20, name="drawn-again", directory=folder.name, progress=False
+        ... )
+        >>> _ = compute_latents(dataset, encoder="postcards", progress=False)
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> report = regenerate(
+        ...     dataset[:2], output_dir=folder.name, steps=1, device="cpu", progress=False
+        ... )
+        >>> report.drawn, report.reused, dataset.count("smic_regenerated")
+        (2, 0, 2)
+        >>> dataset.delete(), folder.cleanup()
+        (None, None)
     """
     started = time.perf_counter()
     samples = image_samples(samples)

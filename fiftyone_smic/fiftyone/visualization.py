@@ -211,6 +211,24 @@ def visualize_atoms(
 
     Raises:
         ValueError: for an unknown key, a brain key in use, missing latents, or too few of them
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import learn_dictionary, visualize_atoms
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8), day=str(i % 2))
+        ...         for i in range(40)
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> shown = visualize_atoms(dataset, progress=False)
+        >>> shown.points.shape, shown.atoms.shape[1], dataset.list_brain_runs()
+        ((40, 2), 2, ['smic_umap'])
+        >>> dataset.delete()
     """
     samples = image_samples(samples)
     dataset = samples._root_dataset
