@@ -30,6 +30,10 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.postcards $(ARGS)
 
+# FiftyOne at its lower bound and newest, NumPy 1.26 and 2, in environments of their own.
+bounds: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.versions $(ARGS)
+
 screenshots: $(STAMP) browser
 	$(BIN)/python -m tests.app.screenshots
 

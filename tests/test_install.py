@@ -181,12 +181,17 @@ def test_a_fiftyone_that_cannot_load_the_plugin_is_refused(monkeypatch, tmp_path
     import fiftyone as fo
 
     plugin.check_fiftyone()
-    for version, fits in (("1.10.9", False), ("1.11.0", True), ("2.0.0rc1", True)):
+    for version, fits in (
+        ("1.10.9", False),
+        ("1.13.5", False),
+        ("1.14.0", True),
+        ("2.0.0rc1", True),
+    ):
         monkeypatch.setattr(fo, "__version__", version)
         if fits:
             plugin.check_fiftyone()
         else:
-            with pytest.raises(RuntimeError, match=r"needs FiftyOne >=.* this is 1\.10\.9"):
+            with pytest.raises(RuntimeError, match=r"needs FiftyOne >=.* this is 1\.1"):
                 plugin.install_plugin(tmp_path)
             assert list(tmp_path.iterdir()) == []
 

@@ -64,8 +64,9 @@ def install_plugin(plugins_dir: str | os.PathLike[str] | None = None) -> Path:
 def check_fiftyone(source: Path | None = None) -> None:
     """Refuse a FiftyOne that cannot load the plugin.
 
-    FiftyOne itself does not look at the version that ``fiftyone.yml`` asks for, and one before 1.11
-    loads nothing of this plugin without a word.
+    FiftyOne itself does not look at the version that ``fiftyone.yml`` asks for. Before 1.11 it does
+    not read ``py_entry`` and loads nothing of this plugin, without a word; before 1.14 it gives the
+    plugin's module the name of its folder, which is the library's name too.
 
     Args:
         source: The plugin's folder; None takes :func:`plugin_source`.
