@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "pages" / "pictures"
 SIGNS = {
     "Compare": 'img[alt="Regenerated"]',
     "Storage": steps.BARS,
-    "Atoms": steps.MAP,
+    "Concepts": steps.MAP,
     "Mix": 'img[alt="Start"]',
 }
 
@@ -56,24 +56,23 @@ def take(app: str, context: Any, dataset: Any) -> None:
     panel = steps.open_panel(page)
     for name, sign in SIGNS.items():
         steps.open_tab(panel, name, sign)
-        if name == "Atoms":
+        if name == "Concepts":
             steps.click_atom(page, panel)
-            panel.get_by_text("says most about").wait_for()
+            panel.get_by_text("Most typical samples").first.wait_for()
         if name == "Mix":
             steps.select(page, 2)
-            panel.get_by_role("button", name="Take the selected").click()
+            panel.get_by_role("button", name="Take 1 selected sample").click()
             panel.locator('img[alt="Start"][src*="000002"]').wait_for()
             panel.get_by_role("textbox").first.fill("a city at night")
             panel.get_by_role("button", name="Draw").click()
-            page.get_by_text("5 pictures drawn").wait_for(timeout=300_000)
-            steps.close(page)
             steps.see_picture(page, panel, "Mix 4")
         for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
             page.mouse.move(5, 5)
             page.wait_for_timeout(6000)  # what moves has come to rest, and the grid is filled
             page.locator('[data-cy="looker"]').first.wait_for()
             image = Image.open(io.BytesIO(page.screenshot(clip=CLIP))).convert("RGB")
-            path = DOCS / f"panel-{name.lower()}-{theme}.png"
+            tab = {"Concepts": "atoms"}.get(name, name.lower())
+            path = DOCS / f"panel-{tab}-{theme}.png"
             # The octree keeps the colours of a few small dots; median cut turned purple into grey.
             image.quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")

@@ -27,8 +27,8 @@ def test_from_plain_images_to_the_panel(visit, dataset):
 
     page = visit(dataset)
     panel = open_panel(page)
-    panel.get_by_role("button", name="Compute latents").wait_for()
-    run(page, "SMIC: compute latents", "60 latents")
+    panel.get_by_role("button", name="Compute embeddings").wait_for()
+    run(page, "SMIC: compute embeddings", "60 embeddings")
     panel.get_by_role("button", name="Learn dictionary").wait_for()  # it follows what is done
 
     form = open_form(page, "SMIC: learn dictionary")
@@ -41,14 +41,14 @@ def test_from_plain_images_to_the_panel(visit, dataset):
     expect(form.get_by_role("button", name="Execute")).to_be_enabled()
     execute(page, form, "is stored with the dataset")
     close(page)
-    run(page, "SMIC: encode samples", "of the variance")
+    run(page, "SMIC: encode samples", "of the differences")
     dataset.reload()
     assert dataset.list_runs() == ["scenes"]
     assert dataset.count("scenes_bits") == 60
 
     panel.locator('img[alt="Original"]').first.wait_for()
-    panel.get_by_role("button", name="missing").click()
-    execute(page, filled_form(page), "pictures drawn")
+    panel.get_by_role("button", name="Draw 4 samples of this page").click()
+    execute(page, filled_form(page), "pictures were drawn")
     close(page)
     for alt in ("Original", "Regenerated"):
         see_picture(page, panel, alt)
@@ -72,17 +72,17 @@ def test_an_error_is_said_and_leaves_the_panel_as_it_was(visit, curated, tmp_pat
     dataset.add_samples(samples, progress=False)
     page = visit(dataset)
     panel = open_panel(page)
-    panel.get_by_role("button", name="Compute latents").click()
+    panel.get_by_role("button", name="Compute embeddings").click()
     form = filled_form(page)
     gone = folder.rename(tmp_path / "elsewhere")
-    execute(page, form, "none of the 3 images could be read")
+    execute(page, form, "one of the 3 images could be read")
     page.keyboard.press("Escape")
-    panel.get_by_role("button", name="Compute latents").wait_for()
+    panel.get_by_role("button", name="Compute embeddings").wait_for()
     assert not dataset.has_field("clip_latents")
 
     gone.rename(folder)
-    panel.get_by_role("button", name="Compute latents").click()
-    execute(page, filled_form(page), "3 latents")
+    panel.get_by_role("button", name="Compute embeddings").click()
+    execute(page, filled_form(page), "3 embeddings")
     close(page)
     panel.get_by_role("button", name="Learn dictionary").wait_for()
     dataset.delete()
@@ -130,3 +130,15 @@ def test_a_run_that_is_stopped_leaves_the_dataset_as_it_was(visit, curated):
     close(page)
     curated.reload()
     assert curated.values("scenes_regenerated") == before
+
+
+def test_stop_is_in_reach_when_a_result_led_to_the_run(visit, curated):
+    """The form that a result's button opens must not cover the bar of its run."""
+    page = visit(curated)
+    form = open_form(page, "SMIC: encode samples")
+    execute(page, form, "of the differences")
+    page.get_by_role("button", name="Regenerate samples").click()
+    filled_form(page).get_by_role("button", name="Execute").click()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("Stopped.").first.wait_for()
+    close(page)

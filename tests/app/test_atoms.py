@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .steps import MAP, click_atom, close, open_panel, open_tab, see_picture
+from .steps import MAP, click_atom, open_panel, open_tab, see_picture
 
 pytestmark = pytest.mark.app
 
@@ -14,7 +14,7 @@ def test_a_line_around_dots_shows_their_samples_and_an_atom_is_drawn(visit, cura
 
     page = visit(curated)
     panel = open_panel(page)
-    open_tab(panel, "Atoms", MAP)
+    open_tab(panel, "Concepts", MAP)
     plot = panel.locator(MAP)
     dots = plot.locator(".scatterlayer .trace").first.locator(".point")
     dots.first.wait_for()
@@ -37,7 +37,5 @@ def test_a_line_around_dots_shows_their_samples_and_an_atom_is_drawn(visit, cura
     expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{inside} sample")
 
     click_atom(page, panel)
-    panel.get_by_role("button", name="Draw this atom").click()
-    page.get_by_text("shown in the Atoms tab").first.wait_for()
-    close(page)
-    see_picture(page, panel, "The atom, drawn")
+    panel.get_by_role("button", name="Draw this concept").click()
+    see_picture(page, panel, "The concept, drawn")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+
+from fiftyone_smic.fiftyone import match_atom
 
 from .steps import (
     BARS,
@@ -27,16 +28,17 @@ pytestmark = pytest.mark.app
 def test_a_click_on_an_atom_shows_its_samples(visit, curated):
     page = visit(curated)
     panel = open_panel(page)
-    seen = curated.count_values("scenes_atoms")
-    panel.get_by_role("button", name="·").first.click()
-    count(page, seen[curated.first().scenes_atoms[0]])
+    first = curated.first()
+    sign = "has" if first.scenes_coefficients[0] > 0 else "lacks"
+    panel.get_by_title("Show the samples that").first.click()
+    count(page, len(match_atom(curated, first.scenes_atoms[0], "scenes", sign=sign)))
+    panel.get_by_role("button", name="Back to the view before").click()
+    count(page, 60)
 
-    open_tab(panel, "Atoms", MAP)
-    name, _, uses = click_atom(page, panel).removesuffix(" samples").rpartition(": ")
-    count(page, int(uses))
-    about = panel.get_by_text(f", in {uses} samples").text_content()
-    assert about.startswith(name)
-    assert seen[int(re.search(r"atom (\d+), in", about)[1])] == int(uses)
+    open_tab(panel, "Concepts", MAP)
+    name, _, uses = click_atom(page, panel).rpartition(": ")
+    count(page, int(uses.split(" ")[0]))
+    panel.get_by_role("heading", name=name, exact=True).wait_for()
 
 
 def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
@@ -75,11 +77,9 @@ def test_a_mix_is_drawn_and_a_picture_of_it_kept(visit, curated):
     panel = open_panel(page)
     open_tab(panel, "Mix", 'img[alt="Start"]')
     select(page, 1, 4)
-    panel.get_by_role("button", name="Take the selected").click()
-    panel.locator('img[alt="+ this"]').wait_for()
+    panel.get_by_role("button", name="Take 2 selected samples").click()
+    panel.locator('img[alt="Add"]').wait_for()
     panel.get_by_role("button", name="Draw").click()
-    page.get_by_text("5 pictures drawn").wait_for(timeout=300_000)
-    close(page)
     see_picture(page, panel, "Mix 4")
     panel.get_by_role("button", name="Keep").last.click()
     count(page, 61)
@@ -97,7 +97,7 @@ def test_storage_is_measured_on_demand(visit, curated):
     execute(page, filled_form(page), "At their smallest")
     close(page)
     panel.get_by_text("AVIF at its smallest").first.wait_for()
-    panel.get_by_text("Fidelity against rate").wait_for()
+    panel.get_by_text("Detail against bits").wait_for()
 
 
 def test_a_page_that_is_loaded_again_shows_the_tab_and_the_choices_it_had(visit, curated):
@@ -138,7 +138,7 @@ def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
     panel = open_panel(page)
     for name, sign, role, control in (
         ("Storage", BARS, "button", "Measure"),
-        ("Atoms", MAP, "combobox", ""),
+        ("Concepts", MAP, "combobox", ""),
         ("Mix", 'img[alt="Start"]', "button", "Draw"),
         ("Compare", 'img[alt="Regenerated"]', "button", "Refresh"),
     ):
