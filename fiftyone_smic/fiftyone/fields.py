@@ -202,7 +202,12 @@ def _hide(dataset: fo.Dataset, name: str) -> None:
     """Switch a field off in the App until the user switches it on."""
     active = dataset.app_config.active_fields
     if active is None:
-        active = dataset.app_config.active_fields = ActiveFields(exclude=True, paths=[])
+        # FiftyOne shows label fields where nothing is said. "All but this one" would cover the grid
+        # with ids, paths and dates.
+        shown = dataset._get_label_fields()
+        active = dataset.app_config.active_fields = ActiveFields(
+            paths=[other for other in shown if other != name]
+        )
     if active.exclude and name not in active.paths:
         active.paths.append(name)
 

@@ -98,10 +98,12 @@ def test_an_atom_narrows_filters_order_and_selection_and_leads_back(coded):
     assert window.paths == expected
     assert window.selected == selected
     assert window.sent < 10_000
+    window.send("on_change_view")  # the App tells of the new view
     assert "Back to the view before" in window.text()
     window.send("on_back")
     assert window.paths == night.values("filepath")
     assert window.selected == selected
+    window.send("on_change_view")
     assert "Back to the view before" not in window.text()
 
 
