@@ -2,8 +2,8 @@
 
 Every file goes through the reader and through the embedded encoder. The run ends with a census that
 adds up, the most memory that was used, and every silent difference: a latent whose cosine with that
-of the same picture saved plainly as PNG is below .99. It fails if there is one, or if a file that
-shows a picture was refused.
+of the same picture saved plainly as PNG is below .99, or .9 for formats that lose detail. It fails
+if there is one, or if a file that shows a picture was refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.images import UnreadableImage, load_image
 from tests.support.odd_pictures import OddPicture, odd_pictures
 
-LIKENESS = 0.99
+# By whether the format keeps every pixel; the drawings are small, and JPEG's loss shows in latents.
+LIKENESS = {True: 0.99, False: 0.9}
 
 
 def differences(pictures: list[OddPicture]) -> tuple[int, dict[str, int], list[str]]:
@@ -61,9 +62,10 @@ def main() -> int:
         shown = [i for i, picture in enumerate(pictures) if picture.shows is not None]
         for i in shown:
             Image.fromarray(pictures[i].shows).save(plain / f"{i:06d}.png")
+        encoder = load_encoder("postcards", device="cpu")
+        encoder.encode_images([plain / f"{shown[0]:06d}.png"])
         before = _memory()
         read, reasons, wrong = differences(pictures)
-        encoder = load_encoder("postcards", device="cpu")
         odd = encoder.encode_images([picture.path for picture in pictures])
         same = encoder.encode_images([plain / f"{i:06d}.png" for i in shown])
         rows = dict(zip(odd.indices.tolist(), odd.latents, strict=True))
@@ -73,7 +75,7 @@ def main() -> int:
         wrong += [
             f"cosine {c:.4f} with the plain picture: {pictures[i].about}"
             for i, c in cosines.items()
-            if c < LIKENESS
+            if c < LIKENESS[pictures[i].tolerance <= 2]
         ]
         after = _memory()
     print(f"{len(pictures)} files: {read} read, {sum(reasons.values())} not")

@@ -26,13 +26,15 @@ from fiftyone_smic.pipelines import take_census
 from fiftyone_smic.semantics.names import nearest, text_directions
 
 
-def code(latents: np.ndarray, payload: float) -> tuple[SemanticDictionary, np.ndarray, float]:
+def code(
+    latents: np.ndarray, payload: float, atoms: int | None
+) -> tuple[SemanticDictionary, np.ndarray, float]:
     """A dictionary whose codes take so many payload bits an item, the rebuilt latents, the bits."""
     low, high = np.log(5e-5), np.log(0.01)
     best = None
     for _ in range(7):
         lam = float(np.exp((low + high) / 2))
-        dictionary = SemanticDictionary(lam=lam, random_state=0).fit(latents)
+        dictionary = SemanticDictionary(atoms or "auto", lam=lam, random_state=0).fit(latents)
         codes = dictionary.transform(latents)
         bits = encode_archive(dictionary, codes, encoder="")[1].payload_bits_per_item
         if best is None or abs(bits - payload) < abs(best[2] - payload):
@@ -68,7 +70,7 @@ def median_rank(latents: np.ndarray, texts: np.ndarray, classes: np.ndarray) -> 
 def probe(latents: np.ndarray, labels: np.ndarray) -> float:
     """Cross-validated accuracy of a linear probe."""
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    model = LogisticRegression(C=10, max_iter=2000)
+    model = LogisticRegression(C=0.3, max_iter=2000)
     return float(cross_val_score(model, latents * 10, labels, cv=folds).mean())
 
 
@@ -76,6 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--bits", type=float, nargs="+", default=[33, 68], help="payload, per item")
+    parser.add_argument("--atoms", type=int, help="size of the dictionary; it follows the set")
     parser.add_argument("--names", action="store_true")
     chosen = parser.parse_args()
     paths = take_census(chosen.folder).images
@@ -90,7 +93,7 @@ def main() -> int:
     rows: list[tuple[str, np.ndarray, SemanticDictionary | None]]
     rows = [("latents", found.latents, None)]
     for target in chosen.bits:
-        dictionary, rebuilt, bits = code(found.latents, target)
+        dictionary, rebuilt, bits = code(found.latents, target, chosen.atoms)
         rows.append((f"codes of {bits:.1f} bits", rebuilt, dictionary))
     for label, latents, dictionary in rows:
         says = [f"{label:<20}"]

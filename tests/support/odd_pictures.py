@@ -402,6 +402,8 @@ def _save(drawn: _Drawn, path: Path, kind: str, extra: str) -> np.ndarray:
     options, shows = dict(drawn.options), drawn.shows
     if kind in ("JPEG", "WEBP", "AVIF", "MPO"):
         options["quality"] = 95
+    if kind in ("JPEG", "AVIF", "MPO"):  # at this size halved colours are another picture
+        options["subsampling"] = "4:4:4"
     if kind == "ICO":
         options["sizes"] = [drawn.image.size]
     if extra.startswith("orientation ") and extra[-1].isdigit():
