@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba as nb
@@ -12,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.geometry import Distinct, Geometry
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.utils.parallel import threads
+from fiftyone_smic.utils.parallel import in_chunks
 
 #: Up to so many different codes, each is compared with each.
 ALL_PAIRS = 6_000
@@ -22,7 +21,6 @@ VERIFIED, PER_ITEM, FEW = 0.015, 50, 5_000
 #: More pairs than this for each item are not listed.
 MOST_PAIRS = 100
 _SAMPLE = 200_000
-_PART = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +78,10 @@ def near_pairs(
         strongest, len(lengths) <= ALL_PAIRS, bar, order, starts, z, np.float32(threshold), most,
     )  # fmt: skip
 
-    def part(start: int) -> tuple[NDArray, NDArray, int]:
-        return _near(start, min(start + _PART, len(lengths)), *shared)
+    def part(codes: slice) -> tuple[NDArray, NDArray, int]:
+        return _near(codes.start, codes.stop, *shared)
 
-    with ThreadPoolExecutor(threads()) as pool:
-        parts = list(pool.map(part, range(0, len(lengths), _PART)))
+    parts = in_chunks(part, len(lengths))
     looked = sum(p[2] for p in parts)
     found = sum(len(p[0]) for p in parts)
     if found >= most:
