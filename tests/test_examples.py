@@ -36,7 +36,9 @@ def test_the_examples_of_a_public_name_run(name, tmp_path, monkeypatch):
     value = PUBLIC[name]
     module = importlib.import_module(value.__module__)
     examples = [
-        test for test in FINDER.find(value, name, module=module, globs={"np": np}) if test.examples
+        test
+        for test in FINDER.find(value, name, module=module, globs={**vars(module), "np": np})
+        if test.examples
     ]
     if isinstance(value, type) and issubclass(value, Exception):
         return

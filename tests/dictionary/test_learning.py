@@ -59,6 +59,8 @@ def test_a_step_takes_both_ways_and_never_makes_it_worse(stuck):
     one = alternation._loosen(state)
     stepped = alternation.step(state, WANTED, np.random.RandomState(2))
     assert stepped.objective <= one.objective < state.objective
+    both = alternation._swap(one, WANTED, np.random.RandomState(2))
+    assert stepped.objective == both.objective
     assert (
         alternation.go_on(state, state.atoms[:1], _costs(state.sums.take(np.array([0])))) is state
     )

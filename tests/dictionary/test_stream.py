@@ -8,6 +8,8 @@ import pytest
 
 from fiftyone_smic.dictionary import SemanticDictionary
 from fiftyone_smic.dictionary.sampling import Reservoir, subsample
+from fiftyone_smic.dictionary.statistics import Statistics
+from fiftyone_smic.dictionary.stream import Stream
 from fiftyone_smic.metrics import fidelity
 
 D = 16
@@ -120,6 +122,17 @@ def test_an_interrupted_batch_changes_nothing(shards, monkeypatch):
 
 
 # --- samples --------------------
+
+
+def test_a_sample_of_the_stream_is_even_though_its_parts_are_not():
+    """Of 400 known items 40 are there, of 100 new ones all: ten of these are as many."""
+    known, new_items = (np.full((n, 2), value, np.float32) for n, value in ((40, 0), (100, 1)))
+    none = Statistics.empty(0, 2, 1, 1)
+    stream = Stream.start(none, known, 400, 1).sampled(new_items, 1000)
+    sample = stream.sample(100, 1000)
+    assert (len(sample), sample[:, 0].sum()) == (50, 10)
+    assert len(stream.sample(100, 20)) == 20
+    assert len(Stream.start(none, known[:0], 400, 1).sampled(new_items, 60).sample(100, 60)) == 60
 
 
 def test_a_reservoir_is_an_even_sample_of_the_whole_stream():
