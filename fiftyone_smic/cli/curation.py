@@ -111,7 +111,13 @@ def atoms(
         )
     lines = [f"{'atom':>6} {'has':>8} {'lacks':>8}  example"]
     lines += [f"{r['atom']:6d} {r['has']:8,} {r['lacks']:8,}  {r['example'] or '-'}" for r in rows]
-    _show("\n".join(lines), rows, [r["example"] for r in rows if r["example"]], as_json, names_only)
+    _show(
+        "\n".join(lines),
+        rows,
+        [str(r["example"]) for r in rows if r["example"]],
+        as_json,
+        names_only,
+    )
 
 
 @app.command()
