@@ -94,7 +94,7 @@ def atoms(
 
     read = read_archive(archive, prior)
     columns = read.codes.tocsc()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for j in range(columns.shape[1]):
         part = slice(columns.indptr[j], columns.indptr[j + 1])
         items, levels = columns.indices[part], columns.data[part]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from fiftyone_smic.curation.geometry import Distinct, Geometry
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
@@ -48,8 +48,8 @@ def near_pairs(
 ) -> NearPairs:
     """Pairs with a cosine of at least ``threshold``, of latents where given, else of codes.
 
-    Blocking: different codes are compared if the strongest atom of one is used by the other, on
-    centred reconstructions; the most alike of these, up to a fixed share of all pairs, are verified
+    Blocking: different codes are compared if the strongest atom of one is used by the other; the
+    most alike of these, up to a fixed share of all pairs, are verified
     on latents. Items with the same code always are.
 
     Raises:
@@ -59,9 +59,11 @@ def near_pairs(
     distinct = Distinct.of(codes)
     geometry = Geometry.of(dictionary)
     c = distinct.codes
+    strongest = _strongest(c, np.linalg.norm(dictionary.atoms_, axis=1))
+    if latents is not None:  # whole reconstructions tell better which latents are near
+        c, geometry = _with_mean(c, geometry)
     lengths = np.sqrt(geometry.displacements(c)).astype(np.float32)
     values = c.data.astype(np.float32)
-    strongest = _strongest(c, np.linalg.norm(dictionary.atoms_, axis=1))
     total = n * (n - 1) / 2
     if latents is None:
         bar = threshold - 1e-6
@@ -101,6 +103,16 @@ def near_pairs(
     return NearPairs(
         pairs[by_item].astype(np.intp), cosines[by_item], latents is not None, verified
     )
+
+
+def _with_mean(codes: csr_matrix, geometry: Geometry) -> tuple[csr_matrix, Geometry]:
+    """The mean as one more atom, which every item uses once."""
+    ones = csr_matrix(np.ones((codes.shape[0], 1), codes.dtype))
+    along = geometry.along[:, None]
+    corner = np.full((1, 1), geometry.mean_square, np.float32)
+    gram = np.block([[geometry.gram, along], [along.T, corner]]).astype(np.float32)
+    with_mean = csr_matrix(hstack([codes, ones], format="csr"))
+    return with_mean, Geometry(gram, np.zeros(len(gram), np.float32), 0.0)
 
 
 def _strongest(codes: csr_matrix, sizes: NDArray) -> NDArray[np.int64]:
