@@ -9,6 +9,8 @@ import fiftyone as fo
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from fiftyone_smic.utils.progress import stage
+
 from . import forms
 from .layouts import PLUGIN, failure, output
 from .running import Report, Stopped, delegated, visibly
@@ -218,15 +220,22 @@ def _where(samples: Any) -> dict[str, Any]:
     return {"dataset": samples} if isinstance(samples, fo.Dataset) else {"view": samples}
 
 
-def from_bar(report: Report | None) -> Any:
-    """What FiftyOne's own exports and imports call, with their progress bar."""
-    if report is None:
-        return None
+class FromBar:
+    """What FiftyOne's own exports and imports call, with their progress bar.
 
-    def passing(bar: Any) -> None:
-        report(bar.progress or 0.0)
+    Args:
+        report: What is told.
+    """
 
-    return passing
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def __call__(self, bar: Any) -> None:
+        self.report(bar.progress or 0.0)
+
+    def stage(self, label: str) -> None:
+        """Pass on what is done from now on."""
+        stage(self.report, label)
 
 
 def icons(name: str) -> dict[str, str]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
+from fiftyone_smic.models.generators.registry import NEAREST
+
 from . import forms
-from .words import duration
+from .words import duration, size
 
 #: Denoising steps that generators take unless told otherwise.
 STEPS = 20
 #: Seconds a picture and step on two CPU cores: the built-in generator, and Stable Diffusion.
 STEP_SECONDS = {"postcards": 0.02, "other": 6.0}
+#: Seconds in which ``nearest`` finds and copies a picture.
+COPY_SECONDS = 0.02
+#: What the App calls ``nearest``.
+NEAREST_LABEL = "nearest: no drawing, the most similar picture of this dataset (needs no GPU)"
+#: Files of a dataset that a form looks for.
+LOOKED_AT = 20
 
 
 def cost(
@@ -81,10 +91,37 @@ def drawing(ctx: Any, inputs: types.Object) -> None:
     )
 
 
-def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str) -> None:
+def generator(ctx: Any, inputs: types.Object, samples: SampleCollection, encoder: str) -> str:
+    """Choose what draws the embeddings of an encoder; the form stops where nothing does.
+
+    Only names are compared, so that no model is loaded.
+
+    Returns:
+        The name that is chosen, or nothing.
+    """
+    why, offered = why_no_drawing(encoder), generators(encoder)
+    if has_gallery(samples):
+        offered[NEAREST] = NEAREST_LABEL
+    if not offered:
+        forms.stop(inputs, "no_generator", "These codes cannot be drawn", why)
+        return ""
+    if why:
+        forms.note(inputs, "undrawn", f"The most similar pictures are shown instead. {why}")
+    chosen = ctx.params.get("generator")
+    default = chosen if chosen in offered else next(iter(offered))
+    forms.dropdown(inputs, "generator", offered, default, "Generator")
+    return default
+
+
+def drawing_cost(
+    ctx: Any, inputs: types.Object, what: str, n: int, encoder: str, generator: str | None = None
+) -> None:
     """Show what drawing ``n`` pictures will cost."""
     from fiftyone_smic.fiftyone.runs import measured
 
+    if generator == NEAREST:
+        cost(inputs, what, n, measured=None, guess=COPY_SECONDS, loading=1)
+        return
     demonstration = encoder.startswith("postcards")
     steps = ctx.params.get("steps")
     cost(
@@ -103,17 +140,6 @@ def drawing_cost(ctx: Any, inputs: types.Object, what: str, n: int, encoder: str
         )
 
 
-def can_draw(inputs: types.Object, encoder: str) -> bool:
-    """Stop the form if no generator draws the embeddings of an encoder; returns whether one does.
-
-    Only names are compared, so that no model is loaded.
-    """
-    why = why_no_drawing(encoder)
-    if why:
-        forms.stop(inputs, "no_generator", "These codes cannot be drawn", why)
-    return not why
-
-
 def why_no_drawing(encoder: str) -> str:
     """Return why the embeddings of an encoder cannot be drawn, or nothing where they can."""
     from fiftyone_smic.models.identity import EncoderIdentity
@@ -124,11 +150,6 @@ def why_no_drawing(encoder: str) -> str:
             "Run 'SMIC: adopt embeddings' on their field and choose the model, then learn the "
             "dictionary again."
         )
-    return _unfit(encoder)
-
-
-def _unfit(encoder: str) -> str:
-    """Return why no generator draws the embeddings of a known encoder, or nothing."""
     if generators(encoder):
         return ""
     from fiftyone_smic.models.generators.registry import fits
@@ -137,11 +158,27 @@ def _unfit(encoder: str) -> str:
 
 
 def generators(encoder: str) -> dict[str, str]:
-    """Return the generators that draw the embeddings of an encoder: name -> label."""
+    """Return the generators that draw the embeddings of an encoder, the preferred one first.
+
+    Returns:
+        Name -> label, with licence, size of the pictures and memory.
+    """
     from fiftyone_smic.models.generators.registry import ANY, generators_for
 
     return {
-        known.name: f"{known.name} ({known.licence})"
+        known.name: f"{known.name} ({known.licence}, {known.pixels} pixels, "
+        f"{size(known.gigabytes * 1e9)})"
         for known in generators_for(encoder)
         if known.encoder != ANY
     }
+
+
+def has_gallery(samples: SampleCollection) -> bool:
+    """Tell whether a dataset has pictures that ``nearest`` can answer with.
+
+    Only the first files are looked at, so that a form stays fast; the run itself looks at all.
+    """
+    from fiftyone_smic.fiftyone.placeholders import is_placeholder
+
+    files = samples._root_dataset.limit(LOOKED_AT).values("filepath")
+    return any(os.path.isfile(file) and not is_placeholder(file) for file in files)

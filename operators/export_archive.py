@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from . import estimates, forms
-from .base import PLUGIN, Button, DictionaryOperator, from_bar
+from .base import PLUGIN, Button, DictionaryOperator, FromBar
 from .words import amount, size
 
 KINDS = {
@@ -94,8 +94,9 @@ class ExportArchive(DictionaryOperator):
         return default_folder(ctx.dataset) / name
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
-        from fiftyone_smic.fiftyone import export_archive, fields
+        from fiftyone_smic.fiftyone import export_archive
         from fiftyone_smic.fiftyone import types as smic_types
+        from fiftyone_smic.fiftyone.codes import coded_samples
 
         samples, key = forms.collection(ctx), forms.default_key(ctx)
         path = Path(ctx.params.get("path") or self._default(ctx, key)).expanduser()
@@ -104,8 +105,11 @@ class ExportArchive(DictionaryOperator):
             names = ctx.params.get("names")
             done = export_archive(samples, key, path, names=names is None or names)
             return self.result(done, {"key": key, "path": path})
-        samples.exists(fields.field_name(key, fields.ATOMS)).export(
-            str(path), dataset_type=smic_types.SMICDataset, key=key, progress=from_bar(progress)
+        coded_samples(samples, key).export(
+            str(path),
+            dataset_type=smic_types.SMICDataset,
+            key=key,
+            progress=FromBar(progress) if progress else None,
         )
         return {
             "summary": (

@@ -64,8 +64,8 @@ def note(inputs: types.Object, name: str, text: str) -> None:
 
 
 def explain(inputs: types.Object, *terms: str) -> None:
-    """Explain terms of the form, in one small paragraph below it."""
-    inputs.md("  \n".join(f"<small>*{TERMS[term]}*</small>" for term in terms), name="terms")
+    """Explain terms of the form, in italics below it."""
+    inputs.md("  \n".join(f"*{TERMS[term]}*" for term in terms), name="terms")
 
 
 def wrong(prop: types.Property, why: str) -> None:
@@ -266,7 +266,9 @@ def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
 
 def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
     """Return how many samples have a code; without any the form stops."""
-    count = held(ctx, samples, key, "atoms")
+    from fiftyone_smic.fiftyone.codes import coded_samples
+
+    count = len(coded_samples(samples, key))
     if not count:
         why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)

@@ -9,7 +9,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 from . import estimates, forms
-from .base import Button, SMICOperator, from_bar
+from .base import Button, FromBar, SMICOperator
 from .words import amount, size
 
 INTO = {
@@ -29,6 +29,10 @@ class ImportArchive(SMICOperator):
     icon = "import"
     doing = "Reading the archive"
     action = "Give codes to"
+    stopped = (
+        "**Stopped.** If pictures were drawn already, the new dataset keeps them, and 'SMIC: "
+        "regenerate samples' draws the others. Otherwise nothing is left of the import."
+    )
     function = "import_codes"
     parameters = ("path", "key", "overwrite", "into")
 
@@ -131,7 +135,7 @@ class ImportArchive(SMICOperator):
                 "dataset_type": smic_types.SMICDataset,
                 "name": name,
                 "persistent": True,
-                "progress": from_bar(progress),
+                "progress": FromBar(progress) if progress else None,
                 **settings,
             }
             was_there = fo.dataset_exists(name)
@@ -141,8 +145,8 @@ class ImportArchive(SMICOperator):
                 else:
                     dataset = fo.Dataset.from_archive(str(path), cleanup=False, **given)
             except BaseException:
-                # Unlike our own import, FiftyOne's leaves what it had made so far.
-                if not was_there and fo.dataset_exists(name):
+                # Unlike our own import, FiftyOne's leaves a dataset without any picture, too.
+                if not was_there and fo.dataset_exists(name) and not _drawn(name):
                     fo.delete_dataset(name)
                 raise
         count = amount(len(dataset), "sample")
@@ -170,6 +174,16 @@ class ImportArchive(SMICOperator):
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
         return [forms.PANEL]
+
+
+def _drawn(name: str) -> bool:
+    """Whether pictures of a dataset were drawn, which an import that ends early keeps."""
+    from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
+    from fiftyone_smic.fiftyone.runs import list_dictionaries
+
+    dataset = fo.load_dataset(name)
+    fields = [field_name(key, REGENERATED) for key in list_dictionaries(dataset)]
+    return any(dataset.has_sample_field(f) and dataset.count(f) > 0 for f in fields)
 
 
 def _info(path: Path) -> dict[str, Any]:

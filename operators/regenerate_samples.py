@@ -30,7 +30,10 @@ class RegenerateSamples(DictionaryOperator):
 
         count = forms.coded(ctx, inputs, samples, key)
         encoder = load_config(ctx.dataset, key).encoder
-        if not count or not estimates.can_draw(inputs, encoder):
+        if not count:
+            return
+        generator = estimates.generator(ctx, inputs, samples, encoder)
+        if not generator:
             return
         forms.whole_path(
             ctx,
@@ -43,9 +46,6 @@ class RegenerateSamples(DictionaryOperator):
         )
         forms.seed(ctx, inputs, "Another seed draws other pictures of the same codes")
         estimates.drawing(ctx, inputs)
-        offered = estimates.generators(encoder)
-        if ctx.params.get("advanced") and len(offered) > 1:
-            forms.dropdown(inputs, "generator", offered, next(iter(offered)), "Generator")
         there = forms.held(ctx, samples, key, "regenerated")
         estimates.drawing_cost(
             ctx,
@@ -53,6 +53,7 @@ class RegenerateSamples(DictionaryOperator):
             f"{amount(count, 'sample')}, {count - there:,} without a picture",
             max(1, count - there),
             encoder,
+            generator,
         )
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:

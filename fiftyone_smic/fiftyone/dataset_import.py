@@ -21,6 +21,7 @@ from fiftyone_smic.fiftyone.cleanup import mend_app_config
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.pipelines.picture_names import safe_names
+from fiftyone_smic.utils.progress import stage
 
 
 class SMICDatasetImporter(foud.BatchDatasetImporter):
@@ -163,6 +164,7 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
         runs.check_free(dataset, key, self.overwrite)
 
     def _draw(self, dataset: fo.Dataset, key: str, ids: list[str], progress: Any) -> None:
+        stage(progress, "Drawing pictures")
         with fo.ProgressBar(total=len(ids), progress=progress) as bar:
             regenerate(
                 fields.everything(dataset).select(ids),

@@ -245,4 +245,4 @@ def _entry(host: Any, panel: types.Object, found: Any, atom: int) -> None:
         )
         about = f"{TERMS['purity']} {TERMS['lift']}"
         props = {**NARROW, "container": {"title": about}}
-        line.md(f"<small>{said}</small>", name="label", componentsProps=props)
+        line.md(said, name="label", componentsProps=props)

@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-from ..estimates import why_no_drawing
+from ..estimates import has_gallery, why_no_drawing
 from ..words import TERMS, amount
 from . import views
 from .parts import ACCENT, NARROW, OUTLINED, chip, choose, picture, plot, row, small
@@ -165,6 +165,11 @@ def _buttons(
         undrawn = sum(sample["regenerated"] is None for sample in coded)
         count = amount(undrawn or len(coded), "sample")
         why = why_no_drawing(load_config(ctx.dataset, key).encoder)
+        nearest = has_gallery(ctx.dataset)
+        title = why or "Draw the pictures again from their codes"
+        if why and nearest:
+            title = "Show the most similar picture of this dataset beside each sample"
+            why += " The most similar pictures of this dataset can be shown instead."
         host.offer(
             buttons,
             "regenerate",
@@ -175,13 +180,13 @@ def _buttons(
                 "sample_ids": [s["id"] for s in coded if not undrawn or s["regenerated"] is None],
             },
             icon="brush",
-            disabled=bool(why),
-            title=why or "Draw the pictures again from their codes",
+            disabled=bool(why) and not nearest,
+            title=title,
             variant="contained" if undrawn else "outlined",
             componentsProps=NARROW if undrawn else OUTLINED,
         )
         if why:
-            panel.md(f"<small>{why}</small>", name="why_not")
+            panel.md(f"*{why}*", name="why_not")
     small(buttons, "refresh", "Refresh", "refresh", host.refresh)
     for name, label, icon, first in (
         ("back", "Previous", "chevron_left", start - size),
@@ -268,7 +273,7 @@ def _drawn_histogram(panel: types.Object, ctx: Any, key: str) -> None:
         return
     counts, edges, _ = ctx.dataset.histogram_values(name, bins=20)
     panel.md(
-        f"**Fidelity of the drawn pictures.** <small>{TERMS['drawn fidelity']}</small>",
+        f"**Fidelity of the drawn pictures.** *{TERMS['drawn fidelity']}*",
         name="drawn_title",
     )
     middle = [(low + high) / 2 for low, high in pairwise(edges)]

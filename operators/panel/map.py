@@ -36,8 +36,8 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> N
     labels = {NO_COLOUR: "no field", **{name: name for name in _label_fields(ctx.dataset)}}
     choose(host, settings, "colour", labels, colour or NO_COLOUR, "Colour samples by", width=170)
     panel.md(
-        "<small>Click a concept to see the samples that have it. Click a name in the legend to "
-        "hide it, twice to see it alone.</small>",
+        "*Click a concept to see the samples that have it. Click a name in the legend to "
+        "hide it, twice to see it alone.*",
         name="map_help",
     )
     _draw(host, panel, key, data, mode)

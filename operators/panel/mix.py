@@ -89,7 +89,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         title=why or "Draw five pictures, from the start to the whole mix",
     )
     if why:
-        panel.md(f"<small>{why}</small>", name="why_not")
+        panel.md(f"*{why}*", name="why_not")
     _strip(host, ctx, panel, key)
 
 

@@ -103,7 +103,9 @@ def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> N
 
 def _coded(ctx: Any, key: str) -> int:
     """How many samples of the dataset have a code."""
-    return len(ctx.dataset.exists(f"{key}_atoms"))
+    from fiftyone_smic.fiftyone.codes import coded_samples
+
+    return len(coded_samples(ctx.dataset, key))
 
 
 def lam_of(ctx: Any, key: str | None) -> float | None:
@@ -265,5 +267,5 @@ def summary(storage: dict[str, Any]) -> str:
         f"between images (explained variance). Their similarity to the embeddings is "
         f"{quality['centred_cosine']:.2f} (cosine), and {quality['recall_at_10']:.0%} of the ten "
         "most similar images are found again.\n\n"
-        f"<small>{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}</small>"
+        f"*{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}*"
     )

@@ -108,6 +108,40 @@ def test_what_cannot_be_drawn_is_not_offered(coded, make_dataset, clustered):
         assert said.invalid and says in said.error_message
 
 
+def test_nearest_is_offered_wherever_there_are_pictures(postcards):
+    """The nearest picture of the dataset needs no generator, so it fits every encoder."""
+    smic.learn_dictionary(postcards, n_atoms=8)
+    smic.encode(postcards)
+    offered = form("regenerate_samples", postcards)["generator"]
+    assert offered.type.values == ["postcards", "nearest"] and offered.default == "postcards"
+    labels = [choice.label for choice in offered.view.choices]
+    assert labels[0] == "postcards (Apache-2.0, 64 pixels, 10 MB)"
+    assert "needs no GPU" in labels[1]
+    for encoder, says in (("RN50/openai", "No generator draws"), ("unknown", "do not say which")):
+        postcards.get_field("clip_latents").info = {"encoder": encoder, "source": encoder}
+        postcards.get_field("clip_latents").save()
+        smic.learn_dictionary(postcards, n_atoms=8, overwrite=True)
+        smic.encode(postcards)
+        shown = form("regenerate_samples", postcards)
+        assert shown["generator"].type.values == ["nearest"]
+        assert shown["generator"].default == "nearest"
+        assert says in shown["undrawn"].view.label
+        assert not [p for p in shown.values() if p.invalid]
+
+
+def test_generators_are_offered_in_the_order_of_the_registry():
+    from fiftyone_smic.models.generators.registry import ANY, generators_for
+    from operators.estimates import generators
+
+    for encoder in ("ViT-L-14/openai", "ViT-H-14/laion2b_s32b_b79k"):
+        known = [info for info in generators_for(encoder) if info.encoder != ANY]
+        offered = generators(encoder)
+        assert list(offered) == [info.name for info in known] and len(known) > 2
+        for info in known:
+            assert info.licence in offered[info.name]
+            assert f"{info.gigabytes:.3g} GB" in offered[info.name]
+
+
 def test_embeddings_that_are_elsewhere_are_offered(make_dataset, clustered):
     import fiftyone.brain as fob
 

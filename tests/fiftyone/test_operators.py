@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 
@@ -27,6 +28,7 @@ OPERATORS = [
     "export_archive",
     "import_archive",
     "manage_dictionaries",
+    "remove_data",
 ]
 #: What the panel is made of, and what buttons run.
 OF_THE_PANEL = [
@@ -228,6 +230,65 @@ def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
     delete("whole")
     assert "80 samples" in results("import_archive", encoded, path=whole, draw=False)["summary"]
     assert fo.load_dataset("whole").count_values("tags") == encoded.count_values("tags")
+
+
+def test_remove_says_what_goes_and_removes_what_is_ticked(encoded, tmp_path, state):
+    smic.regenerate(encoded[:4], steps=1, progress=False)
+    pictures = [path for path in encoded.values("smic_regenerated") if path]
+    context = ExecutionContext({"dataset_name": encoded.name, "params": {}})
+    form = operator("remove_data").resolve_input(context).type.properties
+    assert "1 item, " in str(form["dictionaries"].to_json())
+    assert "drawings" in form and "cannot be undone" in form["cost"].view.label
+    every = dict.fromkeys(form, False)
+    assert "Tick what" in complaints("remove_data", encoded, **every)["none"]
+    before = state(encoded)
+    results("remove_data", encoded, what=[])
+    assert state(encoded) == before and all(map(os.path.isfile, pictures))
+
+    said = results("remove_data", encoded, **{**every, "drawings": True})["summary"]
+    assert "Pictures drawn again from codes or atoms: 4 items" in said
+    assert not any(map(os.path.exists, pictures))
+    encoded.reload()
+    assert list_dictionaries(encoded) == ["smic"] and encoded.count("smic_bits") == 80
+
+    assert "removed" in results("remove_data", encoded)["summary"]
+    encoded.reload()
+    assert list_dictionaries(encoded) == [] and not encoded.has_field("smic_bits")
+    assert "left nothing" in complaints("remove_data", encoded)["clean"]
+    assert len(encoded) == 80 and all(map(os.path.isfile, encoded.values("filepath")))
+
+
+@pytest.mark.parametrize("kind", ["archive", "dataset"])
+def test_an_import_that_is_stopped_keeps_what_it_has_drawn(encoded, tmp_path, delete, kind):
+    """As its text says; a stop before the first picture leaves nothing."""
+    path = str(tmp_path / ("a.smic" if kind == "archive" else "a.zip"))
+    results("export_archive", encoded, kind=kind, key="smic", path=path)
+    delete("stopped")
+
+    class Stop(Exception):
+        pass
+
+    class Bar:
+        def __init__(self, at):
+            self.at = at
+
+        def __call__(self, fraction):
+            if fraction >= self.at:
+                raise Stop
+
+        def stage(self, label):
+            if label == "Drawing pictures" and not self.at:
+                raise Stop
+
+    settings = {"path": path, "name": "stopped", "steps": 1, "batch_size": 8}
+    context = ExecutionContext({"dataset_name": encoded.name, "params": settings})
+    for at in (0, 0.5):
+        assert not fo.dataset_exists("stopped")
+        with pytest.raises(Stop):
+            operator("import_archive").work(context, Bar(at))
+    dataset = fo.load_dataset("stopped")
+    assert len(dataset) == 80
+    assert dataset.count(f"{list_dictionaries(dataset)[0]}_regenerated") == 40
 
 
 def test_operators_in_a_running_event_loop(encoded):
