@@ -17,6 +17,15 @@ PACKAGES = (
     "fiftyone_smic.archive",
     "fiftyone_smic.curation",
     "fiftyone_smic.dictionary",
+    "fiftyone_smic.fiftyone",
+    "fiftyone_smic.pipelines",
+)
+#: What modules without a list of public names offer.
+FURTHER = (
+    "fiftyone_smic.dictionary.priors.as_prior",
+    "fiftyone_smic.dictionary.priors.find_prior",
+    "fiftyone_smic.dictionary.priors.shipped_prior",
+    "fiftyone_smic.models.images.image_size",
 )
 
 
@@ -29,6 +38,9 @@ def public() -> dict[str, object]:
             value = getattr(module, each)
             if callable(value):
                 found[f"{value.__module__}.{each}"] = value
+    for name in FURTHER:
+        module, _, each = name.rpartition(".")
+        found[name] = getattr(importlib.import_module(module), each)
     return found
 
 

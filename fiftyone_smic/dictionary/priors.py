@@ -202,6 +202,11 @@ def as_prior(prior: Prior | str | os.PathLike[str] | None) -> Prior | None:
     Raises:
         ValueError: the file is not a prior.
         OSError: the file cannot be read.
+
+    Example:
+        >>> prior = Prior.build(np.random.default_rng(0).normal(size=(40, 8)))
+        >>> as_prior(prior) is prior, as_prior(None)
+        (True, None)
     """
     return prior if prior is None or isinstance(prior, Prior) else Prior.load(prior)
 
@@ -212,7 +217,15 @@ def shipped_prior_file(encoder: str) -> str:
 
 
 def shipped_prior(encoder: str) -> Prior | None:
-    """Return the prior that is shipped for the encoder of this identity, or None."""
+    """Return the prior that comes with this package for an encoder, or None.
+
+    Args:
+        encoder: identity of the encoder, as an archive stores it.
+
+    Example:
+        >>> shipped_prior("some-encoder/of-yours") is None
+        True
+    """
     for path in FOLDER.glob("*.prior.npz"):
         if path.name == shipped_prior_file(encoder):
             return Prior.load(path)
@@ -220,7 +233,16 @@ def shipped_prior(encoder: str) -> Prior | None:
 
 
 def find_prior(name: str) -> Prior | None:
-    """Return the shipped prior with this hash, or None."""
+    """Return the prior with this hash that comes with this package, or None.
+
+    Args:
+        name: :attr:`Prior.hash`, 16 hexadecimal digits, as an archive stores it.
+
+    Example:
+        >>> shipped = Prior.load(next(FOLDER.glob("*.prior.npz")))
+        >>> find_prior(shipped.hash).hash == shipped.hash, find_prior("0" * 16)
+        (True, None)
+    """
     for path in sorted(FOLDER.glob("*.prior.npz")):
         prior = Prior.load(path)
         if prior.hash == name:

@@ -36,11 +36,26 @@ def match_atom(
             both.
 
     Returns:
-        A view of ``samples``. The stage that it adds is a few hundred bytes long, whatever the
-        number of samples.
+        A view of ``samples``. The stage that it adds is a few hundred bytes long for any number of
+        samples.
 
     Raises:
         ValueError: The samples have no codes of ``key``, or ``sign`` is none of the three.
+
+    Example:
+        >>> import fiftyone as fo
+        >>> from fiftyone_smic.fiftyone import match_atom
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [
+        ...         fo.Sample("/data/a.jpg", smic_atoms=[0, 3], smic_coefficients=[2, -1]),
+        ...         fo.Sample("/data/b.jpg", smic_atoms=[3], smic_coefficients=[1]),
+        ...     ],
+        ...     progress=False,
+        ... )
+        >>> match_atom(dataset, 3).values("filepath"), len(match_atom(dataset, 3, sign="lacks"))
+        (['/data/b.jpg'], 1)
+        >>> dataset.delete()
     """
     if sign not in SIGNS:
         raise ValueError(f"sign must be one of {', '.join(map(repr, SIGNS))}, not {sign!r}")
@@ -63,10 +78,10 @@ def match_atom(
 
 
 def _coefficient_is(operator: str, names: dict[str, str], atom: int) -> dict[str, Any]:
-    """A MongoDB expression: the sample's coefficient of an atom is above or below 0."""
+    """Return a MongoDB expression that is true if an atom's coefficient is above or below 0."""
     atoms, levels = f"${names[fields.ATOMS]}", f"${names[fields.COEFFICIENTS]}"
     place: dict[str, Any] = {"$indexOfArray": [atoms, atom]}
-    # MongoDB gives place -1 for what is not there, and -1 is the last element of a list.
+    # MongoDB returns place -1 for a missing atom, and -1 would read the last element of the list.
     return {
         "$and": [
             {"$in": [atom, atoms]},

@@ -26,8 +26,8 @@ IMAGES_DATASET = "smic-demo-images"
 #: What must be known of pictures that the generator ``nearest`` gives.
 NEAREST_NOTICE = (
     "No generator for photographs is small enough to come with this package, so each picture is "
-    "answered with the most similar other picture of the folder. The documents say, under Models "
-    "and generators, how to draw photographs."
+    "answered with the most similar other picture of the folder. The documents say, under "
+    "Generators, how to draw photographs."
 )
 
 

@@ -130,6 +130,22 @@ def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Com
 
     Raises:
         ValueError: There is no such dictionary, or they are the same.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import compare_dictionaries, learn_dictionary
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = learn_dictionary(dataset, "other", n_atoms=4, seed=1, progress=False)
+        >>> compared = compare_dictionaries(dataset, "smic", "other")
+        >>> compared.one.n_atoms == compared.other.n_atoms, 0 <= compared.likeness <= 1
+        (True, True)
+        >>> dataset.delete()
     """
     if key == other:
         raise ValueError(f"{key!r} is the same dictionary; choose two")
@@ -153,6 +169,21 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
 
     Raises:
         ValueError: There is no such dictionary, or the new key is taken or is no field name.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import learn_dictionary, list_dictionaries, rename_dictionary
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> rename_dictionary(dataset, "smic", "first")
+        >>> list_dictionaries(dataset)
+        ['first']
+        >>> dataset.delete()
     """
     runs.check_exists(samples, key)
     runs.check_free(samples, new_key, overwrite=False)
@@ -171,6 +202,20 @@ def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
 
     Raises:
         ValueError: There is no such dictionary.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import delete_dictionary, learn_dictionary, list_dictionaries
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> delete_dictionary(dataset, "smic"), list_dictionaries(dataset)
+        ([], [])
+        >>> dataset.delete()
     """
     runs.check_exists(samples, key)
     gone = fields.existing_fields(samples, key)

@@ -1,17 +1,17 @@
 """Names of samples in an archive: what an export writes, and how an import finds samples by it.
 
 A name is the sample's path relative to the folder that all exported samples share, with ``/``
-between its parts. Version 0.1.0 wrote the file name alone where no two were the same, and archives
-from Windows hold ``\\`` between parts; both are understood for good. Two names are compared in
-Unicode's composed form (NFC), because macOS stores decomposed names (NFD).
+between its parts. Version 0.1.0 wrote the file name alone where no two were the same; such names
+are understood too. :func:`fiftyone_smic.utils.names.name_parts` says when two names are the same.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+
+from fiftyone_smic.utils.names import name_parts
 
 #: ``C:\\…`` or ``\\\\server\\…``: in such a path a backslash separates, on every system.
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -22,10 +22,10 @@ def relative_names(paths: Sequence[str]) -> list[str]:
     """Return each path relative to the deepest folder that holds all of them.
 
     Args:
-        paths: N file paths of samples, of this system or of Windows
+        paths: N file paths of samples, of this system or of Windows.
 
     Returns:
-        N names with ``/`` between their parts
+        N names with ``/`` between their parts.
 
     Example:
         >>> relative_names(["/data/cats/1.png", "/data/dogs/1.png"])
@@ -33,10 +33,17 @@ def relative_names(paths: Sequence[str]) -> list[str]:
         >>> relative_names(["C:\\\\data\\\\a.png", "C:\\\\data\\\\b.png"])
         ['a.png', 'b.png']
     """
-    parts = [_split(path.replace("\\", "/") if _WINDOWS.match(path) else path) for path in paths]
+    parts = [
+        [
+            part
+            for part in (path.replace("\\", "/") if _WINDOWS.match(path) else path).split("/")
+            if part not in ("", ".")
+        ]
+        for path in paths
+    ]
     if not parts:
         return []
-    # What the first and the last folder in order share, all others share too.
+    # All folders share what the first and the last folder in sorted order share.
     first, last = min(p[:-1] for p in parts), max(p[:-1] for p in parts)
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
@@ -47,20 +54,20 @@ def relative_names(paths: Sequence[str]) -> list[str]:
 def match(names: Sequence[str], ids: Sequence[str], paths: Sequence[str]) -> list[str | None]:
     """Find the sample that each name of an archive belongs to.
 
-    A name fits a path that ends in it. The names of one archive are relative to one folder, so
-    among the folders that the samples could lie in, the one that explains most names decides, and
-    folders inside or around it do not count: of ``a.png`` and ``sub/a.png`` each finds its own.
+    A name fits a path that ends in it. The names of one archive are relative to one folder. Several
+    folders may be possible; the one that explains most names decides, and folders inside or around
+    it do not count. So ``a.png`` and ``sub/a.png`` each find their own sample.
 
     Args:
-        names: N names of an archive
-        ids: M sample ids
-        paths: M file paths
+        names: N names of an archive.
+        ids: M sample ids.
+        paths: M file paths.
 
     Returns:
-        for each name a sample id, or None where no path ends in it
+        N entries: a sample id, or None where no path ends in the name.
 
     Raises:
-        ValueError: if a name fits several samples, or several names fit one sample
+        ValueError: A name fits several samples, or several names fit one sample.
 
     Example:
         >>> match(["sub\\\\a.png", "a.png", "gone.png"], ["1", "2"], ["/d/a.png", "/d/sub/a.png"])
@@ -68,11 +75,11 @@ def match(names: Sequence[str], ids: Sequence[str], paths: Sequence[str]) -> lis
     """
     known: dict[str, list[tuple[int, _Parts]]] = defaultdict(list)
     for i, path in enumerate(paths):
-        parts = _key(path)
+        parts = name_parts(path)
         if parts:
             known[parts[-1]].append((i, parts))
-    wanted = [_key(name) for name in names]
-    # For each name the samples it fits, and the folder the name would then be relative to.
+    wanted = [name_parts(name) for name in names]
+    # The samples that each name fits, with the folder that the name would then be relative to.
     fitting: list[list[tuple[int, _Parts]]] = [
         [
             (i, parts[: len(parts) - len(name)])
@@ -110,7 +117,7 @@ def match(names: Sequence[str], ids: Sequence[str], paths: Sequence[str]) -> lis
 
 
 def _roots(wanted: Sequence[_Parts], fitting: Sequence[list[tuple[int, _Parts]]]) -> set[_Parts]:
-    """The folders that names with folders are relative to; none lies inside another.
+    """Return the folders that names with folders are relative to; none lies inside another.
 
     Samples may have been moved into several folders since, so there can be more than one.
     """
@@ -132,12 +139,3 @@ def _roots(wanted: Sequence[_Parts], fitting: Sequence[list[tuple[int, _Parts]]]
 
 def _inside(folder: _Parts, other: _Parts) -> bool:
     return folder[: len(other)] == other
-
-
-def _split(path: str) -> _Parts:
-    return tuple(part for part in path.split("/") if part not in ("", "."))
-
-
-def _key(name: str) -> _Parts:
-    """The parts by which names are compared."""
-    return _split(unicodedata.normalize("NFC", name).replace("\\", "/"))

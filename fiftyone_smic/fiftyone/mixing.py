@@ -98,9 +98,20 @@ def mix(
         ``recipe.pictures`` files, for the alphas of the recipe
 
     Raises:
-        ValueError: for an unknown key or atom, a sample without a code, nothing to mix, or a text
-            when the encoder is not known
-        OSError: if the folder cannot be written
+        ValueError: The key or atom is not known, a sample has no code, there is nothing to mix,
+            or a text is given and the encoder is not known.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import Recipe, mix
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> recipe = Recipe(dataset.first().id, plus=dataset.last().id, pictures=2)
+        >>> [path.name for path in mix(dataset, recipe=recipe, device="cpu", progress=False)]
+        ['0.png', '1.png']
     """
     samples = image_samples(samples)
     config = runs.load_config(samples, key)
@@ -161,11 +172,20 @@ def draw_atom(
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
 
     Returns:
-        the picture's file, see :func:`atom_path`
+        The picture's file, see :func:`atom_path`.
 
     Raises:
-        ValueError: for an unknown key or atom, or if nothing can draw latents of this encoder
-        OSError: if the folder cannot be written
+        ValueError: The key or atom is not known, or no generator draws latents of this encoder.
+        OSError: The folder cannot be written.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import draw_atom
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> draw_atom(dataset, atom=3, device="cpu", progress=False).name
+        '3.png'
     """
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
@@ -211,11 +231,25 @@ def _draw(
 
 
 def keep_picture(dataset: fo.Dataset, path: str | Path) -> fo.Sample:
-    """Make a sample of a picture that was mixed; a second time it is the same sample.
+    """Add a mixed picture to a dataset as a sample, unless the dataset has it already.
 
     Args:
-        dataset: gets the sample, tagged :data:`TAG`
-        path: the picture
+        dataset: The dataset that gets the sample, tagged :data:`TAG`.
+        path: The picture's file.
+
+    Returns:
+        The sample, the existing one if the dataset has this file.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.fiftyone import keep_picture
+        >>> from PIL import Image
+        >>> dataset = fo.Dataset()
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("RGB", (64, 64)).save(file.name)
+        ...     keep_picture(dataset, file.name).id == keep_picture(dataset, file.name).id
+        True
+        >>> dataset.delete()
     """
     there = dataset.match(fo.ViewField("filepath") == str(path))
     if len(there):

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
-import numpy as np
 from fiftyone.core.collections import SampleCollection
-from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, placeholders, runs
-from fiftyone_smic.fiftyone.codes import read_codes
+from fiftyone_smic.fiftyone.codes import code_digest, code_digests, read_codes
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
 from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.pictures import (
@@ -41,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 #: Pictures are registered with their samples this often, in seconds, while others are drawn.
 REGISTER_EVERY = 5.0
-#: A file name that :func:`regenerate` gives: the sample, and the start of its code's hash.
+#: A file name that :func:`regenerate` gives: the sample's id and the digest of its code.
 _OUR_NAME = re.compile(r"[0-9a-f]{24}-([0-9a-f]{8})\.png")
 
 
@@ -89,9 +87,9 @@ def regenerate(
 
     Each picture is written when it is drawn, and registered a few seconds later at most: a run that
     is stopped keeps what it has drawn, and the next run goes on from there. A picture's file name
-    says its sample and code, its folder the dictionary, seed and settings, so that a picture of the
-    same is not drawn again. The field ``<key>_regenerated`` is registered as a media field: the App
-    can show it in the grid.
+    says its sample and code; its folder says the dictionary, seed and settings. A picture that
+    exists already is not drawn again. The field ``<key>_regenerated`` is registered as a media
+    field: the App can show it in the grid.
 
     Args:
         samples: A dataset or view. Samples without a code are counted and left out.
@@ -101,12 +99,12 @@ def regenerate(
         generator: A hub id, a local directory or "postcards"; by default the one that fits the
             encoder. "nearest" draws nothing: it takes the picture of the dataset whose latent is
             nearest to the code's, but never the sample's own.
-        seed: Seed of the noise. Each sample has its own stream, whatever its batch.
+        seed: Seed of the noise. Each sample has its own stream, which does not depend on its batch.
         steps: Denoising steps, by default the generator's own.
         guidance: Guidance scale, by default the generator's own.
         batch_size: Number of pictures drawn at a time.
         device: A torch device, by default the best there is.
-        overwrite: Draw again what is there.
+        overwrite: Draw pictures again that exist already.
         progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
@@ -150,9 +148,9 @@ def regenerate(
     tell(model.notice)
     settings: dict[str, Any] = {"steps": steps, "guidance": guidance}
     folder = writable(parent / _folder_name(config, model.identity, seed, settings))
-    rows = _rows(codes)
-    paths = [str(folder / _file_name(i, row)) for i, row in zip(ids, rows, strict=True)]
-    register = _Registering(dataset, key, config.digest, ids, rows, files, paths)
+    drawn = code_digests(codes)
+    paths = [str(folder / _file_name(i, code)) for i, code in zip(ids, drawn, strict=True)]
+    register = _Registering(dataset, key, config.digest, ids, drawn, files, paths)
     register.forget_pictures_of_other_codes()
     todo = [i for i, path in enumerate(paths) if overwrite or not is_whole(path)]
     ready = set(range(len(ids))).difference(todo)
@@ -174,7 +172,7 @@ def regenerate(
                 save_picture(image, Path(paths[i]))
                 register.soon(i)
             report((start + len(batch)) / len(todo))
-    if gallery is None:  # else the time says nothing of drawing
+    if gallery is None:  # with a gallery the time says nothing about drawing
         drawing = (time.perf_counter() - began) / (steps or model.steps)
         runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
     if register.skipped:
@@ -199,15 +197,17 @@ def regenerate(
 class _Registering:
     """Registers pictures with their samples while others are drawn, and at the end.
 
-    Others may change the dataset meanwhile: samples that are gone or have another code by now are
-    left out and named, and a dictionary that is gone ends the run.
+    Other programs may change the dataset meanwhile. Samples that were deleted or have another code
+    are left out and named. A dictionary that was deleted ends the run.
 
     Args:
         dataset: The dataset.
         key: Key of the dictionary.
         digest: Its digest when the run began.
-        ids, rows, files, paths: N sample ids, codes as :func:`_rows` gives them, files of the
-            samples, and pictures.
+        ids: N sample ids.
+        codes: N digests of their codes, see :func:`fiftyone_smic.fiftyone.codes.code_digest`.
+        files: N files of the samples.
+        paths: N files of the pictures.
     """
 
     def __init__(
@@ -216,12 +216,12 @@ class _Registering:
         key: str,
         digest: str,
         ids: list[str],
-        rows: list[bytes],
+        codes: list[str],
         files: list[str],
         paths: list[str],
     ) -> None:
         self.dataset, self.key, self.digest = dataset, key, digest
-        self.ids, self.rows, self.files, self.paths = ids, rows, files, paths
+        self.ids, self.codes, self.files, self.paths = ids, codes, files, paths
         self.skipped: dict[str, str] = {}
         self._waiting: list[int] = []
         self._last = time.monotonic()
@@ -235,7 +235,7 @@ class _Registering:
         except Exception as second:
             if error is None:
                 raise
-            # What stopped the run says more than what followed from it.
+            # The error that stopped the run says more than this one, which follows from it.
             logger.warning("The last pictures were not registered: %s", second)
 
     def soon(self, i: int) -> None:
@@ -245,7 +245,7 @@ class _Registering:
             self.now(self._waiting)
 
     def now(self, chosen: Sequence[int]) -> None:
-        """Register pictures whose samples are there and have the code that was drawn."""
+        """Register pictures whose samples exist and still have the code that was drawn."""
         self._waiting, self._last = [], time.monotonic()
         if not chosen:
             return
@@ -256,7 +256,7 @@ class _Registering:
             sample_id = self.ids[i]
             if sample_id not in current:
                 self.skipped[sample_id] = f"{self.files[i]}: the sample was deleted"
-            elif current[sample_id] != self.rows[i]:
+            elif current[sample_id] != self.codes[i]:
                 self.skipped[sample_id] = f"{self.files[i]}: its code has changed"
             else:
                 kept.append(i)
@@ -268,7 +268,7 @@ class _Registering:
     def forget_pictures_of_other_codes(self) -> None:
         """Clear registered pictures that were drawn from another code than the sample has.
 
-        Whatever changed the code, ``apply_model`` or another program, need not know of pictures.
+        The program that changed a code, ``apply_model`` for example, may not know of pictures.
         """
         name = fields.field_name(self.key, fields.REGENERATED)
         if not self.dataset.has_sample_field(name):
@@ -279,7 +279,7 @@ class _Registering:
         for sample_id, path in zip(*view.values(["id", name]), strict=True):
             ours = _OUR_NAME.fullmatch(os.path.basename(path))
             i = place.get(sample_id)
-            if ours and i is not None and ours[1] != _code_hash(self.rows[i]):
+            if ours and i is not None and ours[1] != self.codes[i]:
                 stale.append(sample_id)
         if stale:
             made = [fields.field_name(self.key, suffix) for suffix in fields.DRAWING_SUFFIXES]
@@ -302,12 +302,12 @@ class _Registering:
                 "again to draw the new codes"
             )
 
-    def _codes_now(self, ids: list[str]) -> dict[str, bytes]:
+    def _codes_now(self, ids: list[str]) -> dict[str, str]:
         names = [fields.field_name(self.key, s) for s in (fields.ATOMS, fields.COEFFICIENTS)]
         if not all(map(self.dataset.has_sample_field, names)):
-            return dict.fromkeys(ids, b"none")
+            return dict.fromkeys(ids, "none")
         return {
-            sample_id: _row(atoms or [], levels or [])
+            sample_id: code_digest(atoms or [], levels or [])
             for sample_id, (atoms, levels) in fields.read(self.dataset, ids, names).items()
         }
 
@@ -315,33 +315,15 @@ class _Registering:
 def _folder_name(
     config: runs.SMICRunConfig, generator: str, seed: int, settings: dict[str, Any]
 ) -> str:
-    """The dictionary's identity rather than its key: pictures stay valid when it is renamed."""
+    """Return a folder's name. It has the dictionary's digest, so pictures outlive a new key."""
     identity = json.dumps(
         [config.digest, config.latent_norm, generator, seed, settings], sort_keys=True
     )
     return f"seed{seed}-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _rows(codes: csr_matrix) -> list[bytes]:
-    """Each code as bytes, the same for the same code."""
-    return [
-        codes.indices[a:b].astype("<i4").tobytes() + codes.data[a:b].astype("<i2").tobytes()
-        for a, b in zip(codes.indptr[:-1], codes.indptr[1:], strict=True)
-    ]
-
-
-def _row(atoms: Sequence[int], levels: Sequence[int]) -> bytes:
-    """A code as its fields hold it, in the bytes of :func:`_rows`."""
-    order = np.argsort(atoms)
-    return np.array(atoms, "<i4")[order].tobytes() + np.array(levels, "<i2")[order].tobytes()
-
-
-def _code_hash(code: bytes) -> str:
-    return hashlib.sha256(code).hexdigest()[:8]
-
-
-def _file_name(sample_id: str, code: bytes) -> str:
-    return f"{sample_id}-{_code_hash(code)}.png"
+def _file_name(sample_id: str, code: str) -> str:
+    return f"{sample_id}-{code}.png"
 
 
 def _sample_seed(seed: int, sample_id: str) -> int:

@@ -284,7 +284,33 @@ def check_of_images(config: SMICRunConfig, key: str) -> None:
 
 
 def atom_names(samples: SampleCollection, key: str) -> list[str]:
-    """Return the K names of a dictionary's atoms, "atom 7" for one that has no name."""
+    """Return the names of a dictionary's atoms.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+
+    Returns:
+        K names, "atom 7" for an atom that has none.
+
+    Raises:
+        ValueError: There is no such dictionary.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import atom_names, learn_dictionary, set_atom_names
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> set_atom_names(dataset, "smic", {0: "sunset"})
+        >>> atom_names(dataset, "smic")[:2]
+        ['sunset', 'atom 1']
+        >>> dataset.delete()
+    """
     config = load_config(samples, key)
     names = config.names or [None] * config.n_atoms
     return [name or fields.atom_name(i) for i, name in enumerate(names)]

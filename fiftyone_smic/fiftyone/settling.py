@@ -1,4 +1,4 @@
-"""What was made from codes follows them, whatever changed them."""
+"""Pictures, labels and figures that were made from a code follow the code when it changes."""
 
 from __future__ import annotations
 
@@ -38,21 +38,41 @@ def fill_empty(dataset: fo.Dataset, key: str) -> None:
 
 
 def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
-    """Make everything that was made from codes fit codes that were changed elsewhere.
+    """Update what was made from codes after codes were changed elsewhere.
 
-    ``encode`` and ``import_codes`` do this by themselves. A code can also change by
-    ``apply_model``, or by setting its fields by hand. Then the drawn picture is forgotten, and
-    bits, labels and fidelity that belong to another code are measured again or emptied.
+    ``encode`` and ``import_codes`` call this. ``apply_model`` and a program that sets the fields of
+    a code do not. This clears the drawn picture of a changed code, and measures bits, labels and
+    fidelity that belong to another code again or empties them.
 
     Args:
-        samples: A dataset or view; all samples of the dataset are looked at.
+        samples: A dataset or view; all samples of the dataset are checked.
         key: A dictionary of the dataset.
 
     Returns:
-        How many samples had something that belonged to another code.
+        The number of samples that had something that belonged to another code.
 
     Raises:
         ValueError: The key is not known, or the fields hold no codes of it.
+
+    Example:
+        >>> import fiftyone as fo, numpy as np
+        >>> from fiftyone_smic.fiftyone import encode, learn_dictionary, settle_codes
+        >>> rng = np.random.default_rng(0)
+        >>> dataset = fo.Dataset()
+        >>> _ = dataset.add_samples(
+        ...     [fo.Sample(f"/data/{i}.jpg", clip_latents=rng.normal(size=8)) for i in range(40)],
+        ...     progress=False,
+        ... )
+        >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = encode(dataset, progress=False)
+        >>> settle_codes(dataset)
+        0
+        >>> sample = dataset.first()
+        >>> sample["smic_atoms"], sample["smic_coefficients"] = [0], [4]
+        >>> sample.save()
+        >>> settle_codes(dataset)
+        1
+        >>> dataset.delete()
     """
     dataset = samples._root_dataset
     if fields.field_name(key, fields.ATOMS) not in fields.existing_fields(dataset, key):

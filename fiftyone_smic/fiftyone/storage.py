@@ -1,4 +1,4 @@
-"""What else the same collection could take: image codecs, and other points of rate and fidelity."""
+"""What a collection takes otherwise: in image codecs, and at other points of rate and fidelity."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ from fiftyone_smic.utils.progress import Portion, stage
 
 @dataclass(frozen=True)
 class StorageReport:
-    """What ``measure_storage`` found.
+    """What :func:`measure_storage` found.
 
     Attributes:
-        key: The dictionary.
-        codecs: Codec -> bytes of the pictures of all these samples at its smallest setting.
-        pictures: How many pictures that was measured on; with fewer than all it is an estimate.
-        curve: ``lam``, ``bits_per_item`` and ``explained_variance`` of dictionaries for which a
-            bit is worth more or less, few bits first.
-        latents: How many latents they were learned on.
-        kept: Whether it is kept with the dictionary, as it is about all samples that have a code.
+        key: Key of the dictionary.
+        codecs: Name of a codec -> bytes of the pictures of all these samples at its smallest
+            setting.
+        pictures: Number of pictures that were encoded. If it is less than all, ``codecs`` is an
+            estimate.
+        curve: ``lam``, ``bits_per_item`` and ``explained_variance`` of dictionaries with other
+            values of λ, the fewest bits first.
+        latents: Number of latents that these dictionaries were learned on.
+        kept: Whether the figures are stored with the dictionary. They are if they describe all
+            samples that have a code.
     """
 
     key: str
@@ -57,17 +60,17 @@ def measure_storage(
 ) -> StorageReport:
     """Measure what image codecs take, and the rate–fidelity curve of this collection.
 
-    Both are kept with the dictionary if they are about all samples that have a code; measuring a
-    view returns its figures and keeps nothing. The curve learns a dictionary anew for each of
-    ``CURVE_FACTORS``. Of a larger collection a random part is measured, and the dictionary's bits
-    are shared by all these samples.
+    Both are stored with the dictionary if they describe all samples that have a code. Measuring a
+    view returns its figures and stores nothing. The curve has one dictionary for each factor of λ
+    in :data:`~fiftyone_smic.utils.defaults.CURVE_FACTORS`; each is learned for it. In a larger
+    collection a random part is measured, and all samples share the dictionary's bits.
 
     Args:
         samples: A dataset or view; samples without a code are left out.
         key: A dictionary of the dataset whose codes have been written.
-        most_pictures: Encode at most so many pictures.
-        most_latents: Learn on at most so many latents.
-        seed: Seed of the choice.
+        most_pictures: Largest number of pictures to encode.
+        most_latents: Largest number of latents to learn on.
+        seed: Seed of the random choice.
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
@@ -75,6 +78,17 @@ def measure_storage(
 
     Raises:
         ValueError: The key is not known, there are no codes, or latents are missing or do not fit.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> from fiftyone_smic.fiftyone import measure_storage
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> report = measure_storage(dataset, progress=False)
+        >>> report.pictures, "jpeg" in report.codecs, report.kept
+        (12, True, True)
     """
     samples = image_samples(samples)
     config = runs.load_config(samples, key)
@@ -127,7 +141,7 @@ def _point(
     known = SemanticDictionary().get_params()
     settings: dict[str, Any] = {k: v for k, v in config.settings.items() if k in known}
     settings["lam"] = float(config.settings["lam"]) * factor
-    if len(latents) < config.items:  # "auto" would learn fewer atoms than all samples need
+    if len(latents) < config.items:  # "auto" would choose the number of atoms for a part alone
         settings["n_atoms"] = config.n_atoms
     dictionary = SemanticDictionary(**settings, prior=prior)
     codes = dictionary.fit_transform(latents)

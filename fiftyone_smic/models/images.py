@@ -96,13 +96,24 @@ def load_image(
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height of an image file as stored, from its header where that is sound.
+    """Return the width and height of an image file as stored, from its header where it is sound.
 
     Args:
         path: the file.
 
+    Returns:
+        Width and height in pixels.
+
     Raises:
         UnreadableImage: see :func:`load_image`.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("RGB", (40, 30)).save(file.name)
+        ...     image_size(file.name)
+        (40, 30)
     """
     from PIL import Image
 

@@ -101,6 +101,19 @@ def append_folder(
         ValueError: The archive is unordered or has no names, the encoder is another, or no image
             can be read.
         OSError: The folder cannot be read, or the archive cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.pipelines import append_folder, compress_folder
+        >>> from fiftyone_smic.postcards.draw import write_collection
+        >>> with tempfile.TemporaryDirectory() as work:
+        ...     _ = write_collection(Path(work) / "first", 12, seed=1)
+        ...     _ = write_collection(Path(work) / "more", 3, seed=2)
+        ...     archive = Path(work) / "cards.smic"
+        ...     _ = compress_folder(Path(work) / "first", archive, encoder="postcards")
+        ...     appended = append_folder(Path(work) / "more", archive)
+        >>> appended.items, appended.rate.items
+        (3, 15)
     """
     public = as_prior(prior)
     content = read_archive(archive, public)
@@ -108,7 +121,7 @@ def append_folder(
     if not archive_info(archive)["ordered"]:
         raise ValueError(
             "nothing can be appended to an unordered archive, which is one sorted set: "
-            "compress all images anew"
+            "compress all images again"
         )
     census = take_census(folder)
     require_images(census)
@@ -167,12 +180,12 @@ def append_folder(
 def _known(
     names: Sequence[str], content: Archive, archive: str | os.PathLike[str], assume_new: bool
 ) -> Known:
-    """Which names the archive holds; ValueError where nobody can tell."""
+    """Return which names the archive holds; raise ValueError where nothing tells it."""
     if content.names is None:
         if not assume_new and content.codes.shape[0]:
             raise ValueError(
                 f"{os.fspath(archive)} holds {content.codes.shape[0]:,} items without names, so "
-                f"nobody can tell which of the {len(names):,} images are new: to add all of them, "
+                f"nothing tells which of the {len(names):,} images are new: to add all of them, "
                 "pass --assume-new (assume_new=True)"
             )
         return Known([False] * len(names))

@@ -108,6 +108,18 @@ def decompress_archive(
             of range.
         FileExistsError: There is something else in the folder.
         OSError: The folder cannot be written, or the disk is full. What was drawn stays.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.pipelines import compress_folder, decompress_archive
+        >>> from fiftyone_smic.postcards.draw import write_collection
+        >>> with tempfile.TemporaryDirectory() as work:
+        ...     _ = write_collection(Path(work) / "cards", 12)
+        ...     archive = Path(work) / "cards.smic"
+        ...     _ = compress_folder(Path(work) / "cards", archive, encoder="postcards")
+        ...     found = decompress_archive(archive, Path(work) / "again", stop=2, steps=1)
+        ...     [path.name for path in found.paths]
+        ['postcard-0-000000-128.png', 'postcard-0-000001-128.png']
     """
     folder = Path(folder)
     _check_folder(folder)

@@ -66,8 +66,21 @@ def name_key(name: str) -> str:
         >>> name_key("e\\u0301te\\\\a.png") == name_key("\\u00e9te/a.png")
         True
     """
+    return "/".join(name_parts(name))
+
+
+def name_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a name by which it is compared, see :func:`name_key`.
+
+    Args:
+        name: A name, or the path of a file.
+
+    Example:
+        >>> name_parts("./cats\\\\1.png")
+        ('cats', '1.png')
+    """
     parts = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
-    return "/".join(part for part in parts if part not in ("", "."))
+    return tuple(part for part in parts if part not in ("", "."))
 
 
 @dataclass

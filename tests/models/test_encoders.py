@@ -158,16 +158,16 @@ def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(f
 
 
 def test_its_latents_are_drawn_by_a_pipeline_that_declares_it(full_clip, pictures, tmp_path):
-    """Pictures to pictures on full CLIP latents, again after the pipeline was saved anew."""
+    """Pictures to pictures on full CLIP latents, and again after the pipeline was saved once more."""
     from fiftyone_smic.models.generators import load_generator
-    from tests.models.test_generators import save_pipeline
+    from tests.support.tiny_pipelines import save_unclip
 
     mine = full_clip[2]
     assert mine.name.startswith("local-dir:mine@")
     found = mine.encode_images(pictures[:2])
     declared = json.dumps({"encoder": "local-dir:mine", "steps": 2, "guidance": 3.0})
     folder, again = tmp_path / "first", tmp_path / "again"
-    save_pipeline(folder, mine.dim)
+    save_unclip(folder, mine.dim)
     (folder / "smic.json").write_text(declared)
     generator = load_generator(str(folder), encoder=mine.name, device="cpu")
     generator.pipeline.save_pretrained(again)

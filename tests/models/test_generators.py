@@ -15,8 +15,7 @@ from fiftyone_smic.models.generators.registry import (
     find_family,
     published,
 )
-from tests.support.tiny_pipelines import DIM
-from tests.support.tiny_pipelines import save_unclip as save_pipeline
+from tests.support.tiny_pipelines import DIM, save_unclip
 
 DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
 
@@ -24,7 +23,7 @@ DECLARED = {"encoder": "ViT-Tiny/none", "guidance": 3.0, "steps": 3}
 @pytest.fixture(scope="module")
 def pipeline_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
-    save_pipeline(folder, DIM)
+    save_unclip(folder, DIM)
     (folder / "smic.json").write_text(json.dumps(DECLARED))
     return folder
 
