@@ -172,7 +172,8 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
 
     Example:
         >>> import fiftyone as fo, numpy as np
-        >>> from fiftyone_smic.fiftyone import learn_dictionary, list_dictionaries, rename_dictionary
+        >>> from fiftyone_smic.fiftyone import learn_dictionary, list_dictionaries
+        >>> from fiftyone_smic.fiftyone import rename_dictionary
         >>> rng = np.random.default_rng(0)
         >>> dataset = fo.Dataset()
         >>> _ = dataset.add_samples(
@@ -205,7 +206,8 @@ def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
 
     Example:
         >>> import fiftyone as fo, numpy as np
-        >>> from fiftyone_smic.fiftyone import delete_dictionary, learn_dictionary, list_dictionaries
+        >>> from fiftyone_smic.fiftyone import delete_dictionary, learn_dictionary
+        >>> from fiftyone_smic.fiftyone import list_dictionaries
         >>> rng = np.random.default_rng(0)
         >>> dataset = fo.Dataset()
         >>> _ = dataset.add_samples(

@@ -1,4 +1,4 @@
-"""New pictures by arithmetic: a sample, plus and minus samples, a text, an atom."""
+"""New pictures by arithmetic on latents: add and subtract samples, a text or an atom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fiftyone_smic.semantics.names import read_vocabulary
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
 
-#: Samples that tell along which directions pictures of this collection vary.
+#: Number of samples that show along which directions the pictures of a collection vary.
 MOST_LATENTS = 1000
 #: Tag of samples that were made from a mix.
 TAG = "smic mix"
@@ -36,15 +36,15 @@ class Recipe:
     """What to mix.
 
     Attributes:
-        start: id of the sample to start from
-        plus: id of a sample to add, or None
-        minus: id of a sample to take away, or None
-        text: what to add, in words, or None
-        atom: an atom to take away, or None
-        alpha: how much of it all the last picture has; 1 goes about as far as samples lie from
-            their mean
-        pictures: how many, from nothing of it to ``alpha``
-        seed: of the noise, the same for all, so that they differ by the mix alone
+        start: Id of the sample to start from.
+        plus: Id of a sample to add, or None.
+        minus: Id of a sample to subtract, or None.
+        text: A text that says what to add, or None.
+        atom: An atom to subtract, or None.
+        alpha: Weight of the mix in the last picture. At 1 the picture moves about as far as samples
+            lie from their mean.
+        pictures: Number of pictures; their weights go from 0 to ``alpha`` in equal steps.
+        seed: Seed of the noise. All pictures have the same noise, so they differ by the mix alone.
     """
 
     start: str
@@ -58,12 +58,21 @@ class Recipe:
 
     @property
     def alphas(self) -> list[float]:
-        """How much each picture has of the mix."""
+        """Weight of the mix in each picture, from 0 to ``alpha``."""
         return np.linspace(0, self.alpha, self.pictures).round(4).tolist()
 
 
 def mix_paths(samples: SampleCollection, key: str, recipe: Recipe) -> list[Path]:
-    """Where the pictures of a recipe are, or will be."""
+    """Return the files of a recipe's pictures, which :func:`mix` draws.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        recipe: What to mix.
+
+    Raises:
+        ValueError: There is no such dictionary.
+    """
     digest = runs.load_config(samples, key).digest
     said = json.dumps([digest, asdict(recipe)], sort_keys=True)
     name = "mix-" + hashlib.sha256(said.encode()).hexdigest()[:12]
@@ -81,21 +90,21 @@ def mix(
 ) -> list[Path]:
     """Draw a strip of pictures, from a sample towards a mix.
 
-    Works on the latents that codes stand for. Every part is a direction away from the mean: a
-    sample from the mean of the collection, a text from the mean of the built-in vocabulary, of
-    which only what images vary along is kept. Each is made as long as samples are far from the
-    mean, so that none drowns the others (after Bachard and Maugey, arXiv 2412.05035, figures 4
-    and 5, who add raw latents).
+    The mix is computed on the latents that codes are decoded to. Every part is a direction away
+    from a mean. A sample is taken relative to the mean of the collection, and a text relative to
+    the mean of the built-in vocabulary; only the part of a text along which images vary is kept.
+    Each direction is scaled to the distance of the first sample from the mean, so that none drowns
+    the others (after Bachard and Maugey, arXiv 2412.05035, figures 4 and 5, who add raw latents).
 
     Args:
-        samples: a dataset or view with codes
-        key: a dictionary of the dataset
-        recipe: what to mix
-        device: a torch device, by default the best there is
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view with codes.
+        key: A dictionary of the dataset.
+        recipe: What to mix.
+        device: A torch device; None takes the best one available.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
-        ``recipe.pictures`` files, for the alphas of the recipe
+        ``recipe.pictures`` files, in the order of :attr:`Recipe.alphas`.
 
     Raises:
         ValueError: The key or atom is not known, a sample has no code, there is nothing to mix,
@@ -146,7 +155,16 @@ def mix(
 
 
 def atom_path(samples: SampleCollection, key: str, atom: int) -> Path:
-    """Where the picture of an atom is, or will be."""
+    """Return the file of an atom's picture, which :func:`draw_atom` draws.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        atom: Number of the atom, counted from 0.
+
+    Raises:
+        ValueError: There is no such dictionary.
+    """
     folder = f"atoms-{runs.load_config(samples, key).digest[:12]}"
     return default_folder(samples._root_dataset) / folder / f"{atom}.png"
 
@@ -159,17 +177,17 @@ def draw_atom(
     device: str | None = None,
     progress: Progress = None,
 ) -> Path:
-    """Draw what an atom stands for: the mean of the collection and this one direction.
+    """Draw what an atom stands for: the mean of the collection plus this one direction.
 
-    As in :func:`mix`, the direction is made as long as samples are far from the mean: latents of
-    unit norm and mean m lie sqrt(1 - |m|^2) from it, as a root mean square.
+    The direction is scaled to the distance at which samples lie from the mean. For latents of unit
+    norm with mean m this distance is sqrt(1 - |m|^2), as a root mean square.
 
     Args:
-        samples: a dataset or view
-        key: a dictionary of the dataset
-        atom: its number, from 0
-        device: a torch device, by default the best there is
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        atom: Number of the atom, counted from 0.
+        device: A torch device; None takes the best one available.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
         The picture's file, see :func:`atom_path`.
@@ -213,7 +231,7 @@ def _draw(
     device: str | None,
     progress: Progress,
 ) -> None:
-    """Draw latents to files of one folder, all from the same noise."""
+    """Draw latents (N, d) to N files in one folder, all from the same noise."""
     writable(paths[0].parent)
     stage(progress, "Loading models")
     model = load_generator(encoder=config.encoder, device=device)
@@ -223,7 +241,7 @@ def _draw(
             latents,
             norm=config.latent_norm,
             seeds=[seed] * len(latents),
-            batch_size=1,  # the progress of a few pictures is worth more than their speed
+            batch_size=1,  # with few pictures, seeing progress matters more than speed
             progress=report,
         )
         for image, path in zip(images, paths, strict=True):
@@ -267,7 +285,7 @@ def _said(
     text: str,
     device: str | None,
 ) -> np.ndarray:
-    """The direction of a text."""
+    """Return the direction (d,) of a text."""
     others: Sequence[str] = read_vocabulary(default_vocabulary(config.encoder))
     encoded = encode_texts([text, *others], config, key, device)
     _, some = rebuilt_latents(samples._root_dataset.take(MOST_LATENTS, seed=0), key)

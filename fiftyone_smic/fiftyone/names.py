@@ -1,4 +1,4 @@
-"""Names for a dictionary's atoms: found, given by hand, kept with the run, shown in the labels."""
+"""Names for the atoms of a dictionary: found, given by hand, stored, and shown in the labels."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ from fiftyone_smic.semantics.names import (
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
 
-#: Labels that name atoms at most, the most frequent ones.
+#: Largest number of labels that atoms are named after; the most frequent ones are taken.
 MOST_LABELS = 1000
 
 
 @dataclass(frozen=True)
 class NamesReport:
-    """What ``name_atoms`` did.
+    """What :func:`name_atoms` did.
 
     Attributes:
-        key: the dictionary
-        names: K names
-        cosines: K, how near each atom is to what it is named after; NaN for names given by hand
-        candidates: number of texts or labels there were to choose from
-        kept: names that were given by hand and stay
+        key: Key of the dictionary.
+        names: K names.
+        cosines: (K,) float32: cosine between each atom and the text or label that it is named
+            after; NaN for names given by hand.
+        candidates: Number of texts or labels to choose from.
+        kept: Number of names that were given by hand and stay.
     """
 
     key: str
@@ -65,27 +66,31 @@ def name_atoms(
 ) -> NamesReport:
     """Name each atom after the nearest text of a vocabulary, or the nearest label.
 
-    Names are kept with the dictionary and appear in ``<key>_labels``, in which a negative
+    Names are stored with the dictionary and appear in the field ``<key>_labels``, where a negative
     coefficient reads "not night". Names given by hand (:func:`set_atom_names`) stay.
 
     Args:
-        samples: a dataset or view
-        key: a dictionary of the dataset
-        vocabulary: texts, or a text file with one on each line; by default the built-in list that
-            suits the encoder, or all texts it knows if it knows only some
-        labels: instead of texts, a label field, a field of strings, or "tags": an atom is named
-            after the value whose samples lie in its direction from the mean of all. That compares
-            images with images and needs no text encoder
-        overwrite: replace names given by hand too
-        encoder: the name to load the encoder by, where the dictionary does not say enough: the
-            folder of a ``local-dir:`` encoder that moved or made an archive
-        device: a torch device for the text encoder, by default the best there is
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        vocabulary: Texts, or a text file with one text on each line. None takes the built-in list
+            that suits the encoder, or all texts of an encoder that knows only certain texts.
+        labels: Name of a label field, a field of strings, or "tags", to use instead of texts. An
+            atom is named after the value whose samples lie in its direction from the mean of all
+            samples. This compares images with images and needs no text encoder.
+        overwrite: Replace names given by hand too.
+        encoder: The name to load the encoder by. It is needed if a ``local-dir:`` encoder has moved
+            or the dictionary comes from an archive made with one.
+        device: A torch device for the text encoder; None takes the best one available.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        The names and how well they fit.
 
     Raises:
-        ValueError: for an unknown key, both a vocabulary and labels, fewer than two candidates, a
-            field that cannot name anything, or if the encoder cannot be loaded by name
-        OSError: if the vocabulary's file cannot be read
+        ValueError: The key is not known, both a vocabulary and labels are given, there are fewer
+            than two candidates, the field holds nothing to name atoms after, or the encoder cannot
+            be loaded by its name.
+        OSError: The vocabulary's file cannot be read.
 
     Example:
         >>> import fiftyone as fo, numpy as np
@@ -139,12 +144,12 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
     """Name atoms by hand; :func:`name_atoms` keeps these names.
 
     Args:
-        samples: a dataset or view
-        key: a dictionary of the dataset
-        names: atom -> name; None or an empty one takes its name away
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        names: Number of an atom -> its name; None or "" removes the name.
 
     Raises:
-        ValueError: for an unknown key or an atom that does not exist
+        ValueError: The key is not known, or there is no such atom.
 
     Example:
         >>> import fiftyone as fo, numpy as np
@@ -179,10 +184,13 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
 
 
 def default_vocabulary(encoder: str) -> Path | list[str]:
-    """The texts that suit an encoder: a built-in list, or all texts it knows if it knows only some.
+    """Return the texts that suit an encoder.
 
     Args:
-        encoder: its identity.
+        encoder: Its identity.
+
+    Returns:
+        The file of a built-in list, or all texts of an encoder that knows only certain texts.
     """
     about = describe(encoder)
     return about.texts() if about.texts else VOCABULARIES / f"{about.vocabulary}.txt"
@@ -214,10 +222,20 @@ def encode_texts(
     device: str | None,
     encoder: str | None = None,
 ) -> np.ndarray:
-    """Latents of texts, by the encoder that made the latents of a dictionary.
+    """Encode texts with the encoder that made the latents of a dictionary.
+
+    Args:
+        texts: V texts.
+        config: The dictionary's stored configuration.
+        key: Its key.
+        device: A torch device; None takes the best one available.
+        encoder: The name to load the encoder by; None takes the dictionary's own.
+
+    Returns:
+        (V, d) float32 latents.
 
     Raises:
-        ValueError: if that encoder is not known, or not here
+        ValueError: That encoder is not known, or it is not installed here.
     """
     if encoder is None and not EncoderIdentity.parse(config.encoder).known:
         raise ValueError(
@@ -231,10 +249,14 @@ def encode_texts(
 
 
 def label_path(samples: SampleCollection, field: str) -> str:
-    """The path of the values that ``labels=field`` names atoms after.
+    """Return the path of the values that ``labels=field`` names atoms after.
+
+    Args:
+        samples: A dataset or view.
+        field: Name of the field.
 
     Raises:
-        ValueError: if there is no such field, or it holds neither labels nor strings
+        ValueError: There is no such field, or it holds neither labels nor strings.
     """
     path = _label_path(samples, field)
     if path is None:
@@ -265,7 +287,7 @@ def _label_path(samples: SampleCollection, field: str) -> str | None:
 def _label_directions(
     samples: SampleCollection, field: str, latents_field: str
 ) -> tuple[list[str], np.ndarray]:
-    """Values, and for each the mean of its samples' latents less the mean of all."""
+    """Return V values of a field, and (V, d): the mean latent of each less the mean of all."""
     path = label_path(samples, field)
     latents = read_latents(samples, latents_field)
     values = dict(zip(*samples.values(["id", path]), strict=True))
@@ -287,7 +309,7 @@ def _label_directions(
 
 
 def _texts(value: Any, field: str) -> set[str]:
-    """The values of one sample as texts; numbers and truth values say what they are of."""
+    """Return the values of one sample as texts; a number or True is written with its field."""
     several = value if isinstance(value, (list, tuple)) else [value]
     present = [one for one in several if one is not None and one is not False]
     return {

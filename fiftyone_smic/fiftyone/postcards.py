@@ -27,21 +27,24 @@ def load_postcards(
     overwrite: bool = False,
     progress: Progress = None,
 ) -> fo.Dataset:
-    """Draw postcards and make a dataset of them, with what they show as labels.
+    """Draw postcards and make a dataset of them; labels say what each shows.
 
     Args:
-        n: number of postcards
-        name: of the dataset, by default ``postcards-<n>``
-        directory: where the pictures go, by default ``postcards`` in FiftyOne's
-            ``default_dataset_dir``; pictures that are there are kept
-        size: side in pixels
-        seed: which collection
-        persistent: keep the dataset when FiftyOne's database is closed
-        overwrite: replace a dataset of that name
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        n: Number of postcards.
+        name: Name of the dataset; None takes ``postcards-<n>``.
+        directory: Folder of the pictures; None takes ``postcards`` in FiftyOne's
+            ``default_dataset_dir``. Pictures that exist are kept.
+        size: Width and height in pixels.
+        seed: Which collection; each seed gives other pictures.
+        persistent: Keep the dataset when FiftyOne's database is closed.
+        overwrite: Replace a dataset that has this name.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        The dataset.
 
     Raises:
-        ValueError: if there is a dataset of that name and ``overwrite`` is off
+        ValueError: A dataset has this name and ``overwrite`` is off.
 
     Example:
         >>> import tempfile

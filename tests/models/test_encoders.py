@@ -158,7 +158,7 @@ def test_a_full_open_clip_model_saved_to_a_folder_gives_open_clips_own_latents(f
 
 
 def test_its_latents_are_drawn_by_a_pipeline_that_declares_it(full_clip, pictures, tmp_path):
-    """Pictures to pictures on full CLIP latents, and again after the pipeline was saved once more."""
+    """Pictures to pictures on full CLIP latents, and again with the pipeline saved once more."""
     from fiftyone_smic.models.generators import load_generator
     from tests.support.tiny_pipelines import save_unclip
 
