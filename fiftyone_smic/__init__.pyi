@@ -15,12 +15,13 @@ from .fiftyone.codes import rebuilt_latents
 from .fiftyone.compression import compress_dataset
 from .fiftyone.drawings import measure_drawings
 from .fiftyone.encoding import encode
+from .fiftyone.keys import list_dictionaries
 from .fiftyone.latents import compute_latents
 from .fiftyone.learning import learn_dictionary
 from .fiftyone.names import name_atoms, set_atom_names
 from .fiftyone.postcards import load_postcards
 from .fiftyone.regeneration import regenerate
-from .fiftyone.runs import list_dictionaries, load_dictionary
+from .fiftyone.runs import load_dictionary
 from .fiftyone.visualization import visualize_atoms
 from .metrics import Fidelity, Rate, fidelity
 from .models.encoders import load_encoder

@@ -10,6 +10,7 @@ from .compression import CompressionReport, compress_dataset
 from .drawings import DrawingsReport, measure_drawings
 from .encoding import EncodeReport, encode
 from .fields import dictionary_fields
+from .keys import list_dictionaries
 from .latent_rows import LatentsReport
 from .latents import compute_latents
 from .learning import learn_dictionary
@@ -23,7 +24,7 @@ from .mixing import Recipe, draw_atom, keep_picture, mix
 from .names import NamesReport, name_atoms, set_atom_names
 from .postcards import load_postcards
 from .regeneration import RegenerateReport, regenerate
-from .runs import atom_names, list_dictionaries, load_dictionary
+from .runs import atom_names, load_dictionary
 from .settling import settle_codes
 from .statistics import atom_statistics, describe_atom
 from .storage import StorageReport, measure_storage

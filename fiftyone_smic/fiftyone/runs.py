@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import re
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,43 +17,44 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.keys import METHOD, check_exists, list_dictionaries, refresh
+from fiftyone_smic.fiftyone.keys import check_free as check_free
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.defaults import KEY
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
-METHOD = "smic"
-#: Fewer samples than this do not say how long many take: at work of milliseconds a sample, loading
-#: and compiling takes most of the time.
+#: A run over fewer samples than this says nothing about longer runs, because loading and compiling
+#: take most of its time.
 FEWEST_MEASURED = 500
-#: A dictionary is stored under such a key until all of it is there.
-_UNFINISHED = re.compile(r"__[0-9a-f]{12}$")
 
 
 class SMICRunConfig(fors.RunConfig):
-    """What a dataset keeps about a dictionary besides its arrays.
+    """What a dataset stores about a dictionary in addition to its arrays.
 
     Attributes:
-        latents_field: The field of latents it was learned from.
-        patches_field: The field of the objects whose latents they are; None for whole images.
-        encoder: Identity of the encoder of those latents.
-        encoder_source: The name it was loaded by.
-        latent_norm: Their typical norm before normalising.
-        dim: Their dimension.
-        n_atoms: Number of atoms learned.
-        items: Number of samples it was learned from.
-        settings: How it was learned.
-        digest: SHA-256 of the arrays, which names the dictionary.
+        latents_field: Name of the field of latents that it was learned from.
+        patches_field: Name of the field of objects that these latents describe; None for whole
+            images.
+        encoder: Identity of the encoder of these latents.
+        encoder_source: The name that the encoder was loaded by.
+        latent_norm: Typical norm of the latents before they were scaled to unit norm.
+        dim: Dimension of the latents.
+        n_atoms: Number of atoms.
+        items: Number of samples that it was learned from.
+        settings: Parameters of the estimator that learned it.
+        digest: SHA-256 of the arrays, 64 hex digits, which identifies the dictionary.
         storage: What ``encode`` measured over all samples that have a code, and what
-            ``measure_storage`` measured beside it; or None.
-        learned: ``bits_per_item`` and ``explained_variance`` on the samples it was learned from.
-        seconds: What was measured per sample: "learn", "encode", "map", "name", "export",
-            "export dataset", "import", and "draw" per step.
-        names: K names or None where an atom has none; or None.
-        own_names: The atoms whose name was given by hand.
-        brain_key: The brain run of ``visualize_atoms``, or None.
-        atom_points: Where ``visualize_atoms`` put each atom, K pairs of coordinates, or None.
+            ``measure_storage`` added; None before.
+        learned: ``bits_per_item`` and ``explained_variance`` on the samples that it was learned
+            from.
+        seconds: Measured seconds per sample of "learn", "encode", "map", "name", "export",
+            "export dataset" and "import", and of "draw" per sample and step.
+        names: K entries, a name or None; None if no atom has a name.
+        own_names: Numbers of the atoms whose names were given by hand.
+        brain_key: Key of the brain run that ``visualize_atoms`` stored, or None.
+        atom_points: K pairs of coordinates that ``visualize_atoms`` gave the atoms, or None.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class SMICRunConfig(fors.RunConfig):
 
 
 class SMICRun(fors.Run):
-    """Makes the sample fields and the Embeddings panel's points follow the key."""
+    """A dictionary's run. Its sample fields and its map are renamed and deleted with its key."""
 
     def get_fields(self, samples: SampleCollection, key: str) -> list[str]:
         return fields.existing_fields(samples, key)
@@ -95,13 +95,13 @@ class SMICRun(fors.Run):
 
 
 class SMICRunResults(fors.RunResults):
-    """A dictionary's arrays, kept as one compressed ``.npz`` that is never unpickled.
+    """A dictionary's arrays, stored as one compressed ``.npz`` that is never unpickled.
 
     Args:
-        samples: The collection.
-        config: Its :class:`SMICRunConfig`.
-        key: Its key.
-        arrays: Those of ``SemanticDictionary.to_arrays``.
+        samples: The dataset or view.
+        config: The dictionary's :class:`SMICRunConfig`.
+        key: The dictionary's key.
+        arrays: The arrays that ``SemanticDictionary.to_arrays`` returns.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class SMICRunResults(fors.RunResults):
 
     @property
     def npz(self) -> str:
-        """The arrays as base64 text, as FiftyOne stores results as JSON."""
+        """The arrays as base64 text, because FiftyOne stores results as JSON."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = self.arrays
         np.savez_compressed(buffer, **arrays)
@@ -140,7 +140,7 @@ class SMICRunResults(fors.RunResults):
 
 
 def digest(dictionary: SemanticDictionary) -> str:
-    """Return the SHA-256 over a dictionary's arrays: the same dictionary has the same digest.
+    """Return the SHA-256 of a dictionary's arrays, which is the same for equal dictionaries.
 
     Args:
         dictionary: A fitted dictionary.
@@ -160,108 +160,12 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _refresh(dataset: fo.Dataset) -> None:
-    """Look up the dataset's runs in the database, as other processes may have changed them.
-
-    FiftyOne keeps the runs of a dataset, and their results, for as long as a process lives.
-
-    Raises:
-        ValueError: The dataset was deleted.
-    """
-    document = foo.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": True})
-    if document is None:
-        raise ValueError(f"dataset {dataset.name!r} was deleted; nothing more can be done with it")
-    stored = document.get("runs") or {}
-    known = {key: run.id for key, run in dataset._doc.runs.items()}
-    if stored != known:
-        for key in set(dataset._run_cache):
-            if stored.get(key) != known.get(key):
-                del dataset._run_cache[key]
-        dataset.reload()  # the sample fields have changed too
-
-
-def list_dictionaries(samples: SampleCollection) -> list[str]:
-    """Return the keys of the dictionaries stored on a dataset.
-
-    Args:
-        samples: A dataset or view.
-
-    Returns:
-        The keys in alphabetical order, those of other processes included.
-
-    Example:
-        >>> import fiftyone_smic as smic
-        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
-        >>> smic.list_dictionaries(dataset)
-        []
-    """
-    _refresh(samples._root_dataset)
-    keys = samples._root_dataset.list_runs(method=METHOD)
-    return [key for key in keys if not _UNFINISHED.search(key)]
-
-
-def check_exists(samples: SampleCollection, key: str) -> None:
-    """Raise ``ValueError`` if the dataset has no dictionary ``key``."""
-    keys = list_dictionaries(samples)
-    if key in keys:
-        return
-    name = samples._root_dataset.name
-    if isinstance(key, str) and fields.field_name(key, fields.ATOMS) in fields.existing_fields(
-        samples, key
-    ):
-        raise ValueError(
-            f"dataset {name!r} has codes of a dictionary {key!r}, but not the dictionary itself, "
-            f"as a clone of a view has; {_take_over(key)}"
-        )
-    there = f"it has {', '.join(map(repr, keys))}" if keys else "it has none yet"
-    raise ValueError(
-        f"dataset {name!r} has no dictionary {key!r} ({there}); learn "
-        f"one with fiftyone_smic.learn_dictionary(dataset, key={key!r})"
-    )
-
-
-def _take_over(key: str) -> str:
-    return (
-        "take the dictionary over from the dataset that it was cloned from with "
-        f"fiftyone_smic.adopt_dictionary(dataset, key={key!r})"
-    )
-
-
-def check_free(samples: SampleCollection, key: str, overwrite: bool) -> None:
-    """Raise ``ValueError`` unless a dictionary can be stored as ``key``.
-
-    Args:
-        samples: A dataset or view.
-        key: The key.
-        overwrite: Whether a dictionary of that key may be replaced.
-    """
-    fields.check_key(key)
-    dataset = samples._root_dataset
-    if key in list_dictionaries(dataset):
-        if not overwrite:
-            raise ValueError(
-                f"dictionary {key!r} exists; choose another key, or pass overwrite=True to "
-                "replace it, which drops its codes"
-            )
-        return
-    if key in dataset.list_runs():
-        raise ValueError(f"{key!r} is the key of another custom run; choose another key")
-    taken = fields.existing_fields(dataset, key)
-    if fields.field_name(key, fields.ATOMS) in taken:
-        raise ValueError(
-            f"the dataset has codes of a dictionary {key!r}, but not the dictionary itself, as a "
-            f"clone of a view has; {_take_over(key)}, choose another key, or remove the codes: "
-            f"dataset.delete_sample_fields({taken})"
-        )
-    if taken:
-        raise ValueError(
-            f"the dataset has fields of its own named {taken}, which dictionary {key!r} would "
-            "need; choose another key, or remove them with dataset.delete_sample_fields"
-        )
-
-
 def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
-    """Return what is known about the dictionary ``key``, as the database has it now.
+    """Return the configuration of a dictionary as the database has it now.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
 
     Raises:
         ValueError: There is no such dictionary.
@@ -273,7 +177,7 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
 
 
 def check_of_images(config: SMICRunConfig, key: str) -> None:
-    """Raise ``ValueError`` if a dictionary codes objects, where only whole images will do."""
+    """Raise ``ValueError`` if a dictionary codes objects instead of whole images."""
     if config.patches_field is not None:
         raise ValueError(
             f"dictionary {key!r} codes the objects in {config.patches_field!r}, and this works on "
@@ -317,7 +221,7 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
 
 
 def stored_rate(storage: dict[str, Any]) -> Rate:
-    """Return the rate in what a run's config keeps as ``storage``."""
+    """Return the rate in ``storage`` of a :class:`SMICRunConfig`."""
     return Rate(*(storage[f] for f in ("items", "payload_bits", "dictionary_bits", "header_bits")))
 
 
@@ -342,15 +246,15 @@ def note_seconds(
     n: int,
     fewest: int = FEWEST_MEASURED,
 ) -> None:
-    """Keep what ``n`` samples took, for the next estimate, unless they are too few to tell.
+    """Store how long a step took for the next estimate, unless it had too few samples.
 
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
         what: One of the names in ``seconds`` of :class:`SMICRunConfig`.
-        seconds: Wall time of all of them.
-        n: How many samples.
-        fewest: Fewer samples than this say nothing.
+        seconds: Wall time of the step.
+        n: Number of samples.
+        fewest: With fewer samples than this nothing is stored.
     """
     if n >= fewest:
         known = load_config(samples, key).seconds
@@ -358,16 +262,22 @@ def note_seconds(
 
 
 def load_results(samples: SampleCollection, key: str) -> SMICRunResults:
-    """Return the stored arrays of the dictionary ``key``; its digest decides which those are.
+    """Return the stored arrays of a dictionary after checking them against its digest.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
 
     Raises:
-        ValueError: There is no such dictionary, or its arrays are not those of its digest.
+        ValueError: There is no such dictionary, or its arrays do not have its digest.
     """
     dataset = samples._root_dataset
     wanted = load_config(samples, key).digest
     results = dataset.load_run_results(key, load_view=False)
     if results is None or results.digest != wanted:
-        dataset._run_cache.pop(key, None)  # another process has learned this key anew
+        dataset._run_cache.pop(
+            key, None
+        )  # another process has stored another dictionary under this key
         results = dataset.load_run_results(key, load_view=False)
     if results is None or results.digest != wanted:
         dataset._run_cache.pop(key, None)
@@ -387,7 +297,7 @@ def load_dictionary(samples: SampleCollection, key: str = KEY) -> SemanticDictio
         key: Its key.
 
     Returns:
-        The dictionary as the database has it now, whatever this process has read before.
+        The dictionary as the database has it now, even if this process has read another before.
 
     Raises:
         ValueError: There is no such dictionary, or its arrays are damaged.
@@ -413,17 +323,17 @@ def save_dictionary(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Store a dictionary, replacing the one of that key only once the new one is safe.
+    """Store a dictionary. One that has the same key is replaced when the new one is complete.
 
     Args:
         samples: A dataset or view.
         key: The key.
         dictionary: A fitted dictionary.
-        config: What is known about it.
-        overwrite: Replace the dictionary of that key and drop its codes.
+        config: Its configuration.
+        overwrite: Replace a dictionary that has this key, and drop its codes.
 
     Raises:
-        ValueError: Another process has stored a dictionary of that key meanwhile.
+        ValueError: Another process has stored a dictionary under this key meanwhile.
     """
     dataset = samples._root_dataset
     saved_as = f"{key}__{uuid.uuid4().hex[:12]}"
@@ -431,7 +341,7 @@ def save_dictionary(
     try:
         if former is not None and not overwrite:
             raise ValueError(_taken_meanwhile(key))
-        # Saved under a name of its own first, so that a failure leaves the old run as it was.
+        # It is stored under a temporary key first, so that a failure leaves the old run as it was.
         dataset.register_run(saved_as, config)
         dataset.save_run_results(
             saved_as,
@@ -441,7 +351,7 @@ def save_dictionary(
         if former is not None:
             old = dataset._doc.runs[key]
             SMICRun(load_config(dataset, key)).cleanup(dataset, key)
-        # One operation of the database, so that of two processes one is told that it was late.
+        # This is one database operation, so that the later of two processes gets an error.
         new = dataset._doc.runs[saved_as]
         swapped = foo.get_db_conn().datasets.update_one(
             {"_id": dataset._doc.id, f"runs.{key}": former},
@@ -466,7 +376,7 @@ def save_dictionary(
 
 def _run_id(dataset: fo.Dataset, key: str) -> Any:
     """Return the database's id of the run that is stored as ``key`` now, or None."""
-    _refresh(dataset)
+    refresh(dataset)
     run = dataset._doc.runs.get(key)
     return None if run is None else run.id
 
@@ -486,7 +396,7 @@ def update_config(
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
-        digest: Change it only if this is still the dictionary of that key.
+        digest: Change it only if the dictionary under this key still has this digest.
         changes: Attributes of :class:`SMICRunConfig`.
 
     Raises:
@@ -502,14 +412,14 @@ def update_config(
 
 
 def check_current(samples: SampleCollection, key: str, digest: str | None) -> None:
-    """Raise ``ValueError`` unless a dictionary is still the one of this digest, or any if None."""
+    """Raise ``ValueError`` if a dictionary is gone or has another digest; None accepts any."""
     known = key in list_dictionaries(samples)
     if not known or digest not in (None, load_config(samples, key).digest):
         raise ValueError(replaced_meanwhile(key))
 
 
 def replaced_meanwhile(key: str) -> str:
-    """Return what is said of a dictionary that somebody else has replaced during a run."""
+    """Return the message about a dictionary that another process replaced during a run."""
     return (
         f"dictionary {key!r} was deleted or replaced by another process meanwhile, so what was "
         "computed with the former one is not kept; run this again"
