@@ -26,12 +26,17 @@ TABS: dict[str, tuple[str, Any]] = {
     "mix": ("Mix", mix),
 }
 
+#: Keeps the tabs, which come first, in sight while what is below them scrolls. The App passes no
+#: settings on to an item of this container, so the container says it of its first one.
+STICKY = {"position": "sticky", "top": 0, "zIndex": 10, "bgcolor": "background.level2"}
 #: Without it, things end at the very edge.
-ROOM = types.ObjectView(componentsProps={"gridContainer": {"sx": {"pl": 1, "pr": 2, "pb": 2}}})
-#: Keeps the tabs in sight while what is below them scrolls.
-STICKY = {
-    "item": {"sx": {"position": "sticky", "top": 0, "zIndex": 10, "bgcolor": "background.level2"}}
-}
+ROOM = types.ObjectView(
+    componentsProps={
+        "gridContainer": {
+            "sx": {"pl": 1, "pr": 2, "pb": 2, "& > .MuiGrid-item:first-of-type": STICKY}
+        }
+    }
+)
 
 # The App sends the panel's events concurrently, each with the panel's state of its moment. Served
 # in turn, the last one to come, which knows the latest state, is also the last one to draw.
@@ -224,7 +229,7 @@ class SMICPanel(foo.Panel):
     def render(self, ctx: Any) -> types.Property:
         panel = types.Object()
         tab = ctx.panel.state.tab if ctx.panel.state.tab in TABS else "compare"
-        tabs = types.TabsView(componentsProps=STICKY)
+        tabs = types.TabsView()
         for name, (label, _) in TABS.items():
             tabs.add_choice(name, label=label)
         # The default is what was chosen: in a page that was loaded again, the App takes the default

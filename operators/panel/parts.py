@@ -167,6 +167,8 @@ def plot(
         # The wheel scrolls the panel.
         config={"displayModeBar": False, "scrollZoom": False, **(config or {})},
         height=f"{layout['height']}px",
+        # In a column things are else as wide as what they hold, which of a plot is not known yet.
+        componentsProps={"item": {"sx": {"width": "100%"}}},
         **events,
     )
     panel.obj(name, view=view)

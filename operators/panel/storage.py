@@ -29,6 +29,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     rows = size_rows(config.storage)
     panel.md(summary(config.storage), name="summary")
     left, right = columns(panel, "columns")
+    left.md("**What the collection takes**, and each image's share of it.", name="sizes_title")
     plot(
         left,
         "sizes",

@@ -68,7 +68,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
             steps.see_picture(page, panel, "Mix 4")
         for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
             page.mouse.move(5, 5)
-            page.wait_for_timeout(6000)  # what moves has come to rest, and the grid is filled
+            steps.settle(page)  # what moves has come to rest, and the grid is filled
             page.locator('[data-cy="looker"]').first.wait_for()
             image = Image.open(io.BytesIO(page.screenshot(clip=CLIP))).convert("RGB")
             tab = {"Concepts": "atoms"}.get(name, name.lower())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -124,13 +126,15 @@ def click_atom(page, panel):
     for _ in range(60):  # until the map is no longer drawn anew, or scrolled away, under the mouse
         panel.locator(MAP).evaluate("map => map.scrollIntoView()")
         box = atoms.locator(".point").first.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        # Beside the centre, where a sample's dot may lie that is nearer to the mouse.
+        x, y = box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2
         page.mouse.move(x - 3, y)
         page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
         page.wait_for_timeout(1000)
-        if about.count():
+        said = about.text_content() if about.count() else ""
+        if re.search(r": [\d,]+ samples?$", said):  # not a sample's file name
             break
-    said = about.text_content()
+    assert said, "the map says nothing of the atom under the mouse"
     page.mouse.click(x, y)
     return said
 
@@ -140,6 +144,25 @@ def see_picture(page, panel, alt):
     picture = panel.locator(f'img[alt="{alt}"]').first
     picture.wait_for()
     page.wait_for_function("i => i.complete && i.naturalWidth > 0", arg=picture.element_handle())
+
+
+def settle(page, quiet=1.5, timeout=120):
+    """Wait until the page has asked for nothing for ``quiet`` seconds.
+
+    The App's own stream of events, one request that stays open, is made when a page is loaded; for
+    Playwright the network is therefore never idle.
+    """
+    asked = []
+    page.on("request", note := asked.append)
+    end = time.monotonic() + timeout
+    while True:
+        before = len(asked)
+        page.wait_for_timeout(1000 * quiet)
+        if len(asked) == before:
+            break
+        last = [request.url for request in asked[before:]]
+        assert time.monotonic() < end, f"the page does not come to rest: {last}"
+    page.remove_listener("request", note)
 
 
 def select(page, *places):
