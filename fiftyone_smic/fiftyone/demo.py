@@ -1,6 +1,6 @@
-"""The whole way once: what ``make demo`` runs.
+"""The demonstration that ``make demo`` runs: from pictures to an archive and back.
 
-The collection is one that this package draws itself, or a folder of the user's own pictures.
+The collection is drawn by this package, or it is a folder of the user's own pictures.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from fiftyone_smic.pipelines.report import contact_sheet, size_table, stage
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
 DATASET = "smic-demo"
-#: Of a folder of one's own pictures.
+#: Name of the dataset of a folder of the user's own pictures.
 IMAGES_DATASET = "smic-demo-images"
-#: What must be known of pictures that the generator ``nearest`` gives.
+#: What a user must know about pictures from the generator ``nearest``.
 NEAREST_NOTICE = (
     "No generator for photographs is small enough to come with this package, so each picture is "
     "answered with the most similar other picture of the folder. The documents say, under "
@@ -32,7 +32,7 @@ NEAREST_NOTICE = (
 
 
 def default_directory() -> Path:
-    """``demo`` in this package's cache folder, wherever the system keeps those."""
+    """Return the folder ``demo`` in this package's cache folder, which the system chooses."""
     from platformdirs import user_cache_path
 
     return user_cache_path("fiftyone_smic", appauthor=False) / "demo"
@@ -49,21 +49,21 @@ def run_demo(
 ) -> dict[str, Any]:
     """Compress a collection in FiftyOne, and draw part of it again from the archive alone.
 
-    Running it again replaces its results; postcards that are drawn already are kept. Of one's own
-    pictures nothing is changed or copied. They are encoded by the encoder ``photographs`` if its
-    extra is installed, else by the CLIP model that is the best compromise, and instead of drawing,
-    which needs large models, the generator ``nearest`` answers with the most similar other picture.
+    Running it again replaces its results and keeps postcards that exist. The user's own pictures
+    are neither changed nor copied. They are encoded by the encoder ``photographs`` if its extra is
+    installed, and by the default CLIP model otherwise. Drawing photographs needs large models, so
+    the generator ``nearest`` answers with the most similar other picture instead.
 
     Args:
-        directory: Where everything goes; None takes :func:`default_directory`.
-        items: Number of postcards, or of pictures of the folder at most.
-        regenerate: How many of them are drawn again.
-        seed: Which collection, and the seed of all randomness after it.
+        directory: Folder for all results; None takes :func:`default_directory`.
+        items: Number of postcards, or largest number of pictures from the folder.
+        regenerate: Number of pictures to draw again.
+        seed: Seed of the collection and of all randomness.
         app: Open the FiftyOne App at the end and wait until it is closed.
         images: A folder of pictures, searched with its subfolders; None draws postcards.
 
     Returns:
-        What is written to ``report.json``.
+        The content of ``report.json``.
 
     Raises:
         ValueError: FiftyOne has a dataset of the demo's name that the demo did not make, or the
@@ -150,7 +150,7 @@ def run_demo(
 
 
 def _pictures_of(folder: Path, most: int) -> list[Path]:
-    """At most so many pictures of a folder, spread over it; what is left out is said."""
+    """Return at most ``most`` pictures spread over a folder, and print what is left out."""
     found = take_census(folder)
     print("\n".join(found.lines()))
     if len(found.images) < 2:
@@ -169,11 +169,11 @@ def _draw_again(
 ) -> tuple[int, float]:
     """Draw ``count`` items, spread over the collection, from the archive and nothing else.
 
-    The generator ``nearest`` of one's own pictures needs those too, and never answers with the
-    picture itself.
+    For the user's own pictures the generator ``nearest`` also needs the other pictures. It never
+    answers with the picture itself.
 
     Returns:
-        How many were drawn, and the mean number of pixels of an original.
+        The number of pictures drawn, and the mean number of pixels of an original.
     """
     from fiftyone_smic.archive import read_archive
     from fiftyone_smic.fiftyone.codes import read_codes
@@ -206,7 +206,7 @@ def _draw_again(
     files = [folder / f"{i:06d}.png" for i in chosen]
     for file, image in zip(files, images, strict=True):
         image.save(file)
-    # From here on the originals are used again: to look at both, not to draw.
+    # The originals are used from here on only to show them beside the drawn pictures.
     originals = [load_image(paths[i]) for i in chosen]
     contact_sheet(originals, images, columns=16).save(directory / "contact-sheet.png")
     register_pictures(dataset, KEY, [ids[i] for i in chosen], [str(file) for file in files])
@@ -231,7 +231,7 @@ To look at it in the FiftyOne App, with the plugin (panel "SMIC", and its operat
 
 
 def _command(name: str) -> str:
-    """How a user calls a command of this environment: by name if that finds it, else by path."""
+    """Return how to call a command of this environment: by name if that works, else by path."""
     here = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     by_name = not here.exists() or (found is not None and Path(found).samefile(here))

@@ -1,4 +1,4 @@
-"""The dictionaries of a dataset: described, compared, renamed, deleted."""
+"""Describe, compare, rename and delete the dictionaries of a dataset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fiftyone_smic.fiftyone.codes import coded_samples
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
 
-#: Atoms this alike (cosine) count as the same.
+#: Two atoms count as the same if their cosine is at least this.
 SAME = 0.9
 
 
@@ -23,19 +23,19 @@ class Description:
     Attributes:
         key: Its key.
         created: When it was stored, UTC.
-        encoder: Whose latents it codes.
-        latents_field: The field they were in.
+        encoder: Identity of the encoder of the latents.
+        latents_field: Name of the field of latents.
         dim: Dimension of the latents.
         n_atoms: Number of atoms.
-        named: Atoms that have a name.
-        lam: Squared distance, of latents of unit norm, that one bit is worth.
-        items: Samples it was learned from.
-        coded: Samples that have a code.
-        drawn: Samples that have a regenerated picture.
-        bits_per_item: Bits a sample, over all samples that have a code, or else over those it was
-            learned from; or None.
-        explained_variance: Share of the variance that codes keep, over the same samples.
-        fields: Its sample fields.
+        named: Number of atoms that have a name.
+        lam: λ, the squared distance of unit-norm latents that one bit is worth.
+        items: Number of samples that it was learned from.
+        coded: Number of samples that have a code.
+        drawn: Number of samples that have a regenerated picture.
+        bits_per_item: Bits per sample, over all samples that have a code. Without codes, over the
+            samples that it was learned from; None if that was not measured.
+        explained_variance: Share of the variance that codes keep, over the same samples, or None.
+        fields: Names of its sample fields.
     """
 
     key: str
@@ -108,10 +108,11 @@ class Comparison:
     """Two dictionaries side by side.
 
     Attributes:
-        one, other: Their descriptions.
-        likeness: Mean over the atoms of ``one`` of the cosine with the nearest of ``other``, or
-            None if their latents are of different encoders.
-        shared: Atoms of ``one`` that ``other`` has too, or None.
+        one: Description of the first dictionary.
+        other: Description of the second one.
+        likeness: Cosine of an atom of ``one`` with the nearest atom of ``other``, averaged over the
+            atoms of ``one``. None if their latents come from different encoders.
+        shared: Number of atoms of ``one`` that ``other`` has too, or None.
     """
 
     one: Description
@@ -192,14 +193,14 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
 
 
 def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
-    """Delete a dictionary, its sample fields and its map; pictures on the disk stay.
+    """Delete a dictionary, its sample fields and its map. Pictures on the disk stay.
 
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
 
     Returns:
-        The sample fields that are gone.
+        Names of the sample fields that were deleted.
 
     Raises:
         ValueError: There is no such dictionary.

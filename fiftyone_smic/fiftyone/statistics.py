@@ -18,7 +18,7 @@ from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import read_coded, read_codes
 from fiftyone_smic.utils.defaults import KEY
 
-# Whoever asks for what is being counted waits for it, instead of counting it too.
+# A second request for the same figures waits for the first one instead of counting again.
 _COUNTING = threading.Lock()
 _Counted = tuple[Any, ...]
 
@@ -31,17 +31,17 @@ class AtomStatistics:
     negative. The two are counted apart, because they mean opposite things.
 
     Attributes:
-        names: K names, "atom 7" where there is none.
-        items: How many samples have a code.
-        has: (K,) int64: how many samples have each atom.
-        lacks: (K,) int64: how many samples lack it.
+        names: K names, "atom 7" for an atom that has none.
+        items: Number of samples that have a code.
+        has: (K,) int64: number of samples that have each atom.
+        lacks: (K,) int64: number of samples that lack it.
         weights: (K,) float64: mean coefficient in the samples that have the atom, 0 where none
             does.
         purity: (K,) float64 in 0..1: the share of the most frequent label among the samples that
             have the atom. NaN without any, and without a label field.
-        base: (K,) float64 in 0..1: the share of that label among all samples with a code and a
-            label. NaN where ``purity`` is.
-        labels: K entries: that label, or None.
+        base: (K,) float64 in 0..1: the share of the same label among all samples with a code and a
+            label. NaN where ``purity`` is NaN.
+        labels: K entries: the most frequent label, or None.
         typical: K entries: id and filepath of the most typical sample that has the atom, or None.
     """
 
@@ -62,7 +62,7 @@ class AtomStatistics:
 
     @property
     def lift(self) -> np.ndarray:
-        """(K,) float64: how many times more frequent the label is where the atom is."""
+        """(K,) float64: ``purity / base``, how much more frequent the label is with the atom."""
         return self.purity / self.base
 
 
@@ -134,7 +134,7 @@ def atom_statistics(
 
 
 def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
-    """What :class:`AtomStatistics` holds after the names."""
+    """Return the attributes of :class:`AtomStatistics` that follow the names."""
     (ids, *beside), codes = read_coded(
         samples, key, n_atoms, ["_id", *([f"{labels}.label"] if labels else [])]
     )
@@ -167,7 +167,7 @@ def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None
 def _typical(
     samples: SampleCollection, ids: list[Any], codes: csr_matrix
 ) -> list[tuple[str, str] | None]:
-    """For each atom, the sample in whose code it has the largest positive share."""
+    """Return for each atom the sample in whose code it has the largest positive share."""
     entries = codes.tocoo()
     totals = np.maximum(np.asarray(abs(codes).sum(axis=1)).ravel(), 1)
     share = entries.data / totals[entries.row]
@@ -199,9 +199,9 @@ def describe_atom(
     Args:
         samples: A dataset or view; samples without a code are left out.
         key: A dictionary of the dataset.
-        atom: Its number, from 0.
-        most: Exemplars and companions at most.
-        statistics: Those of the samples, by :func:`atom_statistics`, if they are known already.
+        atom: Number of the atom, counted from 0.
+        most: Largest number of exemplars, opposites and companions.
+        statistics: What :func:`atom_statistics` returned for these samples; None computes it.
 
     Raises:
         ValueError: The key or the atom is not known, or no sample has a code.
@@ -242,7 +242,7 @@ def describe_atom(
 def _users(
     samples: SampleCollection, key: str, n_atoms: int, atom: int, most: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], np.ndarray]:
-    """Samples that have an atom, samples that lack it, and how often others are had with it."""
+    """Return samples that have an atom, samples that lack it, and counts (K,) of co-occurrence."""
     users = match_atom(samples, atom, key, sign="either")
     ids, paths, codes = read_codes(users, key, n_atoms)
     column = codes[:, [atom]].toarray().ravel().astype(float)
@@ -260,9 +260,9 @@ def _users(
 def _asked(
     function: Callable[..., Any], samples: SampleCollection, key: str, *arguments: Hashable
 ) -> Any:
-    """Call a function on a collection; for a whole dataset its result is remembered.
+    """Call a function on a collection, and cache its result for a whole dataset.
 
-    The panel asks again at every click, and 100,000 samples take a second or two to read.
+    The panel asks again at every click, and reading 100,000 samples takes a second or two.
     """
     if not isinstance(samples, fo.Dataset):
         return function(samples, key, *arguments)
@@ -282,7 +282,7 @@ def _remembered(
 
 
 def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
-    """Return what differs whenever the codes, labels or names may differ."""
+    """Return a value that changes whenever the codes, labels or names may have changed."""
     config = runs.load_config(dataset, key)
     latest = dataset.sort_by("last_modified_at", reverse=True).limit(1)  # an index knows it
     return (
@@ -297,7 +297,7 @@ def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:
 
 
 def _counts(codes: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """In how many rows each column is positive, and in how many it is negative."""
+    """Return (K,) the number of rows where each column is positive, and where it is negative."""
     n_atoms = codes.shape[1]
     has = np.bincount(codes.indices[codes.data > 0], minlength=n_atoms)
     lacks = np.bincount(codes.indices[codes.data < 0], minlength=n_atoms)

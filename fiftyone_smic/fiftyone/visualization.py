@@ -1,4 +1,4 @@
-"""Atoms and samples on one map."""
+"""A two-dimensional map of samples and atoms, made by UMAP."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import Portion, stage
 
+#: A map needs at least this many samples and atoms together.
 FEWEST = 5
-#: Cells along the longer side of the map that share a dot where there are many samples.
+#: Number of cells along the longer side of the map; with many samples, each cell shows one dot.
 CELLS = 60
 #: UMAP is fitted on at most this many samples; the others are placed on the map it made.
 MOST_FITTED = 8_000
-#: Neighbours on the map that decide where another sample is placed.
+#: Number of neighbours on the map that decide where another sample is placed.
 NEIGHBOURS = 5
-#: How much more a neighbour counts that is more similar: exp(SHARPNESS * difference of cosines).
+#: A neighbour's weight is exp(SHARPNESS * cosine), relative to the most similar neighbour.
 SHARPNESS = 50.0
-#: Samples compared with the map at a time: 4,000 x 8,000 float32 take 128 MB.
+#: Number of samples compared with the map at a time: 4,000 x 8,000 float32 take 128 MB.
 ROWS_AT_ONCE = 4_000
 
 
@@ -41,13 +42,13 @@ class AtomsVisualization:
     """Where atoms and samples lie on one map.
 
     Attributes:
-        key: the dictionary
-        brain_key: under which the Embeddings panel shows the samples
-        atoms: K x 2 float32
-        points: N x 2 float32
-        ids: N sample ids
-        uses: K int64, how many samples have each atom, which is a positive coefficient
-        skipped: sample id -> why it is not on the map
+        key: Key of the dictionary.
+        brain_key: Key of the brain run, by which the Embeddings panel shows the samples.
+        atoms: (K, 2) float32: positions of the atoms.
+        points: (N, 2) float32: positions of the samples.
+        ids: N sample ids.
+        uses: (K,) int64: number of samples that have each atom with a positive coefficient.
+        skipped: Sample id -> why the sample is not on the map.
     """
 
     key: str
@@ -59,7 +60,7 @@ class AtomsVisualization:
     skipped: dict[str, str]
 
     def figure(self) -> Any:
-        """A Plotly figure: samples as dots, atoms as diamonds sized by use."""
+        """Return a Plotly figure: samples are dots, and atoms are diamonds sized by use."""
         import plotly.graph_objects as go
 
         return go.Figure(
@@ -92,7 +93,15 @@ class AtomsVisualization:
         )
 
     def save(self, path: str | Path, size: int = 900) -> Path:
-        """Write the map as a PNG picture of ``size`` pixels a side."""
+        """Write the map as a PNG picture.
+
+        Args:
+            path: The file to write.
+            size: Width and height in pixels.
+
+        Returns:
+            The path.
+        """
         from matplotlib.figure import Figure
 
         path = Path(path)
@@ -116,7 +125,7 @@ class AtomsVisualization:
 
 
 def atom_sizes(uses: np.ndarray) -> np.ndarray:
-    """Marker sizes in pixels, 4 for an unused atom to 16 for the one used most."""
+    """Return marker sizes (K,) in pixels: 4 for an unused atom, 16 for the most used one."""
     return 4 + 12 * np.sqrt(uses / max(1, uses.max(initial=0)))
 
 
@@ -125,10 +134,10 @@ class AtomsMap:
     """The map that :func:`visualize_atoms` stored, thinned so that a browser can show it.
 
     Attributes:
-        atoms: K x 2 float64, where each atom is
-        dots: M x 2 float32, where a sample is that stands for those around it
-        dot_of: N int64, the dot that stands for each sample
-        ids: N sample ids, as of when the map was made
+        atoms: (K, 2) float64: positions of the atoms.
+        dots: (M, 2) float32: positions of samples that each stand for the samples around them.
+        dot_of: (N,) int64: the dot that stands for each sample.
+        ids: N ids of the samples that existed when the map was made.
     """
 
     atoms: np.ndarray
@@ -138,12 +147,16 @@ class AtomsMap:
 
 
 def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
-    """The map of a dictionary, or None if there is none.
+    """Return the stored map of a dictionary, or None if it has none.
 
-    Of more samples than there are cells on the map (:data:`CELLS`), one in each cell is a dot.
+    A map of many samples is divided into cells (:data:`CELLS`), and each cell shows one sample.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
 
     Raises:
-        ValueError: for an unknown key
+        ValueError: There is no such dictionary.
     """
     config = runs.load_config(samples, key)
     dataset = samples._root_dataset
@@ -165,16 +178,17 @@ def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
 def samples_on_map(
     samples: SampleCollection, key: str, dots: Sequence[int], atoms: Sequence[int]
 ) -> fo.DatasetView | None:
-    """The samples that were chosen on the map of a dictionary.
+    """Return the samples that were chosen on the map of a dictionary.
 
     Args:
-        samples: a dataset, or the view to choose from
-        key: a dictionary with a map
-        dots: positions in :attr:`AtomsMap.dots`; their samples are chosen
-        atoms: without dots, the samples that have any of these atoms are chosen
+        samples: A dataset, or the view to choose from.
+        key: A dictionary that has a map.
+        dots: Positions in :attr:`AtomsMap.dots`. The samples that they stand for are chosen.
+        atoms: Numbers of atoms. If no dots are given, the samples that have any of these atoms are
+            chosen.
 
     Returns:
-        a view, or None if nothing was chosen
+        A view, or None if nothing was chosen.
     """
     there = load_map(samples, key)
     if there is None:
@@ -196,21 +210,27 @@ def visualize_atoms(
 ) -> AtomsVisualization:
     """Put the samples and the atoms of a dictionary on one map, by UMAP.
 
-    Without latents, as in a dataset made from an archive, the samples are where their codes are.
+    A dataset that was made from an archive has no latents; its samples are placed by the latents
+    that their codes are decoded to.
 
-    Atoms are directions away from the collection's mean, so samples are taken as such too: the
-    mean is removed, and both are compared by cosine. The samples go to the Embeddings panel under
-    ``brain_key``; the atoms, which are no samples, are kept with the dictionary for the SMIC panel.
+    Atoms are directions away from the collection's mean. Samples are therefore compared with them
+    after the mean is subtracted, by cosine. The Embeddings panel shows the samples under
+    ``brain_key``. The positions of the atoms are stored with the dictionary for the SMIC panel.
 
     Args:
-        samples: a dataset or view with the latents the dictionary was learned on
-        key: a dictionary of the dataset
-        brain_key: by default ``<key>_umap``; replaced if it is an earlier map of this dictionary
-        seed: of UMAP
-        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done
+        samples: A dataset or view with the latents that the dictionary was learned on.
+        key: A dictionary of the dataset.
+        brain_key: Key of the brain run; None takes ``<key>_umap``. An earlier map of this
+            dictionary is replaced.
+        seed: Seed of UMAP.
+        progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
+
+    Returns:
+        The positions of samples and atoms.
 
     Raises:
-        ValueError: for an unknown key, a brain key in use, missing latents, or too few of them
+        ValueError: The key is not known, the brain key is in use, latents are missing, or there
+            are too few of them.
 
     Example:
         >>> import fiftyone as fo, numpy as np
@@ -257,7 +277,7 @@ def visualize_atoms(
         )
     with reporting(progress, len(directions)) as report:
         stage(report, "Loading models")
-        import umap  # noqa: F401  (not measured: it takes as long whatever is on the map)
+        import umap  # noqa: F401  (not measured: its time does not depend on the map)
 
         started = time.perf_counter()
         atom_points, points = _place(atoms, directions, seed, report)
@@ -299,7 +319,7 @@ class _Layout:
             self._report(int(done) / int(total))
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing; :meth:`write` passes everything on at once."""
 
 
 def _place(
@@ -320,7 +340,7 @@ def _place(
         "mininterval": 0.3,
     }
     with warnings.catch_warnings():
-        # "n_jobs value overridden to 1 by setting random_state": wanted, for the same map again.
+        # "n_jobs value overridden to 1 by setting random_state" is intended: maps are repeatable.
         warnings.filterwarnings("ignore", message="n_jobs value", category=UserWarning)
         reducer = umap.UMAP(
             n_neighbors=min(15, len(both) - 1),
@@ -353,8 +373,11 @@ def _near(
         rows: (M, d) float32 of unit norm.
         fitted: (F, d) float32 of unit norm, what is on the map.
         placed: (F, 2) float32, where it is.
-        seed: Of the small random shift that keeps equal rows apart.
-        report: Gets the fraction done.
+        seed: Seed of the small random shift that keeps equal rows apart.
+        report: A function that gets the fraction done.
+
+    Returns:
+        (M, 2) float32: the positions.
     """
     points = np.empty((len(rows), 2), dtype=np.float32)
     k = min(NEIGHBOURS, len(fitted))
@@ -362,7 +385,7 @@ def _near(
         part = slice(start, start + ROWS_AT_ONCE)
         similar = rows[part] @ fitted.T
         nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-        # Differences of cosine among neighbours are small: sharpen them, the best one leads.
+        # Cosines of neighbours differ little, so their differences are sharpened.
         best = np.take_along_axis(similar, nearest, axis=1)
         weights = np.exp((best - best.max(axis=1, keepdims=True)) * SHARPNESS)
         weights /= weights.sum(axis=1, keepdims=True)
@@ -380,15 +403,15 @@ def store_map(
     points: np.ndarray,
     atom_points: np.ndarray,
 ) -> None:
-    """Keep a map with the dataset: samples as a brain run, atoms with their dictionary.
+    """Store a map: the samples as a brain run, and the atoms with their dictionary.
 
-    The former map goes only when the new one is stored whole. Samples that were deleted since the
-    map was begun are left out.
+    The former map is deleted when the new one is complete. Samples that were deleted in the
+    meantime are left out.
 
     Args:
         samples: A dataset or view.
         key: Key of the dictionary.
-        brain_key: Key of the brain run, free or of an earlier map of this dictionary.
+        brain_key: Key of the brain run: a free one, or that of an earlier map of this dictionary.
         ids: N sample ids.
         points: (N, 2) floats, where the samples are.
         atom_points: (K, 2) floats, where the atoms are.
