@@ -1,4 +1,4 @@
-"""A stack coder (asymmetric numeral systems), for codes that give up their order."""
+"""A stack coder (asymmetric numeral systems) for codes whose order is not kept."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fiftyone_smic.coding.tables import CorruptStream
 class Stack:
     """An ANS coder (Duda 2009): last in, first out.
 
-    Symbols that were never pushed may be popped, and pushing them again undoes it. That turns
-    freedom of choice into bits, see :func:`fiftyone_smic.coding.multiset.push_codes`.
+    Symbols that were never pushed may be popped, and pushing them again restores the stack. A free
+    choice can therefore carry bits, see :func:`fiftyone_smic.coding.multiset.push_codes`.
 
     Args:
         data: what :meth:`finish` of another stack returned; empty for a new one.
@@ -41,7 +41,7 @@ class Stack:
     def model(self, freqs: NDArray[np.int64]) -> Any:
         """Return frequencies (n,) in the coder's form, or None for a single symbol.
 
-        This is slow: keep what is used often.
+        This is slow, so callers keep the models that they use often.
         """
         if len(freqs) < 2:
             return None

@@ -1,4 +1,4 @@
-"""Items' codes in a range-coded stream.
+"""Write and read the codes of items as a range-coded stream.
 
 The same function writes and reads. :mod:`fiftyone_smic.archive.format` describes the layout of each
 stream, which is part of the format.
@@ -16,7 +16,7 @@ from fiftyone_smic.coding.range_coder import Coder, advance, code_bit, is_readin
 from fiftyone_smic.coding.tables import TOTAL, CorruptStream
 from fiftyone_smic.utils.compiled import compiled
 
-#: Counts of the adaptive flags of the inter mode: where they start, and what each flag adds.
+#: Adaptive flags of the inter mode: the first count of each value, and what each flag adds to it.
 _START, _LEARN = 8, 16
 
 
@@ -151,10 +151,13 @@ def encode_items(
 
     Args:
         codes: (N, K) CSR matrix with sorted indices.
-        tables: what to code with.
-        own: write the tables too.
-        inter: write how each item differs from the one before, which is shorter where neighbours
-            are alike, as frames and bursts are.
+        tables: the models of sizes, indices and coefficients.
+        own: write the tables into the stream too.
+        inter: write how each item differs from the one before. This is shorter where neighbours
+            are similar, as in video frames and bursts.
+
+    Returns:
+        The stream.
     """
     coder = Coder()
     coder.uniform(own, 2)
@@ -172,14 +175,14 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
     Args:
         data: the stream.
         n_items: number of items in it.
-        tables: what they are coded with, if the stream brings no tables of its own.
-        most: most coefficients to make room for.
+        tables: the models that wrote it; unused if the stream has its own.
+        most: largest number of coefficients to accept.
 
     Returns:
         (N, K) CSR matrix of int8.
 
     Raises:
-        CorruptStream: the stream cannot have been written, or holds more coefficients than that.
+        CorruptStream: no writer makes this stream, or it holds more than ``most`` coefficients.
     """
     coder = Coder(data)
     if coder.uniform(0, 2):
@@ -232,7 +235,7 @@ def _arrays_of(tables: CodeTables) -> tuple[NDArray, NDArray, NDArray, NDArray]:
 
 
 def _room(coder: Coder, codes: csr_matrix, total: int) -> tuple[NDArray, NDArray]:
-    """Return the indices and coefficients to write, or room to read so many."""
+    """Return the indices and coefficients to write, or zeros (total,) to read them into."""
     if coder.reading:
         return np.zeros(total, np.int64), np.zeros(total, np.int64)
     return codes.indices.astype(np.int64), codes.data.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Codes as a multiset: the content of an archive that gives up the order of its items.
+"""Codes as a multiset: the content of an archive that does not keep the order of its items.
 
 :mod:`fiftyone_smic.archive.format` describes the layout of the stream, which is part of the format.
 """
@@ -18,15 +18,18 @@ from fiftyone_smic.coding.coefficients import StackCoefficients
 from fiftyone_smic.coding.items import csr_of
 from fiftyone_smic.coding.tables import CorruptStream
 
-#: Most numbers in the tables that are kept at a time.
+#: Largest number of table entries that are cached at a time.
 _MOST_KEPT = 1 << 22
 
 
 def sort_keys(codes: csr_matrix) -> list[tuple[int, ...]]:
-    """Return what the items of an unordered archive are sorted by: (size, indices, coefficients).
+    """Return the keys by which the items of an unordered archive are sorted.
 
     Args:
         codes: (N, K) CSR matrix with sorted indices.
+
+    Returns:
+        N tuples: the size of the item, its indices, and its coefficients.
     """
     return [
         (b - a, *codes.indices[a:b].tolist(), *codes.data[a:b].tolist())
@@ -44,7 +47,10 @@ def push_codes(codes: csr_matrix, tables: CodeTables) -> bytes:
 
     Args:
         codes: (N, K) CSR matrix, sorted by :func:`sort_keys`.
-        tables: what to code with.
+        tables: the models of sizes, indices and coefficients.
+
+    Returns:
+        The stream.
     """
     coder = _StackItems(tables)
     stack = coder.stack
@@ -63,14 +69,14 @@ def pop_codes(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_m
     Args:
         data: the stream.
         n_items: number of items in it.
-        tables: what they are coded with.
-        most: most coefficients to make room for.
+        tables: the models that wrote it.
+        most: largest number of coefficients to accept.
 
     Returns:
         (N, K) CSR matrix of int8, sorted.
 
     Raises:
-        CorruptStream: the stream cannot have been written, or holds more coefficients than that.
+        CorruptStream: no writer makes this stream, or it holds more than ``most`` coefficients.
     """
     coder = _StackItems(tables, data)
     stack = coder.stack

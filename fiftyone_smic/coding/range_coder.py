@@ -108,7 +108,7 @@ def code_symbol(coder, ends, symbol):
 
 @compiled()
 def code_uniform(coder, size, symbol):
-    """:func:`code_symbol` where all of ``0..size-1`` are alike."""
+    """Write or read a symbol of ``0..size-1`` when all are equally likely."""
     if size < 2:
         return np.int64(0)
     width = TOTAL // size
@@ -196,11 +196,11 @@ class Coder:
         return out
 
     def one(self, symbol: int, freqs: NDArray[np.int64]) -> int:
-        """:meth:`code` for a single symbol."""
+        """Write or read a single symbol with a table; see :meth:`code`."""
         return int(self.code(np.array([symbol]), freqs)[0])
 
     def uniform(self, symbol: int, size: int) -> int:
-        """:meth:`one` where all of ``0..size-1`` are alike."""
+        """Write or read a single symbol of ``0..size-1`` when all are equally likely."""
         symbol = int(code_uniform(self.compiled(1), size, int(symbol)))
         self.check()
         return symbol

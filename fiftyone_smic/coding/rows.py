@@ -32,7 +32,7 @@ from fiftyone_smic.utils.compiled import compiled
 MIN_EXPONENT, MAX_EXPONENT = -80, 47
 #: Largest level that an archive can hold.
 MAX_LEVEL = (1 << 20) - 1
-#: Most rows that predict a row.
+#: Largest number of rows that predict a row.
 MAX_TERMS = 6
 #: Largest coefficient of a row that predicts another, in quarters.
 MAX_QUARTERS = 8
@@ -72,13 +72,13 @@ def step_size(exponent: int) -> float:
 
 @lru_cache(maxsize=256)
 def _fixed_step(exponent: int) -> int:
-    """The step in units of 2**-24."""
+    """Return the step in units of 2**-24."""
     return max(1, round(step_size(exponent) * (1 << 24)))
 
 
 @dataclass(frozen=True)
 class Public:
-    """What writer and reader know of rows before the first one.
+    """What writer and reader know about rows before the first row.
 
     Attributes:
         profile: (d,) int64, typical magnitude of each column, in units of 2**-24.
@@ -107,7 +107,7 @@ class Rows:
     bits: float = 0.0
 
     def values(self, public: Public | None = None) -> NDArray[np.float64]:
-        """Return the rows as numbers (K, d) float64; ``public``: what may predict them."""
+        """Return the rows (K, d) as float64; ``public`` holds the rows that may predict them."""
         steps = np.array([step_size(int(e)) for e in self.exponents], np.float64)
         out = self.levels * steps[:, None]
         for row, source, quarters in self.terms.tolist():
@@ -131,7 +131,7 @@ class Rows:
 
 @lru_cache(maxsize=1)
 def _first_counts() -> NDArray[np.int64]:
-    """Counts to start from: of a geometric law with the mean of each context."""
+    """Return the first counts (18, 16): a geometric law with the mean of each context."""
     counts = np.zeros((len(THRESHOLDS) + 1, _ESCAPE + 1), np.int64)
     for c in range(len(counts)):
         mean = 13 * (1 << c // 2) if c % 2 == 0 else 18 * (1 << c // 2)
@@ -144,7 +144,7 @@ def _first_counts() -> NDArray[np.int64]:
 
 
 class RowModel:
-    """What writer and reader both know before the next row.
+    """The state that writer and reader share before the next row.
 
     Args:
         d: number of columns.
@@ -179,12 +179,12 @@ class RowModel:
     def learn(
         self, exponent: int, contexts: NDArray[np.int64], magnitudes: NDArray[np.int64]
     ) -> None:
-        """Take a whole row into account.
+        """Update the state by a row.
 
         Args:
-            exponent: of its step.
-            contexts: (d,) in which its columns were coded.
-            magnitudes: (d,) of its levels.
+            exponent: exponent of the row's step.
+            contexts: (d,) the contexts in which its columns were coded.
+            magnitudes: (d,) the magnitudes of its levels.
 
         Raises:
             CorruptStream: the numbers would not fit into 64 bits.

@@ -1,7 +1,7 @@
-"""What image codecs need for the same files, to compare with.
+"""Sizes of the same pictures in image codecs, to compare archives with.
 
-Sizes are those of real encoded bytes at the smallest setting of each format, and the pictures stay
-at their own resolution. They say how small a codec *can* go, not how good that looks.
+Each picture is really encoded at the smallest setting of each format, at its own resolution. The
+sizes say how small a codec *can* go, not how good that looks.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def image_baselines(
     *,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, int]:
-    """Bytes that a collection takes as files and in each image codec's smallest setting.
+    """Measure the bytes of a collection as files and in each image codec's smallest setting.
 
     Args:
-        paths: image files. One that cannot be read is left out of every sum.
-        progress: called with the fraction done, from 0 to 1.
+        paths: Image files. A file that cannot be read is left out of every sum.
+        progress: Called with the fraction done, from 0 to 1.
 
     Returns:
         ``{"original": bytes, "jpeg": bytes, "webp": bytes, "avif": bytes}``, totals over the files.

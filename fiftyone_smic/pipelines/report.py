@@ -29,9 +29,9 @@ def stage(label: str, seconds: dict[str, float], key: str) -> Iterator[Callable[
     The bar is for terminals; a log gets one line per stage.
 
     Args:
-        label: what the user reads in front of the bar.
-        seconds: where the duration is noted, in seconds.
-        key: under which name.
+        label: Text in front of the bar.
+        seconds: Mapping that gets the duration in seconds.
+        key: Key of the duration in that mapping.
 
     Yields:
         A function to call with the fraction done, from 0 to 1.
@@ -58,13 +58,13 @@ def size_table(
     pixels_per_item: float,
     quality: Fidelity | None = None,
 ) -> str:
-    """A table of what a collection takes in each form.
+    """Return a table of the bytes that a collection takes in each form.
 
     Args:
-        rate: of the archive.
-        baselines: name -> bytes of the whole collection, in the order they are shown.
-        pixels_per_item: mean number of pixels of an original.
-        quality: how well the archive's latents match.
+        rate: Rate of the archive.
+        baselines: Name of a form -> bytes of the whole collection, in the order of the table.
+        pixels_per_item: Mean number of pixels of an original.
+        quality: Fidelity of the archive's latents; None leaves it out.
 
     Returns:
         Lines of at most 80 columns.
@@ -102,15 +102,16 @@ def contact_sheet(
     columns: int = 8,
     cell: int = 128,
 ) -> Image.Image:
-    """Originals above their regenerated pictures.
+    """Return one picture that shows each original above its regenerated picture.
 
     Args:
-        originals, regenerated: n images each, of any size; each is fitted into its cell.
-        columns: pairs in a row.
-        cell: width and height of a picture on the sheet, in pixels.
+        originals: n images of any size; each is fitted into its cell.
+        regenerated: n images of any size, in the same order.
+        columns: Number of pairs in a row.
+        cell: Width and height of a picture on the sheet, in pixels.
 
     Raises:
-        ValueError: no images, or not as many of one as of the other.
+        ValueError: There are no images, or the two numbers differ.
     """
     from PIL import Image, ImageOps
 

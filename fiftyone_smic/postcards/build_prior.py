@@ -18,7 +18,7 @@ COLLECTION = 902
 
 
 def build_prior(work: Path, directory: Path = FOLDER, *, images: int = 4000) -> Path:
-    """Draws postcards (kept in ``work``), encodes them and writes their prior."""
+    """Draw postcards (kept in ``work``), encode them and write their prior; return its file."""
     encoder = load_encoder(device="cpu")
     drawn = load_training_set(work, images, COLLECTION).images
     latents = [
