@@ -13,8 +13,23 @@ from .fiftyone.cleanup import remove_all
 from .fiftyone.clones import adopt_dictionary
 from .fiftyone.codes import rebuilt_latents
 from .fiftyone.compression import compress_dataset
+from .fiftyone.curated import CurationReport
+from .fiftyone.curation import (
+    find_leaks,
+    find_near_duplicates,
+    find_outliers,
+    search,
+    select_subset,
+)
 from .fiftyone.drawings import measure_drawings
 from .fiftyone.encoding import encode
+from .fiftyone.explaining import (
+    compare,
+    explain_labels,
+    find_label_issues,
+    find_novel,
+    find_weak_slices,
+)
 from .fiftyone.keys import list_dictionaries
 from .fiftyone.latents import compute_latents
 from .fiftyone.learning import learn_dictionary
@@ -22,6 +37,7 @@ from .fiftyone.names import name_atoms, set_atom_names
 from .fiftyone.postcards import load_postcards
 from .fiftyone.regeneration import regenerate
 from .fiftyone.runs import load_dictionary
+from .fiftyone.similarity import compute_similarity
 from .fiftyone.visualization import visualize_atoms
 from .metrics import Fidelity, Rate, fidelity
 from .models.encoders import load_encoder
@@ -30,6 +46,7 @@ from .models.generators import load_generator
 __all__ = [
     "Archive",
     "ArchiveError",
+    "CurationReport",
     "Fidelity",
     "Prior",
     "Rate",
@@ -38,11 +55,20 @@ __all__ = [
     "adopt_latents",
     "append_archive",
     "archive_info",
+    "compare",
     "compress_dataset",
     "compute_latents",
+    "compute_similarity",
     "encode",
+    "explain_labels",
     "export_archive",
     "fidelity",
+    "find_label_issues",
+    "find_leaks",
+    "find_near_duplicates",
+    "find_novel",
+    "find_outliers",
+    "find_weak_slices",
     "import_archive",
     "import_codes",
     "learn_dictionary",
@@ -59,6 +85,8 @@ __all__ = [
     "rebuilt_latents",
     "regenerate",
     "remove_all",
+    "search",
+    "select_subset",
     "set_atom_names",
     "types",
     "visualize_atoms",

@@ -7,8 +7,11 @@ from .cleanup import Removal, remove_all
 from .clones import adopt_dictionary
 from .codes import rebuilt_latents
 from .compression import CompressionReport, compress_dataset
+from .curated import CurationReport
+from .curation import find_leaks, find_near_duplicates, find_outliers, search, select_subset
 from .drawings import DrawingsReport, measure_drawings
 from .encoding import EncodeReport, encode
+from .explaining import compare, explain_labels, find_label_issues, find_novel, find_weak_slices
 from .fields import dictionary_fields
 from .keys import list_dictionaries
 from .latent_rows import LatentsReport
@@ -26,6 +29,7 @@ from .postcards import load_postcards
 from .regeneration import RegenerateReport, regenerate
 from .runs import atom_names, load_dictionary
 from .settling import settle_codes
+from .similarity import compute_similarity
 from .statistics import atom_statistics, describe_atom
 from .storage import StorageReport, measure_storage
 from .visualization import AtomsVisualization, visualize_atoms
@@ -34,6 +38,7 @@ __all__ = [
     "AdoptionReport",
     "AtomsVisualization",
     "CompressionReport",
+    "CurationReport",
     "DrawingsReport",
     "EncodeReport",
     "ImportReport",
@@ -47,16 +52,25 @@ __all__ = [
     "adopt_latents",
     "atom_names",
     "atom_statistics",
+    "compare",
     "compare_dictionaries",
     "compress_dataset",
     "compute_latents",
+    "compute_similarity",
     "delete_dictionary",
     "describe_atom",
     "describe_dictionary",
     "dictionary_fields",
     "draw_atom",
     "encode",
+    "explain_labels",
     "export_archive",
+    "find_label_issues",
+    "find_leaks",
+    "find_near_duplicates",
+    "find_novel",
+    "find_outliers",
+    "find_weak_slices",
     "import_archive",
     "import_codes",
     "keep_picture",
@@ -74,6 +88,8 @@ __all__ = [
     "regenerate",
     "remove_all",
     "rename_dictionary",
+    "search",
+    "select_subset",
     "set_atom_names",
     "settle_codes",
     "types",

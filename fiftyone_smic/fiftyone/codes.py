@@ -335,7 +335,7 @@ def write_codes(
     """
     names = fields.dictionary_fields(key)
     values = {names[suffix]: column for suffix, column in columns.items()}
-    drawn = [names[s] for s in fields.DRAWING_SUFFIXES if dataset.has_sample_field(names[s])]
+    drawn = [names[s] for s in fields.DERIVED_SUFFIXES if dataset.has_sample_field(names[s])]
     if drawn:
         held = [names[fields.ATOMS], names[fields.COEFFICIENTS]]
         former = fields.read(dataset, ids, [*held, *drawn])

@@ -23,11 +23,19 @@ FIDELITY = "fidelity"
 LABELS = "labels"
 REGENERATED = "regenerated"
 DRAWN_FIDELITY = "drawn_fidelity"
+SEARCH_SCORE = "search_score"
+DUPLICATE_OF = "duplicate_of"
+SUBSET_PLACE = "subset_place"
+OUTLIER_SCORE = "outlier_score"
+NOVELTY = "novelty"
+LABEL_DOUBT = "label_doubt"
+SUGGESTED_LABEL = "suggested_label"
 #: Attribute of an object that says which dictionary made its code; images say it in their labels.
 MADE_BY = "made_by"
 
-#: A field is part of the code itself, or was made from the code and goes when the code changes.
-CODE, DRAWING = "code", "drawing"
+#: A field is part of the code itself, or a picture drawn from it, or what curation found in it. The
+#: last two are dropped when the code changes.
+CODE, DRAWING, CURATION = "code", "drawing", "curation"
 #: Ids in one database request. MongoDB takes 16 MB, which is about 800,000 ids.
 AT_ONCE = 50_000
 
@@ -40,8 +48,9 @@ class FieldSpec:
         suffix: The field is called ``<key>_<suffix>``.
         type: FiftyOne's type of the field.
         description: What the App shows beside the field.
-        part: :data:`CODE` for what ``encode`` writes, :data:`DRAWING` for what is made from a
-            code and is dropped as soon as the code changes.
+        part: :data:`CODE` for what ``encode`` writes, :data:`DRAWING` for what is drawn from a
+            code, :data:`CURATION` for what is computed on codes. The last two are dropped as soon
+            as the code changes.
         options: Further arguments of ``Dataset.add_sample_field``.
         indexed: Whether the database keeps an index, so that the App can sort and filter by it.
         group: The group of the App's sidebar that shows the field.
@@ -106,12 +115,62 @@ SPECS = (
         DRAWING,
         indexed=True,
     ),
+    FieldSpec(
+        SEARCH_SCORE,
+        fo.FloatField,
+        "SMIC: how near the code is to what was last searched for, a cosine",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        DUPLICATE_OF,
+        fo.StringField,
+        "SMIC: id of the sample to keep of this sample's group of near duplicates",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        SUBSET_PLACE,
+        fo.IntField,
+        "SMIC: place in the last subset that was selected, from 0",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        OUTLIER_SCORE,
+        fo.FloatField,
+        "SMIC: how little the sample fits its collection, in robust standard deviations",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        NOVELTY,
+        fo.FloatField,
+        "SMIC: squared distance between the latent and its code, beside a reference",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        LABEL_DOUBT,
+        fo.FloatField,
+        "SMIC: 1 - the probability of the given label, as other samples' codes suggest it",
+        CURATION,
+        indexed=True,
+    ),
+    FieldSpec(
+        SUGGESTED_LABEL,
+        fo.StringField,
+        "SMIC: the most probable label, as other samples' codes suggest it",
+        CURATION,
+    ),
 )
 
 #: What ``encode`` writes for each sample, in this order.
 CODE_SUFFIXES = tuple(spec.suffix for spec in SPECS if spec.part == CODE)
-#: What is made from a code and is dropped when the code changes.
+#: What ``regenerate`` writes.
 DRAWING_SUFFIXES = tuple(spec.suffix for spec in SPECS if spec.part == DRAWING)
+#: What is made from a code and is dropped when the code changes.
+DERIVED_SUFFIXES = tuple(spec.suffix for spec in SPECS if spec.part != CODE)
 #: Every field that belongs to a key and follows it when it is renamed or deleted.
 ALL_SUFFIXES = tuple(spec.suffix for spec in SPECS)
 

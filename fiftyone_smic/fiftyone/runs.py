@@ -84,6 +84,11 @@ class SMICRun(fors.Run):
             renamed[name] = before + dot + new_key + own.removeprefix(key)
         if renamed:  # FiftyOne fails on an empty mapping
             dataset.rename_sample_fields(renamed)
+        for index in similarity_indexes(dataset, key):
+            stored = dataset._doc.brain_methods[index]
+            stored.config = {**stored.config, "key": new_key}
+            stored.save()
+            dataset._brain_cache.pop(index, None)
 
     def cleanup(self, samples: SampleCollection, key: str) -> None:
         dataset = samples._root_dataset
@@ -92,6 +97,8 @@ class SMICRun(fors.Run):
             dataset._delete_empty_sidebar_group(group)
         if self.config.brain_key in dataset.list_brain_runs():
             dataset.delete_brain_run(self.config.brain_key)
+        for index in similarity_indexes(dataset, key):
+            dataset.delete_brain_run(index)
 
 
 class SMICRunResults(fors.RunResults):
@@ -158,6 +165,12 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
         total.update(f"{name} {array.dtype.str} {array.shape} ".encode())
         total.update(array.tobytes())
     return total.hexdigest()
+
+
+def similarity_indexes(dataset: fo.Dataset, key: str) -> list[str]:
+    """Return the brain keys of the similarity indexes on the codes of a dictionary."""
+    found: list[str] = dataset.list_brain_runs(type="similarity", method=METHOD, key=key)
+    return found
 
 
 def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:

@@ -1,0 +1,256 @@
+"""What every function of curation shares: codes read from samples, and the report it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+import numpy as np
+from fiftyone.core.collections import SampleCollection
+from scipy.sparse import csr_matrix
+
+from fiftyone_smic.curation.results import signed
+from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.codes import read_codes
+from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.models.identity import EncoderIdentity
+
+if TYPE_CHECKING:
+    from fiftyone_smic.dictionary.estimator import SemanticDictionary
+
+
+@dataclass(frozen=True)
+class CurationReport:
+    """What a function of curation found.
+
+    Attributes:
+        key: The dictionary.
+        view: The samples that were found, in the order of the finding.
+        result: The library's result, of :mod:`fiftyone_smic.curation`; its items are positions in
+            ``ids``.
+        ids: N ids of the samples that were looked at: those of the view that have a code.
+        views: Further views by name: one for each query, atom, group, cause or split.
+        fields: Sample fields that were written.
+        tag: The tag that the samples of ``view`` got, or None.
+    """
+
+    key: str
+    view: fo.DatasetView
+    result: Any
+    ids: tuple[str, ...]
+    views: Mapping[str, fo.DatasetView] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
+    tag: str | None = None
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the result, with sample ids where it speaks of items."""
+        rows = self.result.to_rows()
+        for row in rows:
+            for name in ("index", "of", "one", "other"):
+                if name in row:
+                    row["sample_id" if name == "index" else f"{name}_id"] = self.ids[row[name]]
+        return rows
+
+    def __str__(self) -> str:
+        text = f"{self.result}\n{len(self.view):,} samples are in .view"
+        text += f", {len(self.views)} more views in .views" if self.views else ""
+        text += "; item i is the sample .ids[i]."
+        if self.fields:
+            text += f" Written: {', '.join(self.fields)}."
+        return text + (f" Tagged: {self.tag!r}." if self.tag else "")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """The samples of a collection that have a code, and the dictionary of their codes.
+
+    Attributes:
+        samples: The flat collection of images.
+        key: The dictionary's key.
+        config: What is known about the dictionary.
+        dictionary: K atoms of d dimensions.
+        names: K names of its atoms.
+        ids: N sample ids, in the order of the collection.
+        codes: (N, K) int16.
+    """
+
+    samples: SampleCollection
+    key: str
+    config: runs.SMICRunConfig
+    dictionary: SemanticDictionary
+    names: list[str]
+    ids: list[str]
+    codes: csr_matrix
+
+    @classmethod
+    def read(cls, samples: SampleCollection, key: str) -> Coded:
+        """Read the codes of a dataset or view.
+
+        Raises:
+            ValueError: The view is empty, the key is not known, or no sample has a code.
+        """
+        samples = image_samples(samples)
+        config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
+        ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+        return cls(samples, key, config, dictionary, runs.atom_names(samples, key), ids, codes)
+
+    @cached_property
+    def latents(self) -> np.ndarray | None:
+        """(N, d) float32 latents, or None unless all N samples still have the ones coded."""
+        name = self.config.latents_field
+        if name not in self.samples.get_field_schema():
+            return None
+        held = self.samples.select(self.ids, ordered=True).exists(name)
+        if len(held) < len(self.ids):
+            return None
+        found = read_latents(held, name)
+        ours = EncoderIdentity.parse(self.config.encoder)
+        fits = found.values.shape[1] == self.config.dim and ours.matches(found.encoder)
+        return found.values if fits and found.ids == self.ids else None
+
+    @cached_property
+    def distortion(self) -> np.ndarray | None:
+        """(N,) squared distances of latents and what codes rebuild, where latents are there."""
+        if self.latents is None:
+            return None
+        left = self.latents - self.dictionary.inverse_transform(self.codes)
+        return np.square(left, dtype=np.float64).sum(axis=1)
+
+    def view(self, items: Sequence[int] | np.ndarray) -> fo.DatasetView:
+        """Return the samples of these positions, in this order."""
+        return self.samples.select([self.ids[i] for i in items], ordered=True)
+
+    def uses(self, atom: int, sign: int) -> np.ndarray:
+        """Return the positions of samples whose code has an atom (sign 1) or lacks it (-1)."""
+        column = self.codes[:, [atom]].toarray().ravel()
+        return np.flatnonzero(np.sign(column) == sign)
+
+    def atom(self, atom: int, sign: int) -> str:
+        """Return what an atom is called: ``night``, or ``not night`` for sign -1."""
+        return signed(self.names[atom], sign)
+
+    def values(self, path: str) -> list[Any]:
+        """Return N values of a sample field."""
+        found = dict(zip(*self.samples.values(["id", path]), strict=True))
+        return [found[i] for i in self.ids]
+
+    def labels(self, name: str) -> list[Any]:
+        """Return the label of each sample.
+
+        Args:
+            name: A field of classifications, strings, whole numbers or truth values.
+
+        Raises:
+            ValueError: There is no such field, it holds something else, or labels are missing.
+        """
+        known = self.samples.get_field(name)
+        path = name
+        if isinstance(known, fo.EmbeddedDocumentField):
+            if issubclass(known.document_type, fo.Classification):
+                path = f"{name}.label"
+            else:
+                known = None if known is None else known.document_type
+        if path == name and not isinstance(known, (fo.StringField, fo.IntField, fo.BooleanField)):
+            why = "there is no such field" if self.samples.get_field(name) is None else (
+                "it does not hold one label for each sample"
+            )  # fmt: skip
+            raise ValueError(
+                f"{name!r} cannot be used as labels: {why}; choose a field of classifications, "
+                f"strings or whole numbers, such as {_label_fields(self.samples)}"
+            )
+        values = self.values(path)
+        missing = sum(value is None for value in values)
+        if missing == len(values):
+            raise ValueError(
+                f"none of the {len(values)} samples has a label in {name!r}; label them, or choose "
+                "another field or view"
+            )
+        if missing:
+            raise ValueError(
+                f"{missing} of {len(values)} samples have no label in {name!r}; leave them out "
+                f"with view.exists({path!r}), or label them"
+            )
+        return values
+
+    def report(
+        self,
+        result: Any,
+        found: Sequence[int] | np.ndarray,
+        views: Mapping[str, Sequence[int] | np.ndarray] | None = None,
+        *,
+        columns: Mapping[str, Sequence[Any]] | None = None,
+        tag: str | None = None,
+        tagged: Sequence[int] | np.ndarray | None = None,
+    ) -> CurationReport:
+        """Write what is asked for, and return the report.
+
+        Args:
+            result: The library's result.
+            found: Positions of the samples that were found, in their order.
+            views: Name -> positions of further views.
+            columns: Field suffix -> N values to write; other samples lose theirs.
+            tag: A tag to add to what was found.
+            tagged: Positions of the samples that get the tag, by default ``found``.
+        """
+        check_tag(tag)
+        if columns:
+            self._write(columns)
+        if tag is not None:
+            self.view(found if tagged is None else tagged).tag_samples(tag)
+        return CurationReport(
+            key=self.key,
+            view=self.view(found),
+            result=result,
+            ids=tuple(self.ids),
+            views={name: self.view(items) for name, items in (views or {}).items()},
+            fields=tuple(fields.field_name(self.key, suffix) for suffix in columns or ()),
+            tag=tag,
+        )
+
+    def _write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write scores; what an earlier run left on other samples goes, so that none are mixed."""
+        dataset = self.samples._root_dataset
+        names = {suffix: fields.field_name(self.key, suffix) for suffix in columns}
+        new = [name for name in names.values() if not dataset.has_sample_field(name)]
+
+        def check() -> None:
+            runs.check_current(dataset, self.key, self.config.digest)
+
+        try:
+            check()
+            fields.declare(dataset, self.key, columns)
+            held = set(self.ids)
+            others = [
+                i
+                for i in fields.everything(dataset).values("id")
+                if i not in held
+            ] if len(new) < len(names) else []  # fmt: skip
+            values = {
+                names[suffix]: [*column, *[None] * len(others)]
+                for suffix, column in columns.items()
+            }
+            fields.write(dataset, [*self.ids, *others], values, check=check)
+        except BaseException:
+            dataset.delete_sample_fields([n for n in new if dataset.has_sample_field(n)])
+            raise
+
+
+def check_tag(tag: str | None) -> None:
+    """Raise ``ValueError`` unless samples can be tagged so; None stands for no tag."""
+    if tag is not None and (not isinstance(tag, str) or not tag.strip()):
+        raise ValueError(f"tag must be a word, like 'review', not {tag!r}")
+
+
+def _label_fields(samples: SampleCollection) -> str:
+    schema = samples.get_field_schema()
+    there = [
+        name
+        for name, known in schema.items()
+        if isinstance(known, fo.EmbeddedDocumentField)
+        and issubclass(known.document_type, fo.Classification)
+    ]
+    return ", ".join(map(repr, there)) or "'ground_truth'"

@@ -1,0 +1,399 @@
+"""Find, choose and clean samples by their codes: the library's functions on views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import fiftyone as fo
+import numpy as np
+from bson import ObjectId
+from fiftyone.core.collections import SampleCollection
+
+from fiftyone_smic import curation
+from fiftyone_smic.curation.selection import Method
+from fiftyone_smic.curation.surprise import REMARKABLE
+from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.codes import rebuilt_latents
+from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag
+from fiftyone_smic.fiftyone.similarity import text_encoder
+from fiftyone_smic.utils.defaults import KEY
+
+
+def search(
+    samples: SampleCollection,
+    query: Any,
+    key: str = KEY,
+    k: int | None = None,
+    *,
+    field: bool = False,
+    tag: str | None = None,
+    device: str | None = None,
+) -> CurationReport:
+    """Find the samples whose codes are nearest to a text, a sample or a latent.
+
+    Args:
+        samples: A dataset or view; samples without a code are left out.
+        query: A text, the id of a sample of the dataset, a sample, a latent (d,), or a list of
+            these. With several, a sample counts by the one it is nearest to.
+        key: A dictionary of the dataset.
+        k: How many samples to find, for each query; by default all are sorted.
+        field: Write the score into ``<key>_search_score``.
+        tag: Tag the samples that are found.
+        device: A torch device for the text encoder, by default the best there is.
+
+    Returns:
+        A report whose ``view`` is sorted by score, best first, and whose ``views`` are by query.
+
+    Raises:
+        ValueError: The view is empty or has no codes, the key is not known, k is too large, or
+            nothing can be compared with the query, as the encoder has no texts or the sample no
+            code.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> len(smic.search(dataset, "a house at night", k=3).view)
+        3
+    """
+    check_tag(tag)
+    coded = Coded.read(samples, key)
+    queries, called = _queries(coded, query, device)
+    n = len(coded.ids)
+    found = curation.search(coded.dictionary, coded.codes, queries, n if k is None else k)
+    best = np.full(n, -np.inf)
+    for row, scores in zip(found.indices, found.scores, strict=True):
+        best[row] = np.maximum(best[row], scores)
+    order = [int(i) for i in np.argsort(-best, kind="stable") if np.isfinite(best[i])]
+    scores = [float(s) if np.isfinite(s) else None for s in best]
+    return coded.report(
+        found,
+        order,
+        dict(zip(called, found.indices, strict=True)),
+        columns={fields.SEARCH_SCORE: scores} if field else None,
+        tag=tag,
+    )
+
+
+def _queries(coded: Coded, query: Any, device: str | None) -> tuple[np.ndarray, list[str]]:
+    """Return (m, d) latents of what is searched for, and what each query is called."""
+    if isinstance(query, np.ndarray):
+        given: list[Any] = list(np.atleast_2d(query))
+    elif isinstance(query, (str, fo.Sample, ObjectId)):
+        given = [query]
+    else:
+        given = list(query)
+        if given and isinstance(given[0], (int, float, np.number)):
+            given = [np.asarray(given)]
+    if not given or any(isinstance(one, str) and not one.strip() for one in given):
+        raise ValueError(
+            "there is nothing to search for; give a text, the id of a sample or a latent"
+        )
+    rows: dict[int, np.ndarray] = {}
+    texts = {}
+    called = []
+    for place, one in enumerate(given):
+        if isinstance(one, fo.Sample):
+            one = one.id
+        if isinstance(one, ObjectId) or (isinstance(one, str) and ObjectId.is_valid(one)):
+            rows[place] = _sample_latent(coded, str(one))
+            called.append(str(one))
+        elif isinstance(one, str):
+            texts[place] = one
+            called.append(one)
+        else:
+            row = np.asarray(one, np.float32)
+            if row.shape != (coded.config.dim,):
+                raise ValueError(
+                    f"a latent of dictionary {coded.key!r} has {coded.config.dim} numbers and the "
+                    f"one searched for has shape {row.shape}; encode it with "
+                    f"{coded.config.encoder!r}"
+                )
+            rows[place] = row
+            called.append(f"latent {place}")
+    if texts:
+        encoder = text_encoder(coded.samples, coded.key, device)
+        encoded = encoder.encode_texts(list(texts.values()))
+        rows.update(zip(texts, encoded, strict=True))
+    return np.stack([rows[i] for i in range(len(given))]), called
+
+
+def _sample_latent(coded: Coded, sample_id: str) -> np.ndarray:
+    """Return a sample's latent if it is there, else what its code rebuilds."""
+    dataset = coded.samples._root_dataset
+    name = coded.config.latents_field
+    held = fields.read(dataset, [sample_id], [name] if dataset.has_sample_field(name) else [])
+    if sample_id not in held:
+        raise ValueError(
+            f"dataset {dataset.name!r} has no sample {sample_id!r}; give the id of one of its "
+            "samples"
+        )
+    if held[sample_id] and held[sample_id][0] is not None:
+        latent = np.asarray(held[sample_id][0], np.float32).ravel()
+        if latent.shape == (coded.config.dim,):
+            return latent
+    one = fields.everything(dataset).select(sample_id)
+    return rebuilt_latents(one, coded.key)[1][0]
+
+
+def find_near_duplicates(
+    samples: SampleCollection,
+    key: str = KEY,
+    threshold: float = 0.95,
+    *,
+    field: bool = False,
+    tag: str | None = None,
+) -> CurationReport:
+    """Find near duplicates, in groups round the sample to keep.
+
+    Codes choose which pairs are worth a look. Where all samples still have their latents, these
+    decide; without them the groups are of the same meaning, and the report says so.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+        threshold: Cosine, 0..1, from which two samples are near.
+        field: Write the id of the sample to keep into ``<key>_duplicate_of``, for all samples of
+            groups; ``report.view.group_by("<key>_duplicate_of")`` shows the groups.
+        tag: Tag the samples that can go.
+
+    Returns:
+        A report. Its ``view`` holds the groups one after the other, the kept sample first;
+        ``views["keep"]`` has one sample of each and ``views["remove"]`` has the others.
+
+    Raises:
+        ValueError: The view is empty or has fewer than two codes, the key is not known, or the
+            threshold is outside 0..1.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> smic.find_near_duplicates(dataset, threshold=0.999).result.verified
+        True
+    """
+    check_tag(tag)
+    coded = Coded.read(samples, key)
+    found = curation.near_duplicates(coded.dictionary, coded.codes, threshold, coded.latents)
+    kept: list[str | None] = [None] * len(coded.ids)
+    for group in found.groups:
+        for i in group:
+            kept[i] = coded.ids[group[0]]
+    every = np.concatenate(found.groups) if found.groups else np.zeros(0, int)
+    return coded.report(
+        found,
+        every,
+        {"keep": found.kept, "remove": found.removable},
+        columns={fields.DUPLICATE_OF: kept} if field else None,
+        tag=tag,
+        tagged=found.removable,
+    )
+
+
+def select_subset(
+    samples: SampleCollection,
+    k: int | None,
+    method: Method = "representative",
+    key: str = KEY,
+    *,
+    preselected: SampleCollection | Sequence[str] | None = None,
+    field: bool = False,
+    tag: str | None = None,
+) -> CurationReport:
+    """Choose k samples that stand for a collection, or differ, or balance or cover its atoms.
+
+    Args:
+        samples: A dataset or view.
+        k: How many; None with ``"covering"`` chooses as many as it takes.
+        method: ``"representative"``, ``"diverse"``, ``"balanced"`` or ``"covering"``, see
+            :func:`fiftyone_smic.curation.select`.
+        key: A dictionary of the dataset.
+        preselected: A view or ids of samples that are chosen already, as those labelled before:
+            they count and are not chosen again.
+        field: Write the place in the order of choice into ``<key>_subset_place``.
+        tag: Tag the chosen samples.
+
+    Returns:
+        A report whose ``view`` holds the chosen samples in the order chosen.
+
+    Raises:
+        ValueError: The view is empty or has no codes, the key or method is not known, or k is
+            larger than the number of samples.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> _ = smic.select_subset(dataset, 5, tag="to label")
+        >>> len(dataset.match_tags("to label"))
+        5
+    """
+    check_tag(tag)
+    coded = Coded.read(samples, key)
+    before = None
+    if preselected is not None:
+        ids = preselected.values("id") if isinstance(preselected, SampleCollection) else preselected
+        place = {sample_id: i for i, sample_id in enumerate(coded.ids)}
+        outside = [i for i in ids if i not in place]
+        if outside:
+            raise ValueError(
+                f"{len(outside)} preselected samples are not in the view or have no code (the "
+                f"first: {outside[0]}); select from a view that holds them too"
+            )
+        before = [place[i] for i in ids]
+    found = curation.select(coded.dictionary, coded.codes, k, method, before)
+    places: list[int | None] = [None] * len(coded.ids)
+    for rank, i in enumerate(found.indices):
+        places[i] = rank
+    return coded.report(
+        found,
+        found.indices,
+        columns={fields.SUBSET_PLACE: places} if field else None,
+        tag=tag,
+    )
+
+
+def find_outliers(
+    samples: SampleCollection,
+    key: str = KEY,
+    k: int | None = None,
+    *,
+    field: bool = False,
+    tag: str | None = None,
+) -> CurationReport:
+    """Find the samples that fit their collection least.
+
+    Where all samples still have their latents the true distortion is used, else what the code says.
+
+    Args:
+        samples: A dataset or view of at least three samples with codes.
+        key: A dictionary of the dataset.
+        k: How many to find; by default all that lie more than 5 robust standard deviations out.
+        field: Write the score of every sample into ``<key>_outlier_score``.
+        tag: Tag the samples that are found.
+
+    Returns:
+        A report whose ``view`` is sorted by score, the least fitting first; ``views`` are by cause:
+        ``"unexplained"``, of which the atoms leave much, and ``"far"``, far from the mean.
+
+    Raises:
+        ValueError: The view is empty or has fewer than three codes, the key is not known, or k is
+            larger than the number of samples.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> len(smic.find_outliers(dataset, k=2).view)
+        2
+    """
+    check_tag(tag)
+    coded = Coded.read(samples, key)
+    if k is not None:
+        curation.inputs.check_k(k, len(coded.ids))
+    found = curation.outliers(coded.dictionary, coded.codes, coded.distortion)
+    most = int((found.scores > REMARKABLE).sum()) if k is None else k
+    first = found.indices[:most]
+    causes = found.causes()
+    return coded.report(
+        found,
+        first,
+        {c: [i for i in first if causes[i] == c] for c in sorted({causes[i] for i in first})},
+        columns={fields.OUTLIER_SCORE: found.scores.tolist()} if field else None,
+        tag=tag,
+    )
+
+
+def find_leaks(
+    samples: SampleCollection,
+    splits: str | Sequence[str] | Mapping[str, SampleCollection | str],
+    key: str = KEY,
+    threshold: float = 0.95,
+    *,
+    tag: str | None = None,
+) -> CurationReport:
+    """Find near duplicates that lie in different splits, and how many chance would put there.
+
+    Args:
+        samples: A dataset or view that holds the splits.
+        splits: A field that says the split, a list of tags, or a dict of split -> view or tag.
+            Samples of no split are left out.
+        key: A dictionary of the dataset.
+        threshold: Cosine, 0..1, from which two samples are near.
+        tag: Tag the samples that leak.
+
+    Returns:
+        A report. Its ``view`` holds the pairs one after the other, the nearest first;
+        ``views[split]`` has those samples of a split that have a near duplicate in another one.
+
+    Raises:
+        ValueError: The view is empty or has no codes, the key is not known, there is one split
+            only, or a sample lies in two.
+
+    Example:
+        >>> import fiftyone_smic as smic
+        >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+        >>> _ = smic.compute_latents(dataset, progress=False)
+        >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+        >>> _ = smic.encode(dataset, progress=False)
+        >>> report = smic.find_leaks(dataset, {"train": dataset[:8], "test": dataset[8:]})
+        >>> set(report.views) <= {"train", "test"}
+        True
+    """
+    check_tag(tag)
+    if isinstance(splits, str):
+        coded = Coded.read(samples, key)
+        given = coded.labels(splits)
+    else:
+        where = _splits(image_samples(samples), splits)
+        coded = Coded.read(samples.select(list(where)), key)
+        given = [where[i] for i in coded.ids]
+    found = curation.leaks(coded.dictionary, coded.codes, given, threshold, coded.latents)
+    pairs = found.pairs[np.argsort(-found.cosines, kind="stable")]
+    leaking = {str(split): found.items(split) for split in sorted(set(given), key=str)}
+    return coded.report(
+        found,
+        list(dict.fromkeys(pairs.ravel().tolist())),
+        {split: items for split, items in leaking.items() if len(items)},
+        tag=tag,
+    )
+
+
+def _splits(
+    samples: SampleCollection, splits: Iterable[str] | Mapping[str, SampleCollection | str]
+) -> dict[str, str]:
+    """Return sample id -> split."""
+    named = splits if isinstance(splits, Mapping) else {name: name for name in splits}
+    if len(named) < 2:
+        raise ValueError(
+            f"there is {len(named)} split and a leak lies between two; give a field, or a dict "
+            'such as {"train": view, "test": view}'
+        )
+    there = set(samples.values("id"))
+    where: dict[str, str] = {}
+    for name, part in named.items():
+        view = samples.match_tags(part) if isinstance(part, str) else part
+        ids = [i for i in view.values("id") if i in there]
+        if not ids:
+            raise ValueError(
+                f"split {name!r} has no samples of this view; "
+                + (f"none has the tag {part!r}" if isinstance(part, str) else "choose another view")
+            )
+        twice = [i for i in ids if i in where]
+        if twice:
+            raise ValueError(
+                f"{len(twice)} samples lie in {where[twice[0]]!r} and in {name!r} (the first: "
+                f"{twice[0]}); put each into one split"
+            )
+        where.update(dict.fromkeys(ids, name))
+    return where
