@@ -175,9 +175,10 @@ def _q_of(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     inside, total, sizes = _counts(shown, place, groups)
     p = fisher(inside, sizes, total - inside, len(place) - sizes)
-    # Two labels make the same test twice.
-    q = np.repeat(bh(p[:1]), 2, axis=0) if groups == 2 else bh(p)
-    return q, p
+    if groups == 2:  # both make the same test, whose p-values differ by rounding
+        p = np.repeat(p[:1], 2, axis=0)
+        return np.repeat(bh(p[:1]), 2, axis=0), p
+    return bh(p), p
 
 
 def _associate(

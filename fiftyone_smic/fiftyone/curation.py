@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import fiftyone as fo
 import numpy as np
 from bson import ObjectId
 from fiftyone.core.collections import SampleCollection
+from fiftyone.core.sample import Sample, SampleView
 
 from fiftyone_smic import curation
 from fiftyone_smic.curation.selection import Method
@@ -83,7 +83,7 @@ def _queries(coded: Coded, query: Any, device: str | None) -> tuple[np.ndarray, 
     """Return (m, d) latents of what is searched for, and what each query is called."""
     if isinstance(query, np.ndarray):
         given: list[Any] = list(np.atleast_2d(query))
-    elif isinstance(query, (str, fo.Sample, ObjectId)):
+    elif isinstance(query, (str, Sample, SampleView, ObjectId)):
         given = [query]
     else:
         given = list(query)
@@ -97,7 +97,7 @@ def _queries(coded: Coded, query: Any, device: str | None) -> tuple[np.ndarray, 
     texts = {}
     called = []
     for place, one in enumerate(given):
-        if isinstance(one, fo.Sample):
+        if isinstance(one, (Sample, SampleView)):
             one = one.id
         if isinstance(one, ObjectId) or (isinstance(one, str) and ObjectId.is_valid(one)):
             rows[place] = _sample_latent(coded, str(one))

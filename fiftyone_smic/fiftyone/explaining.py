@@ -83,8 +83,9 @@ def explain_labels(
         null: How many runs with permuted labels to make beside it.
 
     Returns:
-        A report. ``views["'night' in 'beach'"]`` holds the samples of a label that use an atom,
-        for each association that is found; ``view`` holds all of these.
+        A report. For each label that has more of an atom than the rest, ``views`` has an entry such
+        as ``"'night' in 'beach'"`` with the samples of that label that use it; ``view`` holds all
+        of these.
 
     Raises:
         ValueError: The view is empty or has no codes, the key or field is not known, or labels are
@@ -107,7 +108,7 @@ def explain_labels(
         f"{coded.atom(row.atom, row.sign)!r} in {row.label!r}": [
             int(i) for i in coded.uses(row.atom, row.sign) if labels[i] == row.label
         ]
-        for row in found.found[:MOST_VIEWS]
+        for row in [row for row in found.found if row.difference > 0][:MOST_VIEWS]
     }
     return coded.report(found, _together(views), views)
 

@@ -8,12 +8,12 @@ from typing import Any
 import fiftyone.core.models as fom
 import numpy as np
 from fiftyone.brain.internal.core.sklearn import (
-    NeighborsHelper,
     SklearnSimilarity,
     SklearnSimilarityConfig,
     SklearnSimilarityIndex,
 )
 from fiftyone.core.collections import SampleCollection
+from sklearn.neighbors import NearestNeighbors
 
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
@@ -56,6 +56,7 @@ class SMICSimilarityIndex(SklearnSimilarityIndex):
     """
 
     _model: fom.Model | None
+    _neighbors_helper: tuple[Any, NearestNeighbors] | None
 
     @staticmethod
     def _parse_data(
@@ -114,11 +115,19 @@ class SMICSimilarityIndex(SklearnSimilarityIndex):
 
     def _get_neighbors(
         self, can_use_neighbors: bool = True, can_use_dists: bool = True
-    ) -> tuple[Any, Any]:
-        if self._neighbors_helper is None:
-            # The helper subtracts the mean in place, and embeddings would depend on what was asked.
-            self._neighbors_helper = NeighborsHelper(self._embeddings.copy(), self.config.metric)
-        return super()._get_neighbors(can_use_neighbors, can_use_dists)
+    ) -> tuple[NearestNeighbors | None, None]:
+        """Return neighbours within the current view, and no N x N distances.
+
+        FiftyOne's own helper subtracts another mean from the embeddings in place, so that an answer
+        depends on what was asked before.
+        """
+        if not can_use_neighbors:
+            return None, None
+        kept = self._current_inds
+        if self._neighbors_helper is None or not np.array_equal(self._neighbors_helper[0], kept):
+            rows = self._embeddings if kept is None else self._embeddings[kept]
+            self._neighbors_helper = kept, NearestNeighbors(metric="cosine").fit(rows)
+        return self._neighbors_helper[1], None
 
     @classmethod
     def _from_dict(

@@ -98,12 +98,10 @@ def test_a_planted_outlier_is_first(encoded):
 
 
 def test_swapped_labels_are_found_and_better_ones_suggested(encoded):
-    # A label that codes know: whether the strongest atom of the collection is used.
-    atom = max(range(8), key=lambda a: sum(a in atoms for atoms in encoded.values("smic_atoms")))
-    labels = ["with" if atom in atoms else "without" for atoms in encoded.values("smic_atoms")]
+    labels = ["night" if t == "night" else "light" for t in encoded.values("time.label")]
     wrong = [3, 40]
     for i in wrong:
-        labels[i] = "without" if labels[i] == "with" else "with"
+        labels[i] = "light" if labels[i] == "night" else "night"
     encoded.set_values("planted", [fo.Classification(label=label) for label in labels])
     report = smic.find_label_issues(encoded, "planted", field=True, tag="check")
     doubt = np.array(encoded.values("smic_label_doubt"))
