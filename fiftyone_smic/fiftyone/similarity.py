@@ -18,6 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.collections import image_samples, tell
+from fiftyone_smic.fiftyone.keys import METHOD
 from fiftyone_smic.models.encoders import Encoder, load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import KEY
@@ -37,7 +38,7 @@ class SMICSimilarityConfig(SklearnSimilarityConfig):
 
     @property
     def method(self) -> str:
-        return runs.METHOD
+        return METHOD
 
 
 class SMICSimilarity(SklearnSimilarity):
