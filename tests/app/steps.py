@@ -153,7 +153,11 @@ def settle(page, quiet=1.5, timeout=120):
     Playwright the network is therefore never idle.
     """
     asked = []
-    page.on("request", note := asked.append)
+
+    def note(request):  # Playwright writes to its handlers, which a built-in method forbids
+        asked.append(request)
+
+    page.on("request", note)
     end = time.monotonic() + timeout
     while True:
         before = len(asked)
