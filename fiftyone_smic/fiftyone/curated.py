@@ -12,7 +12,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.curation.results import signed
+from fiftyone_smic.curation.results import several, signed
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.collections import image_samples
@@ -56,8 +56,8 @@ class CurationReport:
         return rows
 
     def __str__(self) -> str:
-        text = f"{self.result}\n{len(self.view):,} samples are in .view"
-        text += f", {len(self.views)} more views in .views" if self.views else ""
+        text = f"{self.result}\nIn .view: {several(len(self.view), 'sample')}"
+        text += f"; in .views: {several(len(self.views), 'more view')}" if self.views else ""
         text += "; item i is the sample .ids[i]."
         if self.fields:
             text += f" Written: {', '.join(self.fields)}."

@@ -22,7 +22,7 @@ def test_search_by_text_sorts_the_view(encoded):
     scores = report.view.values("smic_search_score")
     assert scores == sorted(scores, reverse=True)
     assert encoded.count("smic_search_score") == 10
-    assert "10 samples are in .view" in str(report)
+    assert "In .view: 10 samples; in .views: 1 more view;" in str(report)
     assert report.to_rows()[0]["sample_id"] == report.view.first().id
 
 
