@@ -137,7 +137,8 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
                 if (source / LABELS / name).is_dir():
                     shutil.copytree(source / LABELS / name, media / name, dirs_exist_ok=True)
             kept = {name: about[name] for name in KEPT}
-            install(dataset, coded, archive, key, [row_of[i] for i in coded], **kept)
+            rows = [row_of[i] for i in coded]
+            install(dataset, coded, archive, key, rows, overwrite=self.overwrite, **kept)
             if self.draw:
                 self._draw(dataset, key, coded, progress)
         except BaseException:

@@ -495,11 +495,13 @@ def test_a_dictionary_that_is_deleted_meanwhile_leaves_no_codes(coded, monkeypat
 
 
 def test_a_dataset_of_a_newer_fiftyone_does_not_stop_the_search(coded, delete):
+    # Datasets of other tests have a dictionary under the default key.
+    smic.learn_dictionary(coded, "only_here", n_atoms=4, lam=0.005)
     newer = fo.Dataset("newer", overwrite=True)
     db = foo.get_db_conn()
     db.datasets.update_one({"_id": newer._doc.id}, {"$set": {"version": "99.0"}})
     script = """
-        for key in ("smic", "other"):
+        for key in ("only_here", "other"):
             try:
                 smic.load_model(key)
             except ValueError as error:
