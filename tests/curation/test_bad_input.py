@@ -80,7 +80,7 @@ def test_k_beside_preselected_items(collection):
 
 def test_queries_of_another_encoder(collection):
     _, _, dictionary, codes = collection
-    with pytest.raises(ValueError, match="same encoder"):
+    with pytest.raises(ValueError, match="use latents of the encoder"):
         curation.search(dictionary, codes, np.ones((1, 16)), 3)
     with pytest.raises(ValueError, match="NaN"):
         curation.search(dictionary, codes, np.full((1, 32), np.nan), 3)
