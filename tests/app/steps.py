@@ -123,10 +123,11 @@ def click_atom(page, panel):
     """Click an atom on the map of the Atoms tab; returns what it says of itself."""
     atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
     about = panel.locator(f"{MAP} .hoverlayer text").first
-    for _ in range(60):  # until the map is no longer drawn anew, or scrolled away, under the mouse
+    said = ""
+    for attempt in range(60):  # until the map is no longer drawn anew, or scrolled away
         panel.locator(MAP).evaluate("map => map.scrollIntoView()")
-        box = atoms.locator(".point").first.bounding_box()
-        # Beside the centre, where a sample's dot may lie that is nearer to the mouse.
+        # A sample's dot may lie nearer to the mouse: then another atom is tried.
+        box = atoms.locator(".point").nth(attempt % atoms.locator(".point").count()).bounding_box()
         x, y = box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2
         page.mouse.move(x - 3, y)
         page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
@@ -134,7 +135,8 @@ def click_atom(page, panel):
         said = about.text_content() if about.count() else ""
         if re.search(r": [\d,]+ samples?$", said):  # not a sample's file name
             break
-    assert said, "the map says nothing of the atom under the mouse"
+        said = ""
+    assert said, "the map says nothing of any atom under the mouse"
     page.mouse.click(x, y)
     return said
 
