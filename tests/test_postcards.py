@@ -46,7 +46,7 @@ def test_attributes_fit_the_picture(drawn):
 def test_every_object_can_be_seen(name):
     from dataclasses import replace
 
-    from fiftyone_smic.postcards.draw import _Postcard
+    from fiftyone_smic.postcards.scene import Scene
 
     shown = 0
     for seed in range(400):
@@ -55,7 +55,7 @@ def test_every_object_can_be_seen(name):
             continue
         # The same random choices without the object give a different picture.
         pictures = [
-            np.asarray(_Postcard(a, np.random.default_rng(5), 64).draw(), float)
+            np.asarray(Scene(a, np.random.default_rng(5), 64).draw(), float)
             for a in (attributes, replace(attributes, **{name: False}))
         ]
         assert np.abs(pictures[0] - pictures[1]).sum() > 1000, (seed, attributes)
