@@ -30,7 +30,7 @@ class NameAtoms(DictionaryOperator):
     doing = "Naming concepts"
     action = "Name the concepts of"
     function = "name_atoms"
-    parameters = ("key", "vocabulary", "labels", "overwrite")
+    parameters = ("key", "vocabulary", "labels", "weak", "overwrite")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.runs import load_config, measured
@@ -58,6 +58,13 @@ class NameAtoms(DictionaryOperator):
             about = describe(config.encoder)
             words = f"Words for {about.vocabulary}" if about.vocabulary else "The model's own words"
             forms.note(inputs, "words", f"{words} are compared with the concepts")
+        forms.checkbox(
+            inputs,
+            "weak",
+            "Name every concept",
+            about="Otherwise a concept stays without a name where the nearest one fits no better "
+            "than by chance",
+        )
         if config.own_names:
             forms.checkbox(
                 inputs,
@@ -173,7 +180,11 @@ class NameAtoms(DictionaryOperator):
             kept = f" {amount(done.kept, 'name given by hand stays', 'names given by hand stay')}."
         named = sum(not is_unnamed(name) for name in done.names)
         rest = len(done.names) - named
-        weak = f" {amount(rest, 'has', 'have')} no name: nothing fits well." if rest else ""
+        weak = (
+            f" {amount(rest, 'has', 'have')} no name: nothing fits better than by chance."
+            if rest
+            else ""
+        )
         return (
             f"**{amount(named, 'concept')}** named after "
             f"{amount(done.candidates, 'candidate')}.{weak}{kept}\n\n{shown}\n\n"

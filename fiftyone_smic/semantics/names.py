@@ -23,6 +23,11 @@ PHOTOGRAPHS = VOCABULARIES / "photographs.txt"
 #: What the postcards of the embedded demonstration show.
 POSTCARDS = VOCABULARIES / "postcards.txt"
 
+#: Number of random mixtures of atoms that names are compared with.
+MIXTURES = 500
+#: An atom gets a name that is nearer to it than this share of the mixtures are to theirs.
+CHANCE = 0.75
+
 
 def read_vocabulary(vocabulary: Sequence[str] | str | os.PathLike[str]) -> list[str]:
     """Return the different texts of a vocabulary.
@@ -93,6 +98,31 @@ def nearest(
     cosines = a @ b.T
     best = cosines.argmax(axis=1)
     return best, cosines[np.arange(len(a)), best]
+
+
+def chance(atoms: ArrayLike, directions: ArrayLike) -> float:
+    """Return the cosine that a name reaches by chance.
+
+    Among many texts one is always nearest, and on a small collection even the nearest may say
+    nothing. Three of four random mixtures of the atoms have no text nearer than the cosine
+    returned; an atom whose own text is no nearer fits it no better than such a mixture does.
+
+    Args:
+        atoms: (K, d).
+        directions: (V, d).
+
+    Returns:
+        The cosine; -1 for a single atom, of which there are no mixtures.
+
+    Example:
+        >>> round(chance([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]]), 2)
+        0.93
+    """
+    a = np.asarray(atoms, np.float32)
+    if len(a) < 2:
+        return -1.0
+    mixtures = np.random.default_rng(0).standard_normal((MIXTURES, len(a)), np.float32) @ a
+    return float(np.quantile(nearest(mixtures, directions)[1], CHANCE))
 
 
 _NUMBER = re.compile(r" \(\d+\)$")

@@ -9,6 +9,7 @@ import pytest
 
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import atom_names, collections, load_dictionary
+from fiftyone_smic.semantics.names import stem
 
 
 def labels_of(dataset):
@@ -41,6 +42,17 @@ def test_names_say_what_the_samples_show(encoded):
     assert right > 1.8 * chance > 0
 
 
+def test_an_atom_that_nothing_fits_stays_without_a_name(encoded):
+    report = smic.name_atoms(encoded)
+    unnamed = np.array([name == f"atom {i}" for i, name in enumerate(report.names)])
+    assert 0 < unnamed.sum() < len(unnamed)
+    assert (unnamed == (report.cosines <= report.needed)).all()
+    every = smic.name_atoms(encoded, weak=True).names
+    assert not any(name == f"atom {i}" for i, name in enumerate(every))
+    both = zip(report.names, every, unnamed, strict=True)
+    assert all(stem(name) == stem(other) for name, other, no in both if not no)
+
+
 def test_names_are_in_the_labels_and_last(encoded):
     before = encoded.values("smic_labels.classifications.confidence")
     smic.name_atoms(encoded)
@@ -67,7 +79,8 @@ def test_names_given_by_hand_stay(encoded):
     assert np.isnan(report.cosines[0]) and np.isfinite(report.cosines[1:]).all()
     names = atom_names(encoded, "smic")
     assert names[0] == "my atom" and names.count("my atom") == 1
-    assert {name.split(" (")[0] for name in names[1:]} <= {"my atom", "sea", "desert"}
+    named = {name.split(" (")[0] for name in names[1:] if not name.startswith("atom ")}
+    assert named and named <= {"my atom", "sea", "desert"}
     smic.name_atoms(encoded, vocabulary=["sea", "desert"], overwrite=True)
     assert "my atom" not in atom_names(encoded, "smic")
     smic.set_atom_names(encoded, "smic", {0: None})
@@ -75,7 +88,7 @@ def test_names_given_by_hand_stay(encoded):
 
 
 def test_names_after_the_datasets_own_labels(encoded, make_dataset, clustered):
-    names = smic.name_atoms(encoded, labels="terrain").names
+    names = smic.name_atoms(encoded, labels="terrain", weak=True).names
     assert {name.split(" (")[0] for name in names} <= set(encoded.distinct("terrain.label"))
     # Latents of an encoder nobody knows, and tags that say which cluster a sample is of.
     dataset = make_dataset(clustered)
@@ -94,7 +107,7 @@ def test_names_after_the_datasets_own_labels(encoded, make_dataset, clustered):
 
 def test_a_vocabulary_in_a_file(encoded, tmp_path):
     (tmp_path / "words.txt").write_text("sea\n\n desert \nsea\n")
-    report = smic.name_atoms(encoded, vocabulary=tmp_path / "words.txt")
+    report = smic.name_atoms(encoded, vocabulary=tmp_path / "words.txt", weak=True)
     assert report.candidates == 2
     assert {name.split(" (")[0] for name in report.names} == {"sea", "desert"}
 
