@@ -6,6 +6,9 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.fiftyone-smic-installed
 ARGS ?=
+# Some machines forbid Python to keep what it compiled. Then each of the many processes of the tests
+# compiles FiftyOne and PyTorch again, which triples the time that an import takes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint docs bench screenshots browser clean
 
