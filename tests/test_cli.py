@@ -82,12 +82,11 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_library_below_its_fiftyone_part_never_imports_fiftyone(pictures, tmp_path):
     code = (
         "import sys\n"
-        "from fiftyone_smic.pipelines import compress_folder, decompress_archive\n"
+        "from fiftyone_smic.pipelines import compress_folder\n"
         "compress_folder(sys.argv[1], sys.argv[2], encoder='postcards')\n"
-        "decompress_archive(sys.argv[2], sys.argv[3], stop=1, steps=1)\n"
         "assert 'fiftyone' not in sys.modules"
     )
-    arguments = [pictures[0].parent, tmp_path / "a.smic", tmp_path / "out"]
+    arguments = [pictures[0].parent, tmp_path / "a.smic"]
     subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, timeout=300)
 
 

@@ -194,11 +194,11 @@ def test_the_shipped_decoder_draws_what_the_latent_means(held_out, tmp_path):
     from fiftyone_smic import load_generator
 
     encoder, latents = held_out
-    pictures = load_generator("postcards").generate(latents[:32], norm=1.0, steps=10, batch_size=16)
-    paths = [tmp_path / f"{i}.png" for i in range(32)]
+    pictures = load_generator("postcards").generate(latents[:16], norm=1.0, steps=10, batch_size=16)
+    paths = [tmp_path / f"{i}.png" for i in range(16)]
     for path, picture in zip(paths, pictures, strict=True):
         picture.save(path)
     drawn = encoder.encode_images(paths).latents
-    similarity = drawn @ latents[:32].T
-    # Among 32 originals, the one it was drawn from is nearly always the nearest.
-    assert (similarity.argmax(1) == np.arange(32)).mean() > 0.7
+    similarity = drawn @ latents.T
+    # Among 160 originals, the one it was drawn from is nearly always the nearest.
+    assert (similarity.argmax(1) == np.arange(16)).mean() > 0.7

@@ -5,6 +5,9 @@ from fiftyone_smic.archive import encode_archive, write_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.metrics import fidelity
 
+#: Learning that is good enough to meet a target.
+QUICK = {"max_iter": 6, "n_swaps": 0}
+
 
 @pytest.fixture(scope="module")
 def latents():
@@ -15,7 +18,7 @@ def latents():
 
 @pytest.mark.parametrize("ordered", [True, False])
 def test_bits_per_item_of_the_file(latents, tmp_path, ordered):
-    dictionary = learn_to_target(latents, bits_per_item=14, ordered=ordered, max_iter=6)
+    dictionary = learn_to_target(latents, bits_per_item=14, ordered=ordered, **QUICK)
     codes = dictionary.transform(latents)
     rate = write_archive(tmp_path / "x.smic", dictionary, codes, encoder="", ordered=ordered)
     assert rate.bits_per_item == pytest.approx(14, rel=0.05)
@@ -37,7 +40,7 @@ def test_a_sample_is_judged_as_the_collection_that_it_is_of(ordered):
 
 
 def test_explained_variance(latents):
-    dictionary = learn_to_target(latents, explained_variance=0.6, max_iter=6)
+    dictionary = learn_to_target(latents, explained_variance=0.6, **QUICK)
     rebuilt = dictionary.inverse_transform(dictionary.transform(latents))
     assert fidelity(latents, rebuilt).explained_variance == pytest.approx(0.6, rel=0.05)
 

@@ -60,11 +60,12 @@ def test_the_brain_takes_the_index(encoded, index):
 
 def test_a_run_survives_a_restart(encoded, index):
     encoded.persistent = True
-    expected = encoded.sort_by_similarity("night", k=5, brain_key="codes").values("id")
+    query = encoded.first().id  # a text would load the encoder in another process too
+    expected = encoded.sort_by_similarity(query, k=5, brain_key="codes").values("id")
     script = (
         "import fiftyone as fo, sys\n"
         f"d = fo.load_dataset({encoded.name!r})\n"
-        "print(d.sort_by_similarity('night', k=5, brain_key='codes').values('id'))\n"
+        f"print(d.sort_by_similarity({query!r}, k=5, brain_key='codes').values('id'))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
