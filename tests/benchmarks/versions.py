@@ -3,11 +3,14 @@
     python -m tests.benchmarks.versions             # fresh environments, needs an index
     python -m tests.benchmarks.versions --overlay   # FiftyOne's bound over this environment
     python -m tests.benchmarks.versions --python python3.10 --python python3.13
+    python -m tests.benchmarks.versions --wheels 3.10 3.11 3.12 3.13
 
 Each case is a virtual environment of its own with the package and the versions that the case names:
 the lower bound of FiftyOne that ``pyproject.toml`` declares and the newest, NumPy 1.26 and 2. With
 ``--overlay`` only FiftyOne and the two packages of its makers are installed, without their
-dependencies, into a folder that stands before this environment: minutes instead of an hour.
+dependencies, into a folder that stands before this environment: minutes instead of an hour. With
+``--wheels`` nothing is installed: for each version of Python, pip looks for wheels of everything in
+``requirements.txt`` that fit together, which needs no interpreter of that version.
 """
 
 from __future__ import annotations
@@ -71,10 +74,11 @@ def bound(name: str) -> str:
 
 def cases() -> dict[str, list[str]]:
     """What each case installs beside the package."""
-    lowest = f"fiftyone=={bound('fiftyone')}.*"
+    # The GraphQL server that FiftyOne 1.14 pins imports what graphql-core 3.3 removed.
+    lowest = [f"fiftyone=={bound('fiftyone')}.*", "graphql-core<3.3"]
     return {
-        "bound, numpy 1.26": [lowest, "numpy==1.26.*"],
-        "bound, numpy 2": [lowest, "numpy>=2"],
+        "bound, numpy 1.26": [*lowest, "numpy==1.26.*"],
+        "bound, numpy 2": [*lowest, "numpy>=2"],
         "newest, numpy 1.26": ["fiftyone", "numpy==1.26.*"],
         "newest, numpy 2": ["fiftyone", "numpy>=2"],
     }
@@ -132,17 +136,35 @@ def overlaid(folder: Path) -> bool:
     return tell("bound over this environment", sys.executable, target)
 
 
+def has_wheels(version: str, folder: Path) -> bool:
+    """Print which wheels pip finds for a version of Python."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
+    command += ["--only-binary=:all:", "--python-version", version, "--target", str(folder)]
+    command += ["-r", str(ROOT / "requirements.txt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    chosen = done.stdout.partition("Would install")[2]  # before it, also what was looked at
+    found = re.findall(r"\b(fiftyone|numpy|torch|scikit-learn|numba)-(\d[\w.]*)", chosen)
+    good = done.returncode == 0 and bool(found)
+    said = ", ".join(f"{name} {number}" for name, number in sorted(set(found)))
+    failed = (done.stderr.strip().splitlines() or ["pip says nothing"])[-1]
+    print(f"wheels for Python {version:<16}{said if good else f'FAILED: {failed}'}")
+    return good
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, help="where environments go; by default a new one")
     parser.add_argument("--python", action="append", help="an interpreter; may be given again")
     parser.add_argument("--overlay", action="store_true", help="only FiftyOne's lower bound")
+    parser.add_argument("--wheels", nargs="+", metavar="VERSION", help="only look for wheels")
     parser.add_argument("--case", choices=list(cases()), help="only this one")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as aside:
         folder = (given.folder or Path(aside)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        if given.overlay:
+        if given.wheels:
+            good = all([has_wheels(version, folder) for version in given.wheels])
+        elif given.overlay:
             good = overlaid(folder)
         else:
             good = all(

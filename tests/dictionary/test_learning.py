@@ -102,7 +102,8 @@ def test_swaps_are_made_where_they_are_cheap():
 
 
 def test_an_empty_cluster_takes_a_far_item():
-    items = np.repeat(np.eye(3, dtype=np.float32), [50, 50, 1], axis=0)
+    # Far from 0, so that an empty cluster whose centre became 0 would stay empty.
+    items = 10 + np.repeat(np.eye(3, dtype=np.float32), [50, 50, 1], axis=0)
     for seed in range(5):
         found, labels = centres(items, 3, np.random.RandomState(seed))
         assert len(np.unique(labels)) == 3
