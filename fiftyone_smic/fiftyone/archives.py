@@ -402,5 +402,5 @@ def install(
         columns = code_columns(dictionary, codes, None, names, digest=config.digest)
         write_codes(dataset, key, ids, columns, digest=config.digest)
     except BaseException:
-        dataset.delete_run(key)
+        runs.delete_current(dataset, key, config.digest)
         raise

@@ -30,6 +30,7 @@ from fiftyone_smic.fiftyone.pictures import (
 )
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.models.generators.base import check_settings
 from fiftyone_smic.models.generators.registry import NEAREST
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
@@ -136,6 +137,7 @@ def regenerate(
         (None, None)
     """
     started = time.perf_counter()
+    check_settings(batch_size=batch_size, steps=steps, guidance=guidance)
     samples = image_samples(samples)
     dataset = samples._root_dataset
     config = runs.load_config(samples, key)

@@ -424,6 +424,12 @@ def update_config(
     run.reload()
 
 
+def delete_current(samples: SampleCollection, key: str, digest: str) -> None:
+    """Delete a dictionary with its fields, unless another process deleted or replaced it."""
+    if key in list_dictionaries(samples) and load_config(samples, key).digest == digest:
+        samples._root_dataset.delete_run(key)
+
+
 def check_current(samples: SampleCollection, key: str, digest: str | None) -> None:
     """Raise ``ValueError`` if a dictionary is gone or has another digest; None accepts any."""
     known = key in list_dictionaries(samples)

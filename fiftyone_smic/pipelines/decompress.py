@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,12 +18,20 @@ from typing import Any
 from fiftyone_smic.archive import Archive, read_archive
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.models.generators import Generator, load_generator
+from fiftyone_smic.models.generators.base import check_settings
 from fiftyone_smic.models.generators.registry import NEAREST
 from fiftyone_smic.pipelines.gallery import encode_gallery, find_gallery, pictures_of
 from fiftyone_smic.pipelines.latent_cache import LatentCache
 from fiftyone_smic.pipelines.picture_names import picture_name, safe_names, size_on_disk
 from fiftyone_smic.pipelines.report import stage
-from fiftyone_smic.utils.files import check_replaceable, lock, remove_abandoned, replace_file
+from fiftyone_smic.utils.files import (
+    check_replaceable,
+    check_space,
+    lock,
+    remove_abandoned,
+    replace_file,
+    with_note,
+)
 from fiftyone_smic.utils.names import path_of
 
 #: Says which run a folder belongs to while the run is not finished.
@@ -123,6 +130,7 @@ def decompress_archive(
     """
     folder = Path(folder)
     _check_folder(folder)
+    check_settings(batch_size=batch_size, steps=steps, guidance=guidance, seed=seed)
     if (gallery is not None) != (generator == NEAREST):
         raise ValueError(
             f"the generator {NEAREST!r} and a gallery go together: give a folder of pictures as "
@@ -170,7 +178,7 @@ def decompress_archive(
         guidance=guidance,
         exclude=own and [own[i] for i in missing],
     )
-    _check_space(folder, len(missing) * model.size**2 // 4)
+    check_space(folder, len(missing) * model.size**2 // 4, "the pictures")
     folder.mkdir(parents=True, exist_ok=True)
     with stage("Drawing the images", seconds, "draw") as progress, lock(folder / STATE):
         remove_abandoned(folder)
@@ -279,20 +287,6 @@ def _check_left(folder: Path, run: dict[str, Any]) -> None:
         )
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    """Refuse a disk that certainly cannot hold the pictures."""
-    nearest = folder.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    free = shutil.disk_usage(nearest).free
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC,
-            f"the pictures take at least {needed:,} bytes, and {free:,} are free",
-            str(folder),
-        )
-
-
 @contextmanager
 def _saying_what_is_missing(folder: Path, pictures: _Pictures) -> Iterator[None]:
     try:
@@ -305,6 +299,6 @@ def _saying_what_is_missing(folder: Path, pictures: _Pictures) -> Iterator[None]
             "same again to draw them"
         )
         if isinstance(error, OSError) and error.errno is not None:
-            raise type(error)(error.errno, f"{error.strerror}; {note}", error.filename) from error
+            raise with_note(error, note) from error
         logger.warning(note)
         raise

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from fiftyone_smic.models.encoders import Encoder
 from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.pipelines.census import Census
-from fiftyone_smic.utils.files import lock, replace_file
+from fiftyone_smic.utils.files import check_space, lock, replace_file, with_note
 from fiftyone_smic.utils.progress import Progress
 
 #: A part is written after so many images, or after so many seconds.
@@ -113,6 +114,11 @@ class LatentCache:
         if len(self._waiting) >= IMAGES or time.monotonic() - self._written >= SECONDS:
             self.flush()
 
+    @property
+    def waiting(self) -> int:
+        """How many rows are not written yet."""
+        return len(self._waiting)
+
     def flush(self) -> None:
         """Write the rows that wait as one part."""
         rows = list(self._waiting.values())
@@ -174,6 +180,7 @@ def encode_files(
             if row is not None and _state(path) == (row.bytes, row.modified):
                 found[path] = row
         resumed, new = len(found), [path for path in paths if path not in found]
+        check_space(cache.folder, 4 * model.dim * len(new), "the latents of all images")
         if resumed:
             logger.warning(
                 "%d of %d images were encoded by an earlier run and are not encoded again",
@@ -196,15 +203,17 @@ def encode_files(
                     else:
                         found[new[i]] = row
                         cache.add(census.name(new[i]), row)
-        except BaseException:
-            cache.flush()
+        except BaseException as error:
+            with suppress(OSError):
+                cache.flush()
+            note = (
+                f"{len(found) - cache.waiting:,} of {len(paths):,} images are encoded and kept in "
+                f"{cache.folder}: run the same again to go on"
+            )
+            if isinstance(error, OSError) and error.errno is not None:
+                raise with_note(error, note) from error
             if found:
-                logger.warning(
-                    "%d of %d images are encoded and kept in %s: run the same again to go on",
-                    len(found),
-                    len(paths),
-                    cache.folder,
-                )
+                logger.warning(note)
             raise
     kept = [path for path in paths if path in found]
     for path in [p for p in kept if _state(p) != (found[p].bytes, found[p].modified)]:

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import re
+import shutil
 import stat
 import threading
 import time
@@ -113,6 +114,31 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
     except OSError as error:
         why = f"this folder cannot be written ({error.strerror})"
         raise type(error)(error.errno, why, folder) from error
+
+
+def check_space(path: str | os.PathLike[str], needed: int, what: str) -> None:
+    """Refuse a disk that certainly cannot hold what long work is going to write.
+
+    Args:
+        path: The file or folder that will be written; it need not exist.
+        needed: A lower bound of its size, in bytes.
+        what: What is written, for the message: "the pictures".
+
+    Raises:
+        OSError: The disk has fewer bytes free (``errno.ENOSPC``).
+    """
+    nearest = os.path.realpath(path)
+    while not os.path.isdir(nearest):
+        nearest = os.path.dirname(nearest)
+    free = shutil.disk_usage(nearest).free
+    if free < needed:
+        why = f"{what} take at least {needed:,} bytes, and {free:,} are free"
+        raise OSError(errno.ENOSPC, why, os.fspath(path))
+
+
+def with_note(error: OSError, note: str) -> OSError:
+    """Return an error like this one that also says what is there and what to do."""
+    return type(error)(error.errno, f"{error.strerror}; {note}", error.filename)
 
 
 def remove_abandoned(folder: str | os.PathLike[str]) -> None:

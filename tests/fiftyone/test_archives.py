@@ -12,7 +12,7 @@ from fiftyone import ViewField as F
 from PIL import Image
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import atom_names, list_dictionaries
+from fiftyone_smic.fiftyone import archives, atom_names, list_dictionaries
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.utils.vectors import unit
 
@@ -129,6 +129,19 @@ def test_codes_for_samples_of_the_same_name(encoded, tmp_path, state):
     with pytest.raises(ValueError, match="choose another key"):
         smic.import_codes(encoded, tmp_path / "a.smic", "old")
     assert state(encoded) == before
+
+
+def test_a_dictionary_that_another_process_stored_meanwhile_stays(encoded, tmp_path, monkeypatch):
+    smic.export_archive(encoded, "smic", tmp_path / "a.smic")
+
+    def replaced(dataset, key, *_arguments, **_options):
+        smic.learn_dictionary(dataset, key, n_atoms=4, overwrite=True)
+        raise ValueError("replaced meanwhile")
+
+    monkeypatch.setattr(archives, "write_codes", replaced)
+    with pytest.raises(ValueError, match="replaced meanwhile"):
+        smic.import_codes(encoded, tmp_path / "a.smic", "other")
+    assert smic.load_dictionary(encoded, "other").n_atoms_ <= 4
 
 
 def test_names_that_fit_several_samples(encoded, tmp_path):

@@ -49,6 +49,18 @@ def test_pictures_that_are_there_are_drawn_again_only_when_asked(encoded, tmp_pa
     assert all(path.stat().st_mtime_ns > time for path, time in zip(paths, times, strict=True))
 
 
+def test_settings_that_no_generator_takes_change_nothing(encoded, tmp_path, state, monkeypatch):
+    draw(encoded[:2], tmp_path)
+    smic.learn_dictionary(encoded, overwrite=True, n_atoms=4)  # the pictures are of other codes now
+    smic.encode(encoded)
+    before = state(encoded)
+    monkeypatch.setattr(regeneration, "load_generator", lambda *a, **k: pytest.fail("too late"))
+    for settings in ({"steps": 0}, {"batch_size": 0}, {"guidance": float("inf")}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            draw(encoded[:2], tmp_path, **settings)
+    assert state(encoded) == before
+
+
 def test_a_picture_that_is_cut_or_gone_is_drawn_again(encoded, tmp_path):
     view = encoded[:4]
     draw(view, tmp_path)

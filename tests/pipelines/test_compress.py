@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import numpy as np
@@ -45,6 +46,36 @@ def test_an_interrupted_run_goes_on_where_it_stopped(folder, made, tmp_path, mon
     done = compress_folder(folder, file, encoder="postcards")
     assert done.resumed == 3 and sorted(p.name for p in seen) == ["01.png", "04.png", "05.png"]
     assert sorted(os.listdir(tmp_path)) == ["in", "x.smic"]
+    assert read_archive(file).names == read_archive_bytes(made, tmp_path).names
+
+
+def test_a_disk_without_room_for_the_latents_is_refused_first(folder, tmp_path, monkeypatch):
+    class Full:
+        free = 100
+
+    seen = interrupt(monkeypatch, -1, stop)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Full)
+    with pytest.raises(OSError, match=r"take at least 3,072 bytes, and 100 are free"):
+        compress_folder(folder, tmp_path / "x.smic", encoder="postcards")
+    assert seen == [] and sorted(os.listdir(tmp_path)) == ["in"]
+
+
+def test_a_disk_that_becomes_full_says_what_is_there(folder, made, tmp_path, monkeypatch):
+    write, written = latent_cache.replace_file, []
+
+    def limited(path, data):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        write(path, data)
+
+    file = tmp_path / "x.smic"
+    with monkeypatch.context() as patch:
+        patch.setattr(latent_cache, "IMAGES", 2)
+        patch.setattr(latent_cache, "replace_file", limited)
+        with pytest.raises(OSError, match=r"No space left.*; 2 of 6 images are encoded and kept"):
+            compress_folder(folder, file, encoder="postcards", batch_size=1)
+    assert compress_folder(folder, file, encoder="postcards").resumed == 2
     assert read_archive(file).names == read_archive_bytes(made, tmp_path).names
 
 

@@ -91,6 +91,11 @@ def test_what_can_fail_is_tried_before_anything_is_drawn(archive, tmp_path, monk
         "fiftyone_smic.models.generators.Generator._draw", lambda *a: pytest.fail("too late")
     )
     (tmp_path / "afile").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(decompress, "load_generator", lambda *a, **k: pytest.fail("too late"))
+        for settings in ({"steps": 0}, {"batch_size": 0}, {"guidance": float("nan")}):
+            with pytest.raises(ValueError, match=next(iter(settings))):
+                decompress_archive(archive, tmp_path / "out", **settings)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("")
     before = sorted(os.listdir(tmp_path))

@@ -218,15 +218,46 @@ class Generator(ABC):
         self, steps: int | None, guidance: float | None, noise_level: int
     ) -> Settings:
         steps = _integer("steps", self.steps if steps is None else steps, self.min_steps, MAX_STEPS)
-        guidance = self.guidance if guidance is None else guidance
-        if not isinstance(guidance, (int, float, np.number)) or not math.isfinite(guidance):
-            raise ValueError(f"guidance must be a finite number, not {guidance!r}")
+        guidance = _finite("guidance", self.guidance if guidance is None else guidance)
         if self.max_noise_level == 0 and noise_level != 0:
             raise ValueError(
                 f"generator {self.name!r} adds no noise to latents: leave noise_level at 0"
             )
         noise_level = _integer("noise_level", noise_level, 0, self.max_noise_level)
-        return Settings(steps, float(guidance), noise_level)
+        return Settings(steps, guidance, noise_level)
+
+
+def check_settings(
+    *, batch_size: int = 1, steps: int | None = None, guidance: float | None = None, seed: int = 0
+) -> None:
+    """Refuse settings that no generator takes, before one is loaded and anything is changed.
+
+    Args:
+        batch_size: Pictures per pass.
+        steps: Denoising steps; None for the generator's own.
+        guidance: Scale of classifier-free guidance; None for the generator's own.
+        seed: The seed of the first picture.
+
+    Raises:
+        ValueError: A setting is out of range.
+
+    Example:
+        >>> check_settings(batch_size=8, steps=0)
+        Traceback (most recent call last):
+        ValueError: steps must be an integer, 1 to 1000, not 0
+    """
+    _integer("batch_size", batch_size, 1)
+    _check_seeds(seed, 1)
+    if steps is not None:
+        _integer("steps", steps, 1, MAX_STEPS)
+    if guidance is not None:
+        _finite("guidance", guidance)
+
+
+def _finite(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
 
 
 def _integer(name: str, value: Any, low: int, high: int | None = None) -> int:
