@@ -38,3 +38,24 @@ def test_names_that_expand_to_more_than_the_file_can_hold_are_not_expanded():
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("digits", "step"), [(18, 1), (19, 0)])
+def test_a_number_of_more_than_18_digits_is_not_counted_on(digits, step):
+    # A second name that changes nothing of its guess.
+    first = "1" * digits
+    packed = b"\0" + varint(0) * 4 + first.encode() + b"\0"
+    assert unpack_names(packed, 2, 1000) == (first, str(int(first) + step))
+
+
+@pytest.mark.parametrize("change", [lambda b: b + b"x", lambda b: b[:-1]])
+@pytest.mark.parametrize("claimed", [0, -1, 1])
+def test_compressed_names_end_where_they_say(change, claimed):
+    text = bytes(4) + b"a.png\0"
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = deflate.compress(text) + deflate.flush()
+    if claimed == 0:
+        assert unpack_names(b"\1" + varint(len(text)) + data, 2, 1000) == ("a.png", "a.png")
+        data = change(data)
+    with pytest.raises(DamagedArchiveError):
+        unpack_names(b"\1" + varint(len(text) + claimed) + data, 2, 1000)
