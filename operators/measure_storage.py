@@ -39,7 +39,7 @@ class MeasureStorage(DictionaryOperator):
             least=2,
             most=100_000,
             label="Most embeddings to learn from",
-            description="Each point of the curve is a dictionary learned from at most so many",
+            description="Each point of the curve is a dictionary learned from at most this many",
         )
         forms.number(
             inputs,
@@ -49,7 +49,7 @@ class MeasureStorage(DictionaryOperator):
             least=1,
             most=100_000,
             label="Most pictures to compress",
-            description="At most so many are compressed by each image codec, at its smallest size",
+            description="Each image codec compresses at most this many, at its smallest size",
         )
         learned = min(count, ctx.params.get("most_latents") or 2000)
         estimates.cost(

@@ -14,7 +14,7 @@ from .words import duration
 
 #: What stops each run that the App shows a bar of.
 RUNNING: dict[str, threading.Event] = {}
-#: After so many seconds without news, the bar shows how long its step has taken.
+#: After this many seconds without news, the bar shows how long its step has taken.
 QUIET = 1.0
 
 

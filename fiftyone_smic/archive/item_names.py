@@ -64,7 +64,7 @@ def unpack_names(packed: bytes, n_items: int, most: int) -> tuple[str, ...]:
         most: How many bytes of UTF-8 the names may have together.
 
     Raises:
-        ArchiveError: These are not the names of so many items, or they are too long.
+        ArchiveError: These are not the names of this many items, or they are too long.
     """
     reader = Reader.of(_unpack(packed, most))
     cuts = [reader.varint() for _ in range(n_items)]

@@ -43,7 +43,7 @@ def learn_to_target(
         explained_variance: target share of the variance that the rebuilt latents keep, in 0..1.
         ordered: whether the archive keeps the order of its items.
         n_items: number of items that the archive will hold, if the latents are a sample of them:
-            dictionary and header are shared by so many. None means N.
+            they share the dictionary and the header. None means N.
         max_fits: most fits that search for ``lam``; two more may follow, with swaps.
         progress: called with the fraction of all fits done, 0..1; most targets take fewer.
         parameters: of :class:`SemanticDictionary`, except ``lam``.

@@ -101,7 +101,9 @@ class Comparison:
         if not len(found):
             verdict += " No single atom differs beyond chance"
             seen = 2.8 * np.sqrt(0.25 / a + 0.25 / b)
-            verdict += f"; with so many items a change of {seen:.0%} in a common atom would show."
+            verdict += (
+                f"; with this number of items, a change of {seen:.0%} in a common atom would show."
+            )
         return verdict if self.null is None else f"{verdict}\n{self.null}"
 
 

@@ -192,8 +192,8 @@ def near_duplicates(
     """Find near duplicates and say which to keep.
 
     Codes choose which pairs are worth a look, latents decide. Groups are stars round the item with
-    the most others near it, so that whatever is removed is near what is kept. Chains of items, each
-    near the next, never end up in one group.
+    the most others near it, so that each item that is removed is near one
+    that is kept. Chains of items, each near the next, never end up in one group.
 
     Args:
         dictionary: the one the codes were made with; or an archive in place of both.

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.geometry import Distinct, Geometry
 
-#: More different codes than this are judged on a sample of so many.
+#: More different codes than this are judged on a sample of this size.
 DEMAND, CANDIDATES, SEEN = 4_000, 20_000, 20_000
 #: "representative" compares by exp((cosine - 1) / SHARPNESS): an item is hardly represented by one
 #: that is only a little like it. On 1,000 food pictures a probe on 50 items then keeps 96 % of the
@@ -77,7 +77,7 @@ class Similarity:
     def coverage(self, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float64], float]:
         """Mean similarity to the nearest of the first j chosen, and the radius at the end.
 
-        Of more than :data:`SEEN` different codes so many are looked at.
+        Of more than :data:`SEEN` different codes, a sample of this size is looked at.
         """
         looked, weights = self.demand(SEEN)
         of = self.part(looked)
@@ -89,7 +89,7 @@ class Similarity:
         return curve, float(1 - nearest.min()) if len(chosen) else 1.0
 
     def demand(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Codes to judge a choice on, at most so many, and their weights: all by multiplicity, or
+        """Codes to judge a choice on, at most this many, and their weights: all by multiplicity, or
         a sample drawn by it, which then weighs alike."""
         counts = self.items.counts
         if len(counts) <= most:

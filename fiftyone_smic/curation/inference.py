@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 LEVEL = 0.05
 
 _Z = float(norm.ppf((1 + CONFIDENCE) / 2))
-#: Tables whose chi-square lies below this have p > 0.2 whatever the exact test says, and there the
+#: Tables whose chi-square lies below this have p > 0.2 in the exact test too, and there the
 #: normal approximation with continuity correction is close enough.
 _CLEAR = 1.0
 

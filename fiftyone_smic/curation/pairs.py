@@ -13,10 +13,10 @@ from fiftyone_smic.curation.geometry import Distinct, Geometry
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.utils.parallel import in_chunks
 
-#: Up to so many different codes, each is compared with each.
+#: Up to this many different codes, each is compared with each.
 ALL_PAIRS = 6_000
-#: At most this share of all pairs is verified on latents, and at most so many for each item; but
-#: so many pairs always are.
+#: At most this share of all pairs is verified on latents, and at most this many for each item; but
+#: this many pairs always are.
 VERIFIED, PER_ITEM, FEW = 0.015, 50, 5_000
 #: More pairs than this for each item are not listed.
 MOST_PAIRS = 100

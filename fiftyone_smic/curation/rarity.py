@@ -117,7 +117,7 @@ def rare(
 
     Args:
         codes: (N, K), or an archive.
-        fewest: an atom is rare if so many items or fewer use it with that sign; by default 1 % of
+        fewest: an atom is rare if this many items or fewer use it with that sign; by default 1 % of
             the items, at least 3.
         names: K names of atoms, for printing.
 

@@ -15,7 +15,7 @@ from fiftyone_smic.curation.inference import LEVEL, atom_and_sign, bh, newcombe,
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_groups, check_vector
 from fiftyone_smic.curation.results import SHOWN, NullRun, Rows, names_of, several, signed
 
-#: Pairs of atoms are tested up to so many, the most frequent first.
+#: Pairs of atoms are tested up to this many, the most frequent first.
 MOST_PAIRS = 2_000
 
 

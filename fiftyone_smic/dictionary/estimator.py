@@ -143,7 +143,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are int8, whatever the latents are
+        tags.transformer_tags.preserves_dtype = []  # codes are int8 for latents of any type
         return tags
 
     # --- learning --------------------
@@ -192,8 +192,8 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         """Learn from one more batch of a stream: code it, add its statistics, solve again.
 
         The first call is :meth:`fit`, so its batch should hold a few hundred items. When two calls
-        or more have brought twice as many items as were known before, everything is learned anew
-        from an even sample of the stream, 20 items for each atom. So the number of atoms grows with
+        or more have brought twice as many items as were known before, everything is learned
+        again from an even sample of the stream, 20 items for each atom. So the number of atoms grows with
         the stream, and early codes, which later atoms express better, lose their influence. If
         going on with the present atoms is better, they stay. Until then atoms keep their places.
 
@@ -234,7 +234,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         """Take in what a copy of this dictionary has learned from another shard.
 
         Copies that each called :meth:`partial_fit` on their shard merge to exactly the atoms that
-        one call with all shards gives, in whatever order. The samples of the shards merge too, so
+        one call with all shards gives, in any order. The samples of the shards merge too, so
         that later calls of :meth:`partial_fit` learn from all of them.
 
         Args:

@@ -28,7 +28,7 @@ class Reservoir:
 
     Every item draws a key when it comes, and the sample keeps the items with the smallest keys
     (bottom-k sampling; Cohen and Kaplan 2007, "Summarizing data using bottom-k sketches"). So two
-    samples with one size limit merge to a fair sample of both streams, in whatever order and
+    samples with one size limit merge to a fair sample of both streams, in any order and
     however different the lengths of the streams are.
 
     Attributes:

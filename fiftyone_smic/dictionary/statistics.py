@@ -15,7 +15,7 @@ from fiftyone_smic.utils.compiled import compiled
 from fiftyone_smic.utils.parallel import in_chunks
 
 #: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below
-#: 2**53 in float64: exact, whatever the order or the sharding.
+#: 2**53 in float64: exact in any order and with any sharding.
 _GRID = float(1 << 20)
 
 

@@ -17,9 +17,9 @@ from fiftyone_smic.models.identity import UNKNOWN
 
 logger = logging.getLogger(__name__)
 
-#: Latents are written when there are so many of them, or after so many seconds.
+#: Latents are written when there are this many of them, or after this many seconds.
 WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
-#: The images that are encoded in one go take about so many seconds; a run that is stopped loses
+#: The images that are encoded in one go take about this many seconds; a run that is stopped loses
 #: the last of them.
 PART_SECONDS = 10.0
 

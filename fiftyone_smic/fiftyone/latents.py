@@ -73,7 +73,7 @@ def compute_latents(
         num_workers: Processes that read images.
         device: A torch device, by default the best there is.
         precision: "fp32", or a half precision that open_clip knows.
-        overwrite: Compute the latents that exist anew. Latents of another encoder are removed as
+        overwrite: Compute the latents that exist again. Latents of another encoder are removed as
             soon as the first new ones are written.
         patches_field: Encode the objects in this field of detections or polylines instead of whole
             images; ``field`` is then an attribute of its labels.
@@ -294,7 +294,7 @@ def _check_field(samples: SampleCollection, name: str) -> None:
 
 
 def check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite: bool) -> bool:
-    """Refuse to mix the latents of two encoders in one field, whatever group slice has them.
+    """Refuse to mix the latents of two encoders in one field, in all group slices.
 
     Returns:
         Whether the field holds latents of another encoder, all of them of these samples.

@@ -51,7 +51,7 @@ def compute(
         force_square: Make the boxes square first.
         alpha: Make the boxes larger by this share of their width and height, or smaller.
         batch_size: Crops at a time.
-        overwrite: Compute the latents that exist anew.
+        overwrite: Compute the latents that exist again.
         progress: See ``compute_latents``.
 
     Raises:

@@ -66,7 +66,7 @@ def _picture() -> bytes:
 
 
 def is_placeholder(path: str | Path) -> bool:
-    """Return whether the file at ``path`` is a placeholder, whatever its name.
+    """Return whether the file at ``path`` is a placeholder. Its name does not matter.
 
     Args:
         path: Any path. A file that is missing or cannot be read is no placeholder.

@@ -27,7 +27,7 @@ from fiftyone_smic.pipelines.census import Census
 from fiftyone_smic.utils.files import check_space, lock, replace_file, with_note
 from fiftyone_smic.utils.progress import Progress
 
-#: A part is written after so many images, or after so many seconds.
+#: A part is written after this many images, or after this many seconds.
 IMAGES, SECONDS = 2000, 60.0
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
 
     The cache is beside the module, else in the user's cache folder, else in ``NUMBA_CACHE_DIR``.
     Where numba can write to none of these (a read-only installation of a user without a home), the
-    function is compiled anew in every process instead.
+    function is compiled again in every process instead.
 
     Args:
         options: of ``numba.njit``, such as ``nogil``, ``fastmath`` and ``error_model``.

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 #: Names of temporary files: which process of which machine writes it, and a random part.
 _TEMPORARY = re.compile(r"\.smic-(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9a-f]+\.tmp")
-#: A temporary file of a process on another machine counts as abandoned after so many seconds.
+#: A temporary file of a process on another machine counts as abandoned after this many seconds.
 _ABANDONED = 24 * 3600.0
 
 logger = logging.getLogger(__name__)

@@ -103,7 +103,7 @@ def run(page, label, result):
 
 
 def open_panel(page):
-    """Open the SMIC panel beside the grid, anew if the App's server remembers one."""
+    """Open the SMIC panel beside the grid, again if the App's server remembers one."""
     panel = page.locator('[data-cy="panel-content-smic_panel"]')
     if panel.count():
         page.locator('[data-cy="panel-tab-smic_panel"]').click(button="middle")  # closes it
@@ -124,7 +124,7 @@ def click_atom(page, panel):
     atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
     about = panel.locator(f"{MAP} .hoverlayer text").first
     said = ""
-    for attempt in range(60):  # until the map is no longer drawn anew, or scrolled away
+    for attempt in range(60):  # until the map is no longer drawn again, or scrolled away
         panel.locator(MAP).evaluate("map => map.scrollIntoView()")
         # A sample's dot may lie nearer to the mouse: then another atom is tried.
         box = atoms.locator(".point").nth(attempt % atoms.locator(".point").count()).bounding_box()

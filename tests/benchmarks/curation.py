@@ -44,7 +44,7 @@ class Table:
 
 
 def learn(z: np.ndarray, bits: float, seed: int = 0) -> tuple[SemanticDictionary, object]:
-    """A dictionary whose codes take about so many payload bits, found by bisection of lam."""
+    """A dictionary whose codes take about this many payload bits, found by bisection of lam."""
     low, high = 1e-4, 3e-2
     for _ in range(7):
         lam = float(np.sqrt(low * high))

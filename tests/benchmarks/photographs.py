@@ -29,7 +29,7 @@ from fiftyone_smic.semantics.names import nearest, text_directions
 def code(
     latents: np.ndarray, payload: float, atoms: int | None
 ) -> tuple[SemanticDictionary, np.ndarray, float]:
-    """A dictionary whose codes take so many payload bits an item, the rebuilt latents, the bits."""
+    """A dictionary whose codes take this many payload bits, the rebuilt latents, the bits."""
     low, high = np.log(5e-5), np.log(0.01)
     best = None
     for _ in range(7):

@@ -12,7 +12,7 @@ What was tried on 3,045 Unsplash latents and did not pay, with its change of the
 item at lam = .0033 / .0016, prior, where a whole archive has about 19 / 40): lam growing from 0.3
 to 1 during learning +1.6 / +1.2 (the first sizes stick); three sweeps -0.0 / +0.5; coefficients up
 to 1, 2 or 4 within 0.3; another seed -0.2 / +0.4; 40 instead of 20 iterations -0.2 / -0.2.
-Pursuit begun anew with each of the 4 (16) best first atoms -0.2 (-0.2) / -0.8 (-0.9), for 5 (17)
+Pursuit begun again with each of the 4 (16) best first atoms -0.2 (-0.2) / -0.8 (-0.9), for 5 (17)
 times the time. Indices coded by what was seen together with those already coded, ideally -0.3 /
 -0.8: it would take K^2 adaptive counts in the format, for 2 %. Four starts instead of one, the best
 kept: 0.0 / -0.5 at lam = .0023 / .0012. A learned rotation was not tried: at one bit for each of

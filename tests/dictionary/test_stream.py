@@ -51,7 +51,7 @@ def test_after_a_merge_the_stream_is_that_of_both_shards(shards, exchange):
         b = SemanticDictionary.from_arrays(b.to_arrays(stream=True))
     before = b.to_arrays(stream=True)
     a.merge(b).partial_fit(later)
-    assert a.n_iter_ > 0 and a.n_atoms_ > base.n_atoms_, "this call learns anew"
+    assert a.n_iter_ > 0 and a.n_atoms_ > base.n_atoms_, "this call learns from the start"
     assert kept(a, first) > 0.85 and kept(a, second) > 0.85  # of one shard alone: 0.99 and 0.04
     after = b.to_arrays(stream=True)
     assert all(np.array_equal(before[name], after[name]) for name in before), "b stays as it was"
@@ -91,13 +91,15 @@ def test_a_stream_goes_on_alike_after_storing(shards):
 
 
 def test_learning_anew_does_not_forget_what_came_first():
-    """The sample is even over the whole stream, whatever was learned anew in between."""
+    """The sample is even over the whole stream, also after everything was learned again."""
     batches = [latents(100, seed) for seed in range(8)]
     dictionary = new(max_iter=1).fit(batches[0])
     for batch in batches[1:]:
         dictionary.partial_fit(batch)
     stream = dictionary._stream
-    assert stream.known_items == 700 and stream.window.items == 100, "it was learned anew twice"
+    assert stream.known_items == 700 and stream.window.items == 100, (
+        "it was learned from the start twice"
+    )
     sample = {row.tobytes() for row in stream.sample(100, 400)}
     found = [sum(row.tobytes() in sample for row in batch) for batch in batches]
     assert sum(found) == 400 and min(found) > 30 and max(found) < 70

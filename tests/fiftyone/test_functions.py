@@ -213,7 +213,7 @@ def test_regenerated_pictures(encoded, tmp_path):
     pixels = [np.asarray(Image.open(path)) for path in paths]
     again = smic.regenerate(view, output_dir=tmp_path, steps=2, batch_size=5)
     assert (again.drawn, again.reused) == (0, 5)
-    # Drawn anew in another batch, a picture is the same but for rounding.
+    # Drawn again in another batch, a picture is the same but for rounding.
     smic.regenerate(view, output_dir=tmp_path, steps=2, batch_size=5, overwrite=True)
     for path, former in zip(paths, pixels, strict=True):
         assert np.abs(np.asarray(Image.open(path)).astype(int) - former).max() <= 2

@@ -15,7 +15,7 @@ from fiftyone_smic.pipelines.latent_cache import LatentCache, Row
 
 
 def interrupt(monkeypatch, after, action):
-    """Let the encoder do something after so many images, and count what it encodes."""
+    """Let the encoder do something after this many images, and count what it encodes."""
     encode, seen = Encoder.iter_images, []
 
     def watched(self, paths, **options):

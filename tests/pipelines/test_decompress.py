@@ -18,7 +18,7 @@ FAST = {"steps": 1, "batch_size": 2}
 
 
 def failing(monkeypatch, after, error):
-    """Let writing fail after so many pictures."""
+    """Let writing fail after this many pictures."""
     write, written = decompress.replace_file, []
 
     def limited(path, data, **options):

@@ -112,7 +112,7 @@ _MODULES = {"zoo:": "fiftyone_smic.fiftyone.zoo"}
 #: The encoder of photographs where the extra ``photographs`` is not installed.
 BEST_CLIP = "ViT-L-14/openai"
 
-# The files that ``fiftyone-smic postcards draw`` writes, whatever was made of them since.
+# The files that ``fiftyone-smic postcards draw`` writes, also after they were copied or renamed.
 _POSTCARD = re.compile(r"postcard-\d+-\d{6,}-\d+\.\w+")
 
 

@@ -290,7 +290,7 @@ def _remember_prompts(pipeline: Any, method: str) -> None:
 
 
 def _is_small(pipeline: Any, free: int) -> bool:
-    """Whether the weights and the work do not fit into so many bytes of GPU memory."""
+    """Whether the weights and the work do not fit into this many bytes of GPU memory."""
     weights = (p.numel() * p.element_size() for m in _modules(pipeline) for p in m.parameters())
     return sum(weights) + _WORKING_MEMORY > free
 

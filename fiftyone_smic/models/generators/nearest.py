@@ -29,7 +29,7 @@ class NearestGenerator(Generator):
     """A gallery that answers a latent with its nearest picture, by cosine.
 
     ``generate`` takes ``exclude``, the pictures that the latents came from: they are never the
-    answer, under whatever path the gallery holds them. Of pictures that are equally near, the first
+    answer, under any path that the gallery holds them. Of pictures that are equally near, the first
     of the gallery is the answer. Seeds, steps and guidance change nothing.
 
     Args:
