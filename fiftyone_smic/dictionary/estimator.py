@@ -193,9 +193,10 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
 
         The first call is :meth:`fit`, so its batch should hold a few hundred items. When two calls
         or more have brought twice as many items as were known before, everything is learned
-        again from an even sample of the stream, 20 items for each atom. So the number of atoms grows with
-        the stream, and early codes, which later atoms express better, lose their influence. If
-        going on with the present atoms is better, they stay. Until then atoms keep their places.
+        again from an even sample of the stream, 20 items for each atom. So the number of atoms
+        grows with the stream, and early codes, which later atoms express better, lose their
+        influence. If going on with the present atoms is better, they stay. Until then atoms keep
+        their places.
 
         Args:
             X: (N, d) latents, N >= 1; the first batch at least 2.
