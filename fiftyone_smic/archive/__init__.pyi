@@ -1,11 +1,14 @@
+from .blocks import item_distortion
 from .errors import (
     ArchiveError,
     ArchiveLockedError,
     ArchiveVersionError,
+    ArchiveWarning,
     DamagedArchiveError,
     NotAnArchiveError,
     PriorMissingError,
     TruncatedArchiveError,
+    UnknownSectionError,
 )
 from .info import archive_info
 from .rate_control import learn_to_target
@@ -17,14 +20,17 @@ __all__ = [
     "ArchiveError",
     "ArchiveLockedError",
     "ArchiveVersionError",
+    "ArchiveWarning",
     "DamagedArchiveError",
     "NotAnArchiveError",
     "PriorMissingError",
     "TruncatedArchiveError",
+    "UnknownSectionError",
     "append_archive",
     "archive_info",
     "decode_archive",
     "encode_archive",
+    "item_distortion",
     "learn_to_target",
     "read_archive",
     "write_archive",

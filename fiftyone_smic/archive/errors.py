@@ -28,6 +28,10 @@ class ArchiveVersionError(ArchiveError):
     """The archive has a format version, or a numbered encoder, that this software does not know."""
 
 
+class UnknownSectionError(ArchiveVersionError):
+    """The archive has a section that must be understood, and this software does not know it."""
+
+
 class DamagedArchiveError(ArchiveError):
     """A checksum or a number in the archive is wrong: the file was altered or was never sound."""
 
@@ -42,6 +46,10 @@ class PriorMissingError(ArchiveError):
 
 class ArchiveLockedError(ArchiveError):
     """Another process is changing the archive and did not finish within the time to wait."""
+
+
+class ArchiveWarning(UserWarning):
+    """The archive was read, but for sections that this software does not know and has skipped."""
 
 
 @contextmanager

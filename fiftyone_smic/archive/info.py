@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from fiftyone_smic.archive.errors import naming
-from fiftyone_smic.archive.format import VERSION, Head, read_blocks
+from fiftyone_smic.archive.format import Head, read_blocks, skipped
 from fiftyone_smic.archive.primitives import Reader
+from fiftyone_smic.archive.sections import KNOWN
 
 
 def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -19,7 +20,9 @@ def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     Returns:
         ``version``, ``items``, ``blocks``, the attributes of
         :class:`fiftyone_smic.archive.format.Head`, and sizes in bytes: ``bytes`` of the whole file,
-        and of these ``dictionary_bytes``, ``payload_bytes`` and ``names_bytes``.
+        and of these ``dictionary_bytes``, ``payload_bytes``, ``names_bytes`` and
+        ``distortion_bytes``. ``skipped`` holds the bytes of sections that this version does not
+        know, by type; a newer version wrote these.
 
     Raises:
         ArchiveError: The file is no archive, its header is damaged, or it is truncated.
@@ -42,15 +45,24 @@ def archive_info(path: str | os.PathLike[str]) -> dict[str, Any]:
     with naming(path), open(path, "rb") as file:
         reader = Reader(file)
         head, shared = Head.read(reader)
-        blocks = list(read_blocks(reader, head.named, stop=0))
+        blocks = list(read_blocks(reader, head, stop=0))
         size = reader.size
+    about = vars(head).copy()
+    del about["sections"]
+    sizes = {name: 0 for name in KNOWN.values()}
+    for block in blocks:
+        for kind, name in KNOWN.items():
+            section = block.section(kind)
+            sizes[name] += section.size if section else 0
     return {
-        "version": VERSION,
+        "version": about.pop("version"),
         "items": sum(block.items for block in blocks),
         "blocks": len(blocks),
-        **vars(head),
+        **about,
         "bytes": size,
         "dictionary_bytes": len(shared),
         "payload_bytes": sum(block.codes_size for block in blocks),
         "names_bytes": sum(block.names_size for block in blocks),
+        **{f"{name}_bytes": found for name, found in sizes.items()},
+        "skipped": skipped(head, blocks),
     }

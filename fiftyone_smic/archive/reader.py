@@ -11,22 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from fiftyone_smic.archive.errors import DamagedArchiveError, PriorMissingError, decoding, naming
-from fiftyone_smic.archive.format import Block, Head, read_blocks
+from fiftyone_smic.archive.errors import (
+    ArchiveVersionError,
+    DamagedArchiveError,
+    PriorMissingError,
+    decoding,
+    naming,
+)
+from fiftyone_smic.archive.format import Block, Head, read_blocks, skipped
 from fiftyone_smic.archive.item_names import unpack_names
 from fiftyone_smic.archive.primitives import Reader
+from fiftyone_smic.archive.sections import DISTORTION, tell_skipped
 from fiftyone_smic.coding.code_tables import CodeTables
 from fiftyone_smic.coding.coefficients import expected_others
+from fiftyone_smic.coding.distortions import decode_distortions
 from fiftyone_smic.coding.items import decode_items
 from fiftyone_smic.coding.limits import MAX_UNORDERED, believable, believable_text
 from fiftyone_smic.coding.multiset import pop_codes
 from fiftyone_smic.coding.range_coder import Coder
 from fiftyone_smic.coding.rows import code_rows
-from fiftyone_smic.coding.tables import counts_of
+from fiftyone_smic.coding.tables import counts_of, frequencies_in_python
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, as_prior, find_prior
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.vectors import unit
+
+
+#: Frequencies of the modes of the dictionary. There is one so far, 0, and room for others.
+MODES = frequencies_in_python(np.array([240] + [1] * 15, np.int64))
 
 
 def require_prior(
@@ -69,6 +81,10 @@ class Archive:
         pixels_per_item: Mean number of pixels of an original image, or None.
         rate: Where the bits of the file go; of the whole file, whatever range was read.
         first: Number in the file of the first item that was read.
+        distortion: (N,) float64, each item's squared distance of its latent to what its code
+            rebuilds, to within 5 %; None if the archive does not store them. Curation uses it.
+        skipped: Types of the sections of the file that this version does not know and has passed
+            over; a newer version wrote them.
     """
 
     dictionary: SemanticDictionary
@@ -79,6 +95,8 @@ class Archive:
     pixels_per_item: float | None
     rate: Rate
     first: int = 0
+    distortion: NDArray[np.float64] | None = None
+    skipped: tuple[int, ...] = ()
 
     def latents(self) -> NDArray[np.float32]:
         """Return the latents (N, d) that the codes stand for, float32 of unit norm."""
@@ -105,8 +123,8 @@ def read_archive(
         stop: Item after the last one; None reads to the end.
 
     Raises:
-        ArchiveError: The file is truncated, altered, foreign, of another version, or needs a prior
-            that is not there. The subclass says which.
+        ArchiveError: The file is truncated, altered, foreign, of a version that is not known, or
+            needs a prior that is not there. The subclass says which.
         ValueError: The archive does not have these items.
         OSError: The file cannot be read.
 
@@ -156,7 +174,7 @@ def _read(
 ) -> Archive:
     reader = Reader(file)
     head, shared = Head.read(reader)
-    blocks = list(read_blocks(reader, head.named, start, stop))
+    blocks = list(read_blocks(reader, head, start, stop))
     n = sum(block.items for block in blocks)
     end = n if stop is None else stop
     if not 0 <= start <= end <= n:
@@ -164,12 +182,15 @@ def _read(
     wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
     prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
     public = None if prior is None else prior.public
-    coder = Coder(shared)
     with decoding():
+        coder = open_shared(head, shared)
         tables = CodeTables.read(coder, *lengths(head))
         mean = code_rows(coder, 1, head.dimensions, public)
         atoms = code_rows(coder, head.atoms, head.dimensions, public)
         codes = _decode_blocks(wanted, tables, head, reader.size)
+        distortion = _decode_distortion(blocks, wanted)
+    passed = tuple(skipped(head, blocks))
+    tell_skipped(passed)
     names = None
     if head.named:
         most = believable_text(reader.size)
@@ -207,12 +228,41 @@ def _read(
         head.pixels_per_item,
         Rate.of_bytes(n, reader.size, sum(block.codes_size for block in blocks), len(shared)),
         start,
+        None if distortion is None else distortion[chosen],
+        passed,
     )
+
+
+def open_shared(head: Head, shared: bytes) -> Coder:
+    """Return a coder that reads the shared stream, from the tables of codes on.
+
+    Raises:
+        ArchiveVersionError: The dictionary is written in a way that this software does not know.
+    """
+    coder = Coder(shared)
+    if head.version > 6 and (mode := coder.one(0, MODES)):
+        raise ArchiveVersionError(
+            f"the archive's dictionary has the mode {mode}, which this version of the software "
+            "does not know: read it with a newer version"
+        )
+    return coder
 
 
 def lengths(head: Head) -> tuple[int, int, int]:
     """Return what tables of codes depend on: K, L and M."""
     return head.atoms, head.max_level, head.max_nonzero
+
+
+def _decode_distortion(blocks: list[Block], wanted: list[Block]) -> NDArray[np.float64] | None:
+    """Return the distortions of the wanted blocks, or None if no block has them."""
+    have = [block.section(DISTORTION) is not None for block in blocks]
+    if not any(have):
+        return None
+    if not all(have):
+        raise DamagedArchiveError("some items have a distortion and others none: it is damaged")
+    sections = [(block.section(DISTORTION), block.items) for block in wanted]
+    parts = [decode_distortions(s.content, n) for s, n in sections if s is not None]
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def _decode_blocks(

@@ -3,60 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
+from functools import reduce
+from operator import add
 
 import numpy as np
-from scipy.sparse import csr_matrix, issparse
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
 
-from fiftyone_smic.archive.errors import ArchiveLockedError, decoding, naming
-from fiftyone_smic.archive.format import END_SIZE, Head, pack_block, pack_end, read_blocks
+from fiftyone_smic.archive.blocks import (
+    CodedBlock,
+    archive_head,
+    check_archivable,
+    check_distortion,
+    code_block,
+    join_blocks,
+    pack_distortion,
+)
+from fiftyone_smic.archive.errors import ArchiveLockedError, ArchiveWarning, decoding, naming
+from fiftyone_smic.archive.format import (
+    END_SIZE,
+    Block,
+    Head,
+    pack_block,
+    pack_end,
+    read_blocks,
+    skipped,
+)
 from fiftyone_smic.archive.item_names import check_names, pack_names
 from fiftyone_smic.archive.primitives import Reader
-from fiftyone_smic.archive.reader import lengths
-from fiftyone_smic.coding.code_tables import CodeTables
+from fiftyone_smic.archive.reader import lengths, open_shared
+from fiftyone_smic.archive.sections import DISTORTION
+from fiftyone_smic.coding.code_tables import CodeCounts, CodeTables
 from fiftyone_smic.coding.items import encode_items
-from fiftyone_smic.coding.limits import (
-    MAX_UNORDERED,
-    believable,
-    believable_text,
-    lacking,
-    least_block,
-)
+from fiftyone_smic.coding.limits import MAX_UNORDERED, least_block
 from fiftyone_smic.coding.multiset import push_codes, sort_keys
-from fiftyone_smic.coding.range_coder import Coder
-from fiftyone_smic.coding.rows import code_rows
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.dictionary.validation import check_codes, check_limits
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.files import lock, replace_file
 
 
-def check_archivable(codes: Any, head: Head) -> csr_matrix:
-    """Return codes (N, K) in canonical form.
-
-    Raises:
-        ValueError: An archive with this head cannot hold them.
-    """
-    c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
-    check_codes(c, head.atoms)
-    c.sum_duplicates()
-    c.eliminate_zeros()
-    c.sort_indices()
-    if c.nnz and not np.array_equal(c.data, np.rint(c.data)):
-        raise ValueError("codes must be whole numbers")
-    check_limits(c, head.max_level, head.max_nonzero)
-    if head.nonnegative and c.nnz and c.data.min() < 0:
-        raise ValueError("codes are negative but the dictionary is non-negative")
-    return c
-
-
 #: Items in a block. A block is decoded at once and costs about 12 bytes.
 BLOCK = 1 << 14
-
-#: The first item and the stream of each block.
-_Streams = list[tuple[int, bytes]]
 
 
 def write_archive(
@@ -69,6 +59,7 @@ def write_archive(
     names: Sequence[str] | None = None,
     pixels_per_item: float | None = None,
     ordered: bool = True,
+    distortion: ArrayLike | None = None,
 ) -> Rate:
     """Write an archive; the file appears whole or not at all.
 
@@ -85,12 +76,16 @@ def write_archive(
         ordered: False gives up the order of the items, which saves up to log2 N! bits. The archive
             then holds the items sorted by their codes, with their names, and nothing can be
             appended.
+        distortion: (N,) squared distances of latents to what their codes rebuild, which
+            :func:`item_distortion` computes; about 4 bits an item. Curation sees more with them.
+            None stores none.
 
     Returns:
         Where the file's bits go; the total is the file's size.
 
     Raises:
-        ValueError: The dictionary cannot have made these codes, or the number of names is wrong.
+        ValueError: The dictionary cannot have made these codes, or the number of names or of
+            distortions is wrong.
         OSError: The file cannot be written.
 
     Example:
@@ -112,6 +107,7 @@ def write_archive(
         names=names,
         pixels_per_item=pixels_per_item,
         ordered=ordered,
+        distortion=distortion,
     )
     replace_file(path, data)
     return rate
@@ -126,6 +122,7 @@ def encode_archive(
     names: Sequence[str] | None = None,
     pixels_per_item: float | None = None,
     ordered: bool = True,
+    distortion: ArrayLike | None = None,
 ) -> tuple[bytes, Rate]:
     """Return what :func:`write_archive` would write, and where its bits go.
 
@@ -138,76 +135,68 @@ def encode_archive(
         >>> data[:4], len(data) == rate.total_bytes
         (b'SMIC', True)
     """
-    prior = dictionary.prior_
-    head = Head(
-        dimensions=dictionary.n_features_in_,
-        atoms=dictionary.n_atoms_,
-        max_level=dictionary.max_level_,
-        max_nonzero=dictionary.max_nonzero_,
-        lam=dictionary.lam_,
-        latent_norm=latent_norm,
-        pixels_per_item=pixels_per_item,
-        prior=None if prior is None else prior.hash,
-        named=names is not None,
-        nonnegative=dictionary.nonnegative_,
-        ordered=ordered,
+    head = archive_head(
+        dictionary,
         encoder=encoder,
+        latent_norm=latent_norm,
+        named=names is not None,
+        pixels_per_item=pixels_per_item,
+        ordered=ordered,
+        distortion=distortion is not None,
     )
     c = check_archivable(codes, head)
     n = c.shape[0]
     if names is not None:
         check_names(names, n)
+    known = None if distortion is None else check_distortion(distortion, n)
     if not ordered:
-        c, names = _sort(c, names)
-    coder, streams = _shortest(c, dictionary) if ordered else _as_multiset(c, dictionary)
-    public = None if prior is None else prior.public
-    for rows in (dictionary.mean_rows_, dictionary.atom_rows_):
-        code_rows(coder, len(rows.levels), head.dimensions, public, rows)
-    shared = coder.finish()
-    packed = []
-    for first, stream in streams:
-        items = min(BLOCK if ordered else n, n - first)
-        found = None if names is None else pack_names(names[first : first + items])
-        packed.append((items, stream, found))
-    # What a reader must see before it believes that a file holds so much.
-    text = sum(len(name.encode()) for name in names or ())
-    wanted = least_block(n - believable(0), c.nnz - believable(0), text - believable_text(0))
-    known = len(shared) + sum(len(stream) + len(found or b"") for _, stream, found in packed)
-    least = lacking(head.dimensions, head.atoms, head.max_nonzero)
-    shared += bytes(max(0, least - len(shared), wanted - known))
-    data = bytearray(head.pack(shared))
-    for block in packed:
-        data += pack_block(*block, bytes(data[-4:]))
-    data += pack_end(bytes(data[-4:]))
-    payload = sum(len(stream) for _, stream, _ in packed)
-    return bytes(data), Rate.of_bytes(n, len(data), payload, len(shared))
+        return _as_multiset(dictionary, head, c, names, known)
+    parts = list(_parts(c, names, known))
+    counts = [CodeCounts.of(part, head.max_level, head.max_nonzero) for part, _, _ in parts]
+    # A collection of no items has tables of no counts.
+    total = reduce(add, counts, CodeCounts.of(c[:0], head.max_level, head.max_nonzero))
+    return join_blocks(
+        dictionary, head, total, [code_block(part, total, n, d) for part, n, d in parts]
+    )
 
 
-def _shortest(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
-    """Code items by themselves, or by how each differs from the one before; the shorter way wins.
-
-    Returns:
-        A coder that has written the tables, and the first item and the stream of each block.
-    """
-    found = []
-    for inter in (False, True):
-        coder = Coder()
-        tables = CodeTables.of(codes, dictionary.max_level_, dictionary.max_nonzero_, inter)
-        tables.put(coder)
-        streams = [
-            (first, encode_items(codes[first : first + BLOCK], tables, inter=inter))
-            for first in range(0, codes.shape[0], BLOCK)
-        ]
-        found.append((coder.bits / 8 + sum(len(stream) for _, stream in streams), coder, streams))
-    _, coder, streams = min(found, key=lambda each: each[0])
-    return coder, streams
+def _parts(
+    codes: csr_matrix, names: Sequence[str] | None, distortion: NDArray[np.float64] | None
+) -> Iterator[tuple[csr_matrix, Sequence[str] | None, NDArray[np.float64] | None]]:
+    """Yield what each block of an ordered archive holds."""
+    for first in range(0, codes.shape[0], BLOCK):
+        part = slice(first, first + BLOCK)
+        yield (
+            codes[part],
+            None if names is None else names[part],
+            None if distortion is None else distortion[part],
+        )
 
 
-def _as_multiset(codes: csr_matrix, dictionary: SemanticDictionary) -> tuple[Coder, _Streams]:
-    coder = Coder()
-    tables = CodeTables.of(codes, dictionary.max_level_, dictionary.max_nonzero_)
-    tables.put(coder)
-    return coder, [(0, push_codes(codes, tables))] if codes.shape[0] else []
+def _as_multiset(
+    dictionary: SemanticDictionary,
+    head: Head,
+    codes: csr_matrix,
+    names: Sequence[str] | None,
+    distortion: NDArray[np.float64] | None,
+) -> tuple[bytes, Rate]:
+    """Return an unordered archive, which is one block."""
+    n = codes.shape[0]
+    if n > MAX_UNORDERED:
+        raise ValueError(f"an unordered archive holds at most {MAX_UNORDERED} items, not {n}")
+    order = sorted(range(n), key=sort_keys(codes).__getitem__)
+    codes = codes[order]
+    counts = CodeCounts.of(codes, head.max_level, head.max_nonzero)
+    blocks = []
+    if n:
+        block = CodedBlock.of(
+            codes,
+            (push_codes(codes, counts.tables()),),
+            None if names is None else [names[i] for i in order],
+            None if distortion is None else distortion[order],
+        )
+        blocks.append(block)
+    return join_blocks(dictionary, head, counts, blocks)
 
 
 def append_archive(
@@ -215,6 +204,7 @@ def append_archive(
     codes: csr_matrix,
     *,
     names: Sequence[str] | None = None,
+    distortion: ArrayLike | None = None,
     timeout: float | None = None,
 ) -> Rate:
     """Add items to an archive; what is in it stays as it is, byte for byte.
@@ -227,6 +217,8 @@ def append_archive(
         path: The file of an ordered archive.
         codes: (N, K) integers, made with the dictionary that :func:`read_archive` returns.
         names: One per item if the archive stores names, else None.
+        distortion: (N,) squared distances if the archive stores them, else None; see
+            :func:`write_archive`.
         timeout: How long to wait for another process that is changing the archive, in seconds; None
             waits for as long as it takes.
 
@@ -237,7 +229,7 @@ def append_archive(
         ArchiveError: The file is damaged, or another process held it all the time (then
             :class:`ArchiveLockedError`). It stays as it is.
         ValueError: The archive is unordered, its dictionary cannot have made these codes, or the
-            number of names is wrong.
+            number of names or of distortions is wrong.
         OSError: The file cannot be read or written.
 
     Example:
@@ -258,17 +250,22 @@ def append_archive(
             held.enter_context(lock(path, timeout))
         except TimeoutError as error:
             raise ArchiveLockedError(f"{os.fspath(path)}: {error}") from error
-        return _append(path, codes, names)
+        return _append(path, codes, names, distortion)
 
 
-def _append(path: str | os.PathLike[str], codes: csr_matrix, names: Sequence[str] | None) -> Rate:
+def _append(
+    path: str | os.PathLike[str],
+    codes: csr_matrix,
+    names: Sequence[str] | None,
+    distortion: ArrayLike | None,
+) -> Rate:
     with open(path, "rb") as file:
         data = bytearray(file.read())
     with naming(path), decoding():
         reader = Reader.of(bytes(data))
         head, shared = Head.read(reader)
-        blocks = list(read_blocks(reader, head.named))
-        known = CodeTables.read(Coder(shared), *lengths(head))
+        blocks = list(read_blocks(reader, head))
+        known = CodeTables.read(open_shared(head, shared), *lengths(head))
     if not head.ordered:
         raise ValueError(
             "nothing can be appended to an unordered archive, which is one sorted set: "
@@ -283,10 +280,10 @@ def _append(path: str | os.PathLike[str], codes: csr_matrix, names: Sequence[str
         )
     if names is not None:
         check_names(names, c.shape[0])
+    measured = _appendable_distortion(distortion, head, blocks, c.shape[0])
     del data[-END_SIZE:]
     payload = sum(block.codes_size for block in blocks)
-    for first in range(0, c.shape[0], BLOCK):
-        part = c[first : first + BLOCK]
+    for part, chosen, left in _parts(c, names, measured):
         streams = []
         for inter in (False, True):
             own = CodeTables.of(part, head.max_level, head.max_nonzero, inter)
@@ -294,24 +291,37 @@ def _append(path: str | os.PathLike[str], codes: csr_matrix, names: Sequence[str
             if own.largest <= known.largest:
                 streams.append(encode_items(part, known, inter=inter))
         stream = min(streams, key=len)
-        chosen = None if names is None else names[first : first + BLOCK]
         packed = None if chosen is None else pack_names(chosen)
         text = sum(len(name.encode()) for name in chosen or ())
         least = least_block(part.shape[0], part.nnz, text)
         stream += bytes(max(0, least - len(stream) - len(packed or b"")))
         payload += len(stream)
-        data += pack_block(part.shape[0], stream, packed, bytes(data[-4:]))
+        sections = None if head.sections is None else pack_distortion(left)
+        data += pack_block(part.shape[0], stream, packed, sections, bytes(data[-4:]))
     data += pack_end(bytes(data[-4:]))
     replace_file(path, bytes(data))
+    if passed := skipped(head, blocks):
+        warnings.warn(
+            f"{os.fspath(path)}: the new items have none of the sections of type "
+            f"{', '.join(map(str, passed))}, which this version of the software does not know",
+            ArchiveWarning,
+            stacklevel=3,
+        )
     items = sum(block.items for block in blocks) + c.shape[0]
     return Rate.of_bytes(items, len(data), payload, len(shared))
 
 
-def _sort(
-    codes: csr_matrix, names: Sequence[str] | None
-) -> tuple[csr_matrix, Sequence[str] | None]:
-    n = codes.shape[0]
-    if n > MAX_UNORDERED:
-        raise ValueError(f"an unordered archive holds at most {MAX_UNORDERED} items, not {n}")
-    order = sorted(range(n), key=sort_keys(codes).__getitem__)
-    return codes[order], None if names is None else [names[i] for i in order]
+def _appendable_distortion(
+    distortion: ArrayLike | None, head: Head, blocks: list[Block], n: int
+) -> NDArray[np.float64] | None:
+    """Return the distortions of n new items: all items of an archive have one, or none has."""
+    have = any(block.section(DISTORTION) for block in blocks)
+    possible = have or (head.sections is not None and not blocks)
+    if distortion is None and have:
+        raise ValueError(
+            "this archive stores the distortion of each item: give one for each new item, as "
+            "item_distortion(dictionary, latents, codes) computes them"
+        )
+    if distortion is not None and not possible:
+        raise ValueError("this archive stores no distortions: pass distortion=None")
+    return None if distortion is None else check_distortion(distortion, n)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -66,6 +67,69 @@ def _code_odds(coder: Coder, odds: NDArray[np.int64]) -> NDArray[np.int64]:
     return odds
 
 
+@dataclass(frozen=True)
+class CodeCounts:
+    """What tables of codes are made of. The counts of consecutive blocks of items can be added.
+
+    Attributes:
+        uses: (K,) int64, items that have each atom.
+        new: (K,) int64, those of them whose item before, in the same block, does not have it.
+        others: (K,) int64, uses of each atom with a coefficient other than 1.
+        levels: (2 L - 1,) int64, uses of each coefficient other than 1.
+        sizes: (M + 1,) int64, items with n atoms.
+
+    Example:
+        >>> codes = csr_matrix([[1, 0], [1, 2], [0, 0]])
+        >>> counts = CodeCounts.of(codes, max_level=2, max_nonzero=2)
+        >>> counts.uses.tolist(), counts.new.tolist(), counts.sizes.tolist()
+        ([2, 1], [1, 1], [1, 1, 1])
+        >>> (counts + counts).uses.tolist()
+        [4, 2]
+    """
+
+    uses: NDArray[np.int64]
+    new: NDArray[np.int64]
+    others: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, codes: csr_matrix, max_level: int, max_nonzero: int) -> CodeCounts:
+        """Count the codes of one block.
+
+        Args:
+            codes: (N, K) with sorted indices.
+            max_level: L.
+            max_nonzero: M.
+        """
+        k = codes.shape[1]
+        new = in_common(codes.indptr, codes.indices)[0] == 0
+        return cls(
+            np.bincount(codes.indices, minlength=k),
+            np.bincount(codes.indices[new], minlength=k),
+            others_of(codes),
+            symbol_counts(codes, max_level),
+            np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1),
+        )
+
+    def __add__(self, other: CodeCounts) -> CodeCounts:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return CodeCounts(*(a + b for a, b in pairs))
+
+    def tables(self, inter: bool = False) -> CodeTables:
+        """Return the tables that suit these counts.
+
+        Args:
+            inter: whether items will be coded by their differences from the item before.
+        """
+        return CodeTables(
+            half_octaves_of(self.new if inter else self.uses),
+            odds_of(self.uses, self.others),
+            half_octaves_of(self.levels),
+            half_octaves_of(self.sizes),
+        )
+
+
 class CodeTables:
     """The static tables of codes: counts in half octaves, as stored, and frequencies, as used.
 
@@ -110,26 +174,8 @@ class CodeTables:
     def of(
         cls, codes: csr_matrix, max_level: int, max_nonzero: int, inter: bool = False
     ) -> CodeTables:
-        """Return the tables that suit codes.
-
-        Args:
-            codes: (N, K) with sorted indices.
-            max_level: L.
-            max_nonzero: M.
-            inter: whether items will be coded by their differences from the item before.
-        """
-        k = codes.shape[1]
-        counts = np.bincount(codes.indices, minlength=k)
-        chosen = counts
-        if inter:
-            new = in_common(codes.indptr, codes.indices)[0] == 0
-            chosen = np.bincount(codes.indices[new], minlength=k)
-        return cls(
-            half_octaves_of(chosen),
-            odds_of(counts, others_of(codes)),
-            half_octaves_of(symbol_counts(codes, max_level)),
-            half_octaves_of(np.bincount(np.diff(codes.indptr), minlength=max_nonzero + 1)),
-        )
+        """Return the tables that suit codes; see :meth:`CodeCounts.of` and its ``tables``."""
+        return CodeCounts.of(codes, max_level, max_nonzero).tables(inter)
 
     def put(self, coder: Coder) -> None:
         """Write the tables."""

@@ -59,7 +59,7 @@ def test_a_prior_that_is_missing_is_a_kind_of_its_own(collection):
 
 def test_all_kinds_are_public_and_value_errors():
     kinds = [name for name in public.__all__ if name.endswith("Error")]
-    assert len(kinds) == 7
+    assert len(kinds) == 8
     for name in kinds:
         kind = getattr(public, name)
         assert issubclass(kind, ArchiveError) and issubclass(kind, ValueError)

@@ -76,14 +76,14 @@ def test_blocks_cannot_be_left_out(appended_bytes, left):
 
 
 def test_promises_larger_than_the_file_are_refused(archive_bytes):
-    start, shared, [(_, codes, names)] = fuzz.take_apart(archive_bytes)
+    start, shared, [(_, codes, names, _)] = fuzz.take_apart(archive_bytes)
     for items in (1 << 20, 1 << 38):
         with pytest.raises(ArchiveError, match="more than the file can hold"):
-            decode_archive(fuzz.put_together((start, shared, [(items, codes, names)])))
+            decode_archive(fuzz.put_together((start, shared, [(items, codes, names, None)])))
     # d and K, each believable alone
     huge = start[:5] + b"\x80\x80\x04" + b"\x80\x20" + start[7:]
     with pytest.raises(ArchiveError, match="more than the file can hold"):
-        decode_archive(fuzz.put_together((huge, shared, [(300, codes, names)])))
+        decode_archive(fuzz.put_together((huge, shared, [(300, codes, names, None)])))
 
 
 def test_a_small_file_takes_little_memory():
@@ -103,8 +103,8 @@ def test_a_small_file_takes_little_memory():
 
 def test_many_blocks_cannot_promise_more_than_one(archive_bytes):
     """Each block's promise would be believed, the sum of them is not."""
-    start, shared, [(_, _, names)] = fuzz.take_apart(archive_bytes)
-    blocks = [(30_000, b"", names)] * 100
+    start, shared, [(_, _, names, _)] = fuzz.take_apart(archive_bytes)
+    blocks = [(30_000, b"", names, None)] * 100
     with pytest.raises(ArchiveError, match="more than the file can hold"):
         decode_archive(fuzz.put_together((start, shared, blocks)))
 
@@ -117,7 +117,7 @@ def test_rows_that_would_leave_64_bits_are_refused():
 
 @pytest.mark.parametrize("bomb", ["deflate", "lzma", "copies", "blocks"])
 def test_bombs_in_the_names_are_refused(archive_bytes, bomb):
-    start, shared, [(items, codes, _)] = fuzz.take_apart(archive_bytes)
+    start, shared, [(items, codes, _, _)] = fuzz.take_apart(archive_bytes)
     big = bytes(1 << 26)
     if bomb == "deflate":
         deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -132,7 +132,7 @@ def test_bombs_in_the_names_are_refused(archive_bytes, bomb):
     else:  # a long first name, and 299 that are as the one before leads one to expect
         text = bytes(600) + b"x" * 300_000 + bytes(299)
         names = b"\1" + varint(len(text)) + zlib.compress(text, wbits=-15)
-    blocks = [(items, codes, names)] * (3 if bomb == "blocks" else 1)
+    blocks = [(items, codes, names, None)] * (3 if bomb == "blocks" else 1)
     with pytest.raises(ArchiveError, match="names"):
         decode_archive(fuzz.put_together((start, shared, blocks)))
 

@@ -17,32 +17,43 @@ import struct
 import tempfile
 import time
 import tracemalloc
+import warnings
 import zlib
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.archive import (
     ArchiveError,
+    ArchiveWarning,
     append_archive,
     decode_archive,
     encode_archive,
+    item_distortion,
 )
 from fiftyone_smic.archive.format import Head, pack_block, pack_end, read_blocks
 from fiftyone_smic.archive.primitives import Reader, varint
+from fiftyone_smic.archive.sections import Section, pack_sections
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior
 
-Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None]]]
+Parts = tuple[bytes, bytes, list[tuple[int, bytes, bytes | None, bytes | None]]]
 
 
 def take_apart(data: bytes) -> Parts:
-    """What stands before the stream of rows, that stream, and the blocks: items, codes, names."""
+    """What stands before the stream of rows, that stream, and the blocks: items, codes, names,
+    sections."""
     reader = Reader.of(data)
     head, shared = Head.read(reader)
     blocks = [
-        (block.items, block.codes, block.names if head.named else None)
-        for block in read_blocks(reader, head.named)
+        (
+            block.items,
+            block.codes,
+            block.names if head.named else None,
+            None if block.sections is None else pack_sections(block.sections),
+        )
+        for block in read_blocks(reader, head)
     ]
     return head.pack(b"")[:-5], shared, blocks
 
@@ -71,11 +82,13 @@ def seeds(folder: str) -> list[bytes]:
     """A few small archives of every kind."""
     rng = np.random.default_rng(0)
     out = []
-    for n, d, ordered, named, alike in (
-        (16, 4, True, True, 1),
-        (12, 5, False, False, 1),
-        (8, 3, True, False, 1),
-        (10, 6, True, False, 6),  # neighbours alike, and with the prior
+    for n, d, ordered, named, alike, measured in (
+        (16, 4, True, True, 1, False),
+        (12, 5, False, False, 1, False),
+        (8, 3, True, False, 1, True),
+        (16, 4, True, True, 1, True),
+        (12, 5, False, True, 1, True),
+        (10, 6, True, False, 6, False),  # neighbours alike, and with the prior
     ):
         z = made_up(rng, n, d).repeat(alike, axis=0)
         n = len(z)
@@ -83,17 +96,38 @@ def seeds(folder: str) -> list[bytes]:
         dictionary = SemanticDictionary(lam=0.002, max_iter=4, prior=prior).fit(z)
         names = [f"{i}.png" for i in range(n)] if named else None
         codes = dictionary.transform(z)
-        out.append(encode_archive(dictionary, codes, encoder="e", names=names, ordered=ordered)[0])
-        if named:  # the same with two blocks more, one of which has tables of its own
+        left = item_distortion(dictionary, z, codes) if measured else None
+        data, _ = encode_archive(
+            dictionary, codes, encoder="e", names=names, ordered=ordered, distortion=left
+        )
+        out.append(data)
+        if measured:
+            out.append(with_unknown_sections(data))
+        if named and ordered:  # the same with two blocks more, one of which has tables of its own
             path = os.path.join(folder, "x.smic")
             with open(path, "wb") as file:
                 file.write(out[-1])
-            append_archive(path, codes[:2], names=["a", "b"])
+            more = left[:2] if measured else None
+            append_archive(path, codes[:2], names=["a", "b"], distortion=more)
             full = csr_matrix(np.ones((2, codes.shape[1])))
-            append_archive(path, full, names=["more/1", "more/2"])
+            append_archive(path, full, names=["more/1", "more/2"], distortion=more)
             with open(path, "rb") as file:
                 out.append(file.read())
     return out
+
+
+def with_unknown_sections(data: bytes) -> bytes:
+    """The same archive, which has sections, with more in its head and its blocks that this version
+    does not know and may skip."""
+    reader = Reader.of(data)
+    head, shared = Head.read(reader)
+    blocks = list(read_blocks(reader, head))
+    out = bytearray(replace(head, sections=(Section.of(900, b"later"),)).pack(shared))
+    for block in blocks:
+        sections = pack_sections([Section.of(901, b""), *block.sections, Section.of(2, b"12345")])
+        names = block.names if head.named else None
+        out += pack_block(block.items, block.codes, names, sections, bytes(out[-4:]))
+    return bytes(out) + pack_end(bytes(out))
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -118,26 +152,29 @@ def mutate_part(parts: Parts, rng: random.Random) -> Parts:
     """Changes one part of an archive."""
     start, shared, blocks = parts
     blocks = list(blocks)
-    which = rng.randrange(6)
+    which = rng.randrange(7)
     if which == 0:
         return start[:5] + mutate(start[5:], rng), shared, blocks
     if which == 1:
         return start, mutate(shared, rng), blocks
     at = rng.randrange(len(blocks))
-    items, codes, names = blocks[at]
+    items, codes, names, sections = blocks[at]
     if which == 2 and names is not None:
-        blocks[at] = items, codes, mutate(names, rng)
+        blocks[at] = items, codes, mutate(names, rng), sections
     elif which == 3:
         blocks[at] = (
             rng.choice([rng.randrange(1, 1 << rng.randint(1, 40)), items + 1]),
             codes,
             names,
+            sections,
         )
     elif which == 4:
         blocks.insert(rng.randrange(len(blocks) + 1), blocks.pop(at))
         blocks += blocks[: rng.randrange(2)]
+    elif which == 5 and sections is not None:
+        blocks[at] = items, codes, names, mutate(sections, rng)
     else:
-        blocks[at] = items, mutate(codes, rng), names
+        blocks[at] = items, mutate(codes, rng), names, sections
     return start, shared, blocks
 
 
@@ -145,7 +182,9 @@ def check(data: bytes, original: bytes, signed: bool) -> bool:
     """Whether the data was accepted; raises AssertionError where it must not have been or is
     unsound."""
     try:
-        archive = decode_archive(data, PRIOR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ArchiveWarning)
+            archive = decode_archive(data, PRIOR)
     except ArchiveError:
         return False
     assert signed or data == original, "altered bytes with wrong checksums were accepted"
@@ -157,6 +196,9 @@ def check(data: bytes, original: bytes, signed: bool) -> bool:
         np.isfinite(archive.dictionary.atoms_).all() and np.isfinite(archive.dictionary.mean_).all()
     )
     assert archive.names is None or len(archive.names) == n
+    assert archive.distortion is None or (
+        archive.distortion.shape == (n,) and np.isfinite(archive.distortion).all()
+    )
     return True
 
 

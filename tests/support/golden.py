@@ -1,7 +1,8 @@
 """Write the golden files of this version into a folder: ``python -m tests.support.golden FOLDER``.
 
-The files under ``tests/data/`` were written by version 0.1.0 (format 6) and are read for good: this
-script is run again only to add the files of a new format beside them, in a folder of their own.
+The files under ``tests/data/`` are read for good: those in ``format6`` were written by version
+0.1.0, those in ``format7`` by the first version that wrote format 7. This script is run again only
+to add the files of a new format beside them, in a folder of their own.
 """
 
 from __future__ import annotations
@@ -27,8 +28,15 @@ def latents(seed: int = 0, n: int = N) -> np.ndarray:
 
 def write_archives(folder: Path) -> None:
     """One archive for each mode, and beside it what it must read as."""
-    from fiftyone_smic.archive import append_archive, read_archive, write_archive
+    from fiftyone_smic.archive import (
+        append_archive,
+        item_distortion,
+        read_archive,
+        write_archive,
+    )
     from fiftyone_smic.dictionary import Prior, SemanticDictionary
+
+    from ..benchmarks.fuzz import with_unknown_sections
 
     z = latents()
     prior = Prior.build(latents(1, 100))
@@ -45,14 +53,25 @@ def write_archives(folder: Path) -> None:
         "inter": (SemanticDictionary(12, lam=0.001).fit(slow), slow, {}),
         "positive": (SemanticDictionary(12, lam=0.001, nonnegative=True).fit(z), z, {}),
         "appended": (plain, z[:40], {"names": names[:40]}),
+        "distortion": (plain, z, {}),
+        "distortion-unordered": (plain, z, {"ordered": False}),
+        "distortion-appended": (plain, z[:40], {}),
+        "unknown-section": (plain, z, {}),
     }
     for name, (dictionary, rows, options) in cases.items():
         path = folder / f"{name}.smic"
         codes = dictionary.transform(rows)
+        if name.startswith(("distortion", "unknown")):
+            options["distortion"] = item_distortion(dictionary, rows, codes)
         write_archive(path, dictionary, codes, encoder="golden", latent_norm=9.5, **options)
         if name == "appended":
             known = read_archive(path).dictionary
             append_archive(path, known.transform(z[40:]), names=names[40:])
+        elif name == "distortion-appended":
+            more = read_archive(path).dictionary.transform(z[40:])
+            append_archive(path, more, distortion=item_distortion(dictionary, z[40:], more))
+        elif name == "unknown-section":
+            path.write_bytes(with_unknown_sections(path.read_bytes()))
         found = read_archive(path, prior if name == "prior" else None)
         np.savez_compressed(
             folder / f"{name}.expected.npz",
@@ -63,6 +82,8 @@ def write_archives(folder: Path) -> None:
             names=np.array(found.names or (), dtype=str),
             rate=[found.rate.items, found.rate.total_bits, found.rate.payload_bits],
             again=found.dictionary.transform(z).toarray(),
+            distortion=np.zeros(0) if found.distortion is None else found.distortion,
+            skipped=np.array(found.skipped, int),
         )
 
 

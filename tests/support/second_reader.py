@@ -1,4 +1,4 @@
-"""A second reader of ``.smic`` files, written from the description in ``archive/format.py`` alone.
+"""A second reader of ``.smic`` files, written from the specification, ``docs/format.md``, alone.
 
 It uses Python's integers and nothing of the package, so what it reads alike is what the description
 says. The stack of unordered archives follows the publication of constriction's ``AnsCoder`` (Bamler
@@ -283,6 +283,25 @@ class Content:
     atoms: list[list[float]]
     items: list[tuple[list[int], list[int]]]
     names: list[str]
+    distortion: list[float]
+    skipped: list[int]
+
+
+def read_sections(file: Bytes) -> list[tuple[int, bool, bytes]]:
+    """Type, whether it must be understood, and content of each section of a list."""
+    sections = []
+    while tag := file.varint():
+        assert tag > 1
+        sections.append((tag // 2, tag % 2 == 1, file.take(file.varint())))
+    return sections
+
+
+def read_distortion(data: bytes, n: int) -> list[float]:
+    stream = Stream(data)
+    first, span = stream.uniform(512), stream.uniform(512)
+    widths = table(stream.level_table(span + 1))
+    levels = [first + stream.symbol(widths) for _ in range(n)]
+    return [2 ** ((v - 257) / 8) if v else 0.0 for v in levels]
 
 
 def read_inter(
@@ -341,21 +360,32 @@ def read_unordered(
 def read(data: bytes, prior: Prior | None = None) -> Content:
     """Indices and coefficients of each item; mean and atoms before a prior's axes."""
     file = Bytes(data)
-    assert file.take(5) == b"SMIC\6"
+    assert file.take(4) == b"SMIC"
+    version = file.take(1)[0]
+    assert version in (6, 7)
     d, k, max_level, most, flags = (file.varint() for _ in range(5))
     file.take(8 + 4 * bool(flags & 4) + 8 * bool(flags & 8))
     number = file.varint()
     encoder = ENCODERS[number] if number < 32 else file.take(number - 32).decode()
+    listed = version == 7 and flags & 32
+    sections = read_sections(file) if listed else []
     stream = Stream(file.take(file.varint()))
     file.check(0)
+    if version == 7:
+        assert not stream.symbol(table([240] + [1] * 15))
     shared = stream.tables(k, max_level, most)
     mean, atoms = read_rows(stream, 1, d, prior)[0], read_rows(stream, k, d, prior)
-    out = Content(encoder, mean, atoms, [], [])
+    out = Content(encoder, mean, atoms, [], [], [], [])
     start = file.at - 4
     while n := file.varint():
         codes = file.take(file.varint())
         names = file.take(file.varint()) if flags & 1 else None
+        of_block = read_sections(file) if listed else []
         file.check(start)
+        sections += [section for section in of_block if section[0] != 1]
+        for kind, _, content in of_block:
+            if kind == 1:
+                out.distortion += read_distortion(content, n)
         start = file.at - 4
         tables, ordered = shared, not flags & 16
         stream = Stream(codes)
@@ -380,4 +410,7 @@ def read(data: bytes, prior: Prior | None = None) -> Content:
             out.names += read_names(names, len(out.items) - len(out.names))
     file.check(start)
     assert file.at == len(data)
+    assert not any(required for _, required, _ in sections)
+    assert len(out.distortion) in (0, len(out.items))
+    out.skipped = sorted({kind for kind, _, _ in sections})
     return out
