@@ -36,7 +36,6 @@ from fiftyone_smic.dictionary.priors import Prior, as_prior, find_prior
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.vectors import unit
 
-
 #: Frequencies of the modes of the dictionary. There is one so far, 0, and room for others.
 MODES = frequencies_in_python(np.array([240] + [1] * 15, np.int64))
 

@@ -44,7 +44,6 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.files import lock, replace_file
 
-
 #: Items in a block. A block is decoded at once and costs about 12 bytes.
 BLOCK = 1 << 14
 

@@ -123,7 +123,7 @@ def test_streams_are_within_a_percent_of_their_ideal_lengths(collection, prior, 
         Coder, "__init__", lambda self, data=None: (made(self, data), coders.append(self))[0]
     )
     data, rate = encode_archive(dictionary, codes, encoder="e")
-    # The block was coded in two ways; only the shorter one's tables have the dictionary behind them.
+    # The block was coded in two ways; only the tables of the shorter have the dictionary behind.
     tried = [(a.bits, b.bits) for a, b in zip(coders[2:], coders[:2], strict=True)]
     shared, payload = max(tried)
     assert min(shared, payload) > 4000  # otherwise whole bytes blur it
