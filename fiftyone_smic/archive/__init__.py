@@ -1,6 +1,6 @@
 """The .smic archive: a dictionary and a collection's codes in one file.
 
-The format is described in :mod:`fiftyone_smic.archive.format`, precisely enough for a second
+``docs/format.md`` is the specification of the format, precise enough for a second
 reader. The public names stand in ``__init__.pyi``, each imported when it is first used: what only
 reads a header loads neither numpy nor numba.
 """

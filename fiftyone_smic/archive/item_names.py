@@ -1,7 +1,7 @@
 """Names of items in few bytes: each is stored as its difference from a guess.
 
 The guess is the name before, with its last number increased by one. The format is described in
-:mod:`fiftyone_smic.archive.format`.
+``docs/format.md``, the specification of the format.
 """
 
 from __future__ import annotations

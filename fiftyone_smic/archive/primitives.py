@@ -1,6 +1,6 @@
 """Numbers and checksums of the ``.smic`` format.
 
-They are described in :mod:`fiftyone_smic.archive.format`.
+They are described in ``docs/format.md``, the specification of the format.
 """
 
 from __future__ import annotations

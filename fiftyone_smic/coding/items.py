@@ -1,6 +1,6 @@
 """Write and read the codes of items as a range-coded stream.
 
-The same function writes and reads. :mod:`fiftyone_smic.archive.format` describes the layout of each
+The same function writes and reads. ``docs/format.md`` describes the layout of each
 stream, which is part of the format.
 """
 

@@ -1,6 +1,6 @@
 """How much a file of a given size may hold: what a reader checks before it makes room.
 
-The bounds are part of the format: see :mod:`fiftyone_smic.archive.format`.
+The bounds are part of the format: see ``docs/format.md``, the specification of the format.
 """
 
 from __future__ import annotations

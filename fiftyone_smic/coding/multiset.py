@@ -1,6 +1,6 @@
 """Codes as a multiset: the content of an archive that does not keep the order of its items.
 
-:mod:`fiftyone_smic.archive.format` describes the layout of the stream, which is part of the format.
+``docs/format.md`` describes the layout of the stream, which is part of the format.
 """
 
 from __future__ import annotations
