@@ -42,6 +42,14 @@ def compress(
     batch_size: BatchSize = 32,
     workers: Workers = 0,
     prior: PriorFile = None,
+    distortion: Annotated[
+        bool,
+        typer.Option(
+            "--distortion",
+            help="Keep how much of each image its code leaves out, in about 4 bits: curation "
+            "of the file finds more with it.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     json: Json = False,
 ) -> None:
@@ -63,6 +71,7 @@ def compress(
         batch_size=batch_size,
         num_workers=workers,
         prior=prior,
+        distortion=distortion,
     )
     if json:
         _print_json(

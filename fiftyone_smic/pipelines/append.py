@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_smic.archive import Archive, append_archive, archive_info, read_archive
+from fiftyone_smic.archive import (
+    Archive,
+    append_archive,
+    archive_info,
+    item_distortion,
+    read_archive,
+)
 from fiftyone_smic.dictionary.priors import Prior, as_prior
 from fiftyone_smic.metrics import Rate, item_fidelity
 from fiftyone_smic.models.encoders import load_matching
@@ -79,7 +85,8 @@ def append_folder(
 ) -> Appended:
     """Add the images below a folder to a ``.smic`` file, coded with the dictionary it has.
 
-    What is in the file stays as it is. Images that the archive holds, by their names, are left out;
+    What is in the file stays as it is. The new images have distortions if those in the file have.
+    Images that the archive holds, by their names, are left out;
     see :func:`fiftyone_smic.utils.names.find_known` for when two names are the same. The names are
     looked at again when the file is written, under a lock, so that several processes may append at
     the same time.
@@ -161,7 +168,13 @@ def append_folder(
         latents = found.latents[left]
         codes = now.dictionary.transform(latents)
         added = [name for name, new in zip(names, left, strict=True) if new]
-        rate = append_archive(archive, codes, names=None if now.names is None else added)
+        measured = now.distortion is not None
+        rate = append_archive(
+            archive,
+            codes,
+            names=None if now.names is None else added,
+            distortion=item_distortion(now.dictionary, latents, codes) if measured else None,
+        )
     cache.remove()
     rebuilt = content.dictionary.inverse_transform(codes)
     fidelities = item_fidelity(latents, rebuilt, content.dictionary.mean_)

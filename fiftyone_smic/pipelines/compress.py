@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from fiftyone_smic.archive import write_archive
+from fiftyone_smic.archive import item_distortion, write_archive
 from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
@@ -63,6 +63,7 @@ def compress_folder(
     num_workers: int = 0,
     seed: int = 0,
     prior: Prior | str | os.PathLike[str] | None = None,
+    distortion: bool = False,
 ) -> Compressed:
     """Write the images below a folder as a ``.smic`` file, showing progress bars.
 
@@ -88,6 +89,8 @@ def compress_folder(
         prior: What is public about the encoder's latents, as a
             :class:`~fiftyone_smic.dictionary.priors.Prior` or its file. Reading the archive needs
             it again. None takes the one shipped for the encoder, if there is one.
+        distortion: Keep each image's distortion, which takes about 4 bits; see
+            :attr:`fiftyone_smic.archive.Archive.distortion`.
 
     Raises:
         ValueError: Fewer than two images can be read, or a setting is out of range.
@@ -150,6 +153,7 @@ def compress_folder(
             latent_norm=found.norm,
             names=[census.name(path) for path in found.paths] if names else None,
             pixels_per_item=pixels,
+            distortion=item_distortion(dictionary, found.latents, codes) if distortion else None,
         )
     cache.remove()
     return Compressed(

@@ -295,3 +295,20 @@ def test_progress_runs_from_start_to_end(postcards):
         assert seen == sorted(seen)
         assert seen[-1] == 1
         assert len(seen) > 1
+
+
+def test_an_export_keeps_distortions_where_latents_are_there(encoded, tmp_path):
+    rate = export_archive(encoded, "smic", tmp_path / "a.smic")
+    more = export_archive(encoded, "smic", tmp_path / "b.smic", distortion=True)
+    assert 0 < more.total_bits - rate.total_bits < 80 * 8
+    archive = smic.read_archive(tmp_path / "b.smic")
+    rebuilt = archive.dictionary.inverse_transform(archive.codes)
+    true = np.square(np.array(encoded.values("clip_latents")) - rebuilt).sum(axis=1)
+    np.testing.assert_allclose(archive.distortion, true, rtol=0.05, atol=1e-6)
+    sample = encoded.first()
+    sample["clip_latents"] = None
+    sample.save()
+    before = (tmp_path / "b.smic").read_bytes()
+    with pytest.raises(ValueError, match="export without distortions"):
+        export_archive(encoded, "smic", tmp_path / "b.smic", distortion=True)
+    assert (tmp_path / "b.smic").read_bytes() == before

@@ -105,3 +105,18 @@ def test_a_link_and_its_targets_permissions_stay(folder, archive, pictures):
     assert link.is_symlink() and archive.stat().st_mode & 0o777 == 0o600
     assert len(read_archive(archive).names) == 7
     assert sorted(os.listdir(archive.parent)) == ["in", "link.smic", "x.smic"]
+
+
+def test_distortions_are_carried_on(folder, archive, pictures):
+    from fiftyone_smic import curation
+    from fiftyone_smic.pipelines import compress_folder
+
+    assert read_archive(archive).distortion is None
+    compress_folder(folder, archive, encoder="postcards", distortion=True)
+    before = read_archive(archive).distortion
+    shutil.copy(pictures[7], folder / "new.png")
+    append_folder(folder, archive)
+    found = read_archive(archive)
+    assert found.distortion.shape == (7,) and (found.distortion[-1] > 0)
+    assert (found.distortion[:-1] == before).all()
+    assert curation.outliers(found).measured
