@@ -84,6 +84,7 @@ def compress(
             resumed=done.resumed,
             seconds=done.seconds,
             notice=done.notice,
+            advice=done.advice,
         )
         return
     baselines = {"original": done.original_bytes}
@@ -92,8 +93,9 @@ def compress(
     if done.failures:
         count = f"{done.rate.items} images compressed, {len(done.failures)} skipped"
         typer.echo(count, err=True)
-    if done.notice:
-        typer.echo(f"\n{done.notice}")
+    for said in (done.notice, done.advice):
+        if said:
+            typer.echo(f"\n{said}")
 
 
 @app.command()

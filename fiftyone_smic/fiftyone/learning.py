@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import Any
@@ -11,13 +12,15 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
+from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
 from fiftyone_smic.fiftyone import object_latents, runs
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
+
+logger = logging.getLogger(__name__)
 
 
 def learn_dictionary(
@@ -40,6 +43,9 @@ def learn_dictionary(
     progress: Progress = None,
 ) -> SemanticDictionary:
     """Learn a dictionary of atoms on the latents of a collection and store it as a custom run.
+
+    A warning is logged where the collection is so small that the dictionary is much of its archive:
+    it says what a prior would save and how to get one.
 
     Args:
         samples: A dataset or view of images.
@@ -144,4 +150,6 @@ def learn_dictionary(
             seconds = time.perf_counter() - started
             runs.note_seconds(samples, key, "learn", seconds, len(latents.ids))
         report(1.0)
+    if advice := prior_advice(dictionary, len(latents.ids), rate.total_bits):
+        logger.warning(advice)
     return dictionary

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_smic.archive import item_distortion, write_archive
-from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
+from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.pipelines.census import Census, take_census
@@ -31,6 +31,8 @@ class Compressed:
         census: What was in the folder, and which files are not in the archive.
         resumed: How many images an earlier, interrupted run had encoded.
         seconds: Duration of each stage.
+        advice: What a prior would save and how to get one, where the dictionary is much of the
+            archive; else None.
     """
 
     rate: Rate
@@ -42,6 +44,7 @@ class Compressed:
     census: Census
     resumed: int
     seconds: dict[str, float]
+    advice: str | None = None
 
     @property
     def failures(self) -> dict[Path, str]:
@@ -166,6 +169,7 @@ def compress_folder(
         census=census,
         resumed=found.resumed,
         seconds=seconds,
+        advice=prior_advice(dictionary, len(found.paths), rate.total_bits),
     )
 
 

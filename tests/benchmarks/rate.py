@@ -1,7 +1,7 @@
 """Bits per item at equal explained variance, this codec beside others.
 
     python -m tests.benchmarks.rate --latents FILE.npy [FILE.npy ...] [--prior FILE.npy ...]
-                                    [--json OUT] [--quick]
+                                    [--json OUT] [--quick | --small]
 
 For each file and method: total and payload bits per item at explained variance .20 to .50,
 interpolated on the lower hull of the method's points, with centred cosine and recall@10 there. This
@@ -58,7 +58,7 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.metrics import fidelity
 
-from . import baselines
+from . import baselines, small
 
 TARGETS = (0.20, 0.30, 0.35, 0.40, 0.45, 0.50)
 
@@ -223,6 +223,11 @@ def main() -> None:
     )
     parser.add_argument("--json", metavar="OUT")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="subsets of 50 to 500 items: see tests.benchmarks.small",
+    )
     arguments = parser.parse_args()
     missing = [p for p in arguments.latents + arguments.prior if not os.path.exists(p)]
     if missing:
@@ -239,6 +244,9 @@ def main() -> None:
             public.append(np.delete(z, chosen, axis=0))
             z = z[chosen]
         prior = Prior.build(np.concatenate(public)) if public else None
+        if arguments.small:
+            results += small.report(path, z, prior)
+            continue
         print(
             f"\n{path}: {len(z)} items, {z.shape[1]} dimensions;"
             " total (payload) bits per item at equal variance"

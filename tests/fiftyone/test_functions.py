@@ -312,3 +312,13 @@ def test_an_export_keeps_distortions_where_latents_are_there(encoded, tmp_path):
     with pytest.raises(ValueError, match="export without distortions"):
         export_archive(encoded, "smic", tmp_path / "b.smic", distortion=True)
     assert (tmp_path / "b.smic").read_bytes() == before
+
+
+def test_a_small_collection_is_told_what_a_prior_saves(make_dataset, clustered, caplog):
+    dataset = make_dataset(clustered)
+    smic.learn_dictionary(dataset, "own", n_atoms=8)
+    assert "of this small archive" in caplog.text and "smic prior build" in caplog.text
+    caplog.clear()
+    prior = smic.Prior.build(clustered)
+    smic.learn_dictionary(dataset, "public", n_atoms=8, prior=prior)
+    assert "small archive" not in caplog.text

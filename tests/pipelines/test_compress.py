@@ -158,3 +158,10 @@ def test_what_can_fail_is_tried_before_the_work(folder, tmp_path, monkeypatch):
         with pytest.raises(error):
             compress_folder(folder, archive, encoder="postcards", **settings)
     assert sorted(os.listdir(tmp_path)) == ["afile", "in"]
+
+
+def test_a_prior_is_advised_where_there_is_none(folder, tmp_path, monkeypatch):
+    assert compress_folder(folder, tmp_path / "x.smic", encoder="postcards").advice is None
+    monkeypatch.setattr(compress, "shipped_prior", lambda name: None)
+    advice = compress_folder(folder, tmp_path / "x.smic", encoder="postcards").advice
+    assert "of this small archive" in advice and "pass it as prior" in advice
