@@ -12,7 +12,7 @@ from .errors import (
 )
 from .info import archive_info
 from .rate_control import learn_to_target
-from .reader import Archive, decode_archive, read_archive
+from .reader import Archive, decode_archive, iter_archive, read_archive
 from .writer import append_archive, encode_archive, write_archive
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "decode_archive",
     "encode_archive",
     "item_distortion",
+    "iter_archive",
     "learn_to_target",
     "read_archive",
     "write_archive",

@@ -3,16 +3,17 @@
 Two passes over the blocks write an archive without all codes in memory, and its bytes are those of
 :func:`~fiftyone_smic.archive.writer.write_archive`. The first counts the codes of each block
 (:meth:`CodeCounts.of <fiftyone_smic.coding.code_tables.CodeCounts.of>`) and adds the counts. The
-second codes each block with the sum (:func:`code_block`), and :func:`join_blocks` joins what that
+second codes each block with the sum (:func:`code_block`), and :func:`write_blocks` writes what that
 returns, in order. Every block but the last must have
 :data:`~fiftyone_smic.archive.writer.BLOCK` items.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -212,43 +213,101 @@ def code_block(
     return CodedBlock.of(codes, tuple(streams), names, distortion)
 
 
-def join_blocks(
-    dictionary: SemanticDictionary, head: Head, counts: CodeCounts, blocks: Iterable[CodedBlock]
-) -> tuple[bytes, Rate]:
-    """Return an archive of blocks that are coded already, and where its bits go.
+@dataclass(frozen=True)
+class BlockSizes:
+    """What a block, or several together, take; sizes can be added.
+
+    Attributes:
+        items: Number of items.
+        coefficients: Number of their coefficients.
+        text: Bytes of all names before they are packed.
+        names: Bytes of the packed names.
+        streams: Bytes of the codes in each way that the archive may choose.
+    """
+
+    items: int
+    coefficients: int
+    text: int
+    names: int
+    streams: tuple[int, ...]
+
+    @classmethod
+    def of(cls, block: CodedBlock) -> BlockSizes:
+        """Return the sizes of a block."""
+        streams = tuple(map(len, block.streams))
+        names = len(block.names or b"")
+        return cls(block.items, block.coefficients, block.text, names, streams)
+
+    def __add__(self, other: BlockSizes) -> BlockSizes:
+        return BlockSizes(
+            self.items + other.items,
+            self.coefficients + other.coefficients,
+            self.text + other.text,
+            self.names + other.names,
+            tuple(a + b for a, b in zip(self.streams, other.streams, strict=True)),
+        )
+
+
+def write_blocks(
+    file: BinaryIO,
+    dictionary: SemanticDictionary,
+    head: Head,
+    counts: CodeCounts,
+    sizes: BlockSizes,
+    blocks: Iterable[CodedBlock],
+) -> Rate:
+    """Write an archive of blocks that are coded already, and return where its bits go.
 
     Args:
+        file: Where to write; nothing is read and nothing but the next bytes is written.
         dictionary: The dictionary of the codes.
         head: See :func:`archive_head`.
         counts: The counts of all blocks together.
-        blocks: The blocks in order; the shorter of their ways of coding wins for all of them.
+        sizes: The sizes of all blocks together.
+        blocks: The blocks in order, each needed only while it is written; the shorter of their ways
+            of coding wins for all of them.
     """
-    blocks = list(blocks)
     found = []
     for inter in (False, True) if head.ordered else (False,):
         coder = Coder()
         coder.one(0, MODES)
         counts.tables(inter).put(coder)
-        found.append((coder.bits / 8 + sum(len(b.streams[inter]) for b in blocks), inter, coder))
+        found.append((coder.bits / 8 + sizes.streams[inter], inter, coder))
     _, chosen, coder = min(found, key=lambda each: each[0])
     public = None if dictionary.prior_ is None else dictionary.prior_.public
     for rows in (dictionary.mean_rows_, dictionary.atom_rows_):
         code_rows(coder, len(rows.levels), head.dimensions, public, rows)
     shared = coder.finish()
-    payload = sum(len(block.streams[chosen]) for block in blocks)
+    payload = sizes.streams[chosen]
     # What a reader must see before it believes that a file holds so much.
-    items, coefficients, text = (
-        sum(getattr(block, name) for block in blocks) for name in ("items", "coefficients", "text")
-    )
     wanted = least_block(
-        items - believable(0), coefficients - believable(0), text - believable_text(0)
+        sizes.items - believable(0),
+        sizes.coefficients - believable(0),
+        sizes.text - believable_text(0),
     )
-    known = len(shared) + payload + sum(len(block.names or b"") for block in blocks)
+    known = len(shared) + payload + sizes.names
     least = lacking(head.dimensions, head.atoms, head.max_nonzero)
     shared += bytes(max(0, least - len(shared), wanted - known))
-    data = bytearray(head.pack(shared))
+    last = head.pack(shared)
+    total = file.write(last)
     for block in blocks:
         stream = block.streams[chosen]
-        data += pack_block(block.items, stream, block.names, block.sections, bytes(data[-4:]))
-    data += pack_end(bytes(data[-4:]))
-    return bytes(data), Rate.of_bytes(items, len(data), payload, len(shared))
+        last = pack_block(block.items, stream, block.names, block.sections, last[-4:])
+        total += file.write(last)
+    total += file.write(pack_end(last[-4:]))
+    return Rate.of_bytes(sizes.items, total, payload, len(shared))
+
+
+def join_blocks(
+    dictionary: SemanticDictionary, head: Head, counts: CodeCounts, blocks: Iterable[CodedBlock]
+) -> tuple[bytes, Rate]:
+    """Return an archive of blocks that are coded already, and where its bits go.
+
+    The arguments are those of :func:`write_blocks`.
+    """
+    blocks = list(blocks)
+    none = BlockSizes(0, 0, 0, 0, (0, 0) if head.ordered else (0,))
+    file = io.BytesIO()
+    sizes = sum(map(BlockSizes.of, blocks), none)
+    rate = write_blocks(file, dictionary, head, counts, sizes, blocks)
+    return file.getvalue(), rate

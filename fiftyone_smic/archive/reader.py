@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -168,6 +169,71 @@ def decode_archive(data: bytes, prior: Prior | str | os.PathLike[str] | None = N
     return _read(io.BytesIO(data), prior, 0, None)
 
 
+def iter_archive(
+    path: str | os.PathLike[str], prior: Prior | str | os.PathLike[str] | None = None
+) -> Iterator[Archive]:
+    """Read and check an archive of any size, one block of items at a time.
+
+    An appended or ordered archive has blocks of 16,384 items at most; an unordered one is one
+    block. The dictionary is read once and shared.
+
+    Args:
+        path: The file.
+        prior: As for :func:`read_archive`.
+
+    Yields:
+        The items of each block; ``first`` says which the first one is.
+
+    Raises:
+        ArchiveError: As for :func:`read_archive`. Damage to a block shows when its turn comes.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from fiftyone_smic.archive import write_archive
+        >>> z = np.random.default_rng(0).normal(size=(20_000, 4))
+        >>> dictionary = SemanticDictionary(4, max_iter=1, n_swaps=0).fit(z)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "x.smic")
+        ...     _ = write_archive(path, dictionary, dictionary.transform(z), encoder="me/1")
+        ...     [(part.first, part.codes.shape[0]) for part in iter_archive(path)]
+        [(0, 16384), (16384, 3616)]
+    """
+    with naming(path), open(path, "rb") as file:
+        reader = Reader(file)
+        head, shared = Head.read(reader)
+        blocks = list(read_blocks(reader, head, 0, 0))
+        items = sum(block.items for block in blocks)
+        payload = sum(block.codes_size for block in blocks)
+        rate = Rate.of_bytes(items, reader.size, payload, len(shared))
+        _check_distortions(blocks)
+        passed = tuple(skipped(head, blocks))
+        tell_skipped(passed)
+        dictionary, tables = _read_dictionary(head, shared, prior)
+        reader = Reader(file)
+        Head.read(reader)
+        most, text = believable(reader.size), believable_text(reader.size)
+        for block in read_blocks(reader, head):
+            codes = _decode_block(block, tables, head, most, alone=len(blocks) == 1)
+            most -= codes.nnz
+            names = None
+            if head.named:
+                names = tuple(unpack_names(block.names, block.items, text))
+                text -= sum(len(name.encode()) for name in names)
+            yield Archive(
+                dictionary,
+                codes,
+                names,
+                head.encoder,
+                head.latent_norm,
+                head.pixels_per_item,
+                rate,
+                block.first,
+                _decode_distortion([block], [block]),
+                passed,
+            )
+
+
 def _read(
     file: BinaryIO, given: Prior | str | os.PathLike[str] | None, start: int, stop: int | None
 ) -> Archive:
@@ -179,17 +245,12 @@ def _read(
     if not 0 <= start <= end <= n:
         raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
     wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
-    prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
-    public = None if prior is None else prior.public
-    with decoding():
-        coder = open_shared(head, shared)
-        tables = CodeTables.read(coder, *lengths(head))
-        mean = code_rows(coder, 1, head.dimensions, public)
-        atoms = code_rows(coder, head.atoms, head.dimensions, public)
-        codes = _decode_blocks(wanted, tables, head, reader.size)
-        distortion = _decode_distortion(blocks, wanted)
+    dictionary, tables = _read_dictionary(head, shared, given)
+    codes = _decode_blocks(wanted, tables, head, reader.size)
+    distortion = _decode_distortion(blocks, wanted)
     passed = tuple(skipped(head, blocks))
     tell_skipped(passed)
+    del tables  # their polynomials can be large
     names = None
     if head.named:
         most = believable_text(reader.size)
@@ -201,23 +262,6 @@ def _read(
         names = tuple(found)
     first = wanted[0].first if wanted else start
     chosen = slice(start - first, end - first)
-    index, level, size = map(counts_of, (tables.index, tables.level, tables.size))
-    odds = tables.odds
-    del tables  # their polynomials can be large
-    # Tables of an inter block count new atoms only.
-    uses = size @ np.arange(len(size))
-    index = np.rint(index * (uses / max(index.sum(), 1))).astype(np.int64)
-    others = expected_others(index, odds)
-    middle = head.max_level
-    level = np.concatenate([level[:middle], [0, (index - others).sum()], level[middle:]])
-    dictionary = SemanticDictionary(
-        max(head.atoms, 1),
-        lam=head.lam,
-        max_nonzero=head.max_nonzero,
-        max_level=head.max_level,
-        nonnegative=head.nonnegative,
-        prior=prior,
-    )._restore(mean, atoms, index, others, level, size)
     return Archive(
         dictionary,
         codes[chosen],
@@ -247,20 +291,59 @@ def open_shared(head: Head, shared: bytes) -> Coder:
     return coder
 
 
+def _read_dictionary(
+    head: Head, shared: bytes, given: Prior | str | os.PathLike[str] | None
+) -> tuple[SemanticDictionary, CodeTables]:
+    """Read the shared stream: the dictionary, and the tables of the codes."""
+    prior = None if head.prior is None else require_prior(head.prior, head.dimensions, given)
+    public = None if prior is None else prior.public
+    with decoding():
+        coder = open_shared(head, shared)
+        tables = CodeTables.read(coder, *lengths(head))
+        mean = code_rows(coder, 1, head.dimensions, public)
+        atoms = code_rows(coder, head.atoms, head.dimensions, public)
+    index, level, size = map(counts_of, (tables.index, tables.level, tables.size))
+    # Tables of an inter block count new atoms only.
+    uses = size @ np.arange(len(size))
+    index = np.rint(index * (uses / max(index.sum(), 1))).astype(np.int64)
+    others = expected_others(index, tables.odds)
+    middle = head.max_level
+    level = np.concatenate([level[:middle], [0, (index - others).sum()], level[middle:]])
+    dictionary = SemanticDictionary(
+        max(head.atoms, 1),
+        lam=head.lam,
+        max_nonzero=head.max_nonzero,
+        max_level=head.max_level,
+        nonnegative=head.nonnegative,
+        prior=prior,
+    )._restore(mean, atoms, index, others, level, size)
+    return dictionary, tables
+
+
 def lengths(head: Head) -> tuple[int, int, int]:
     """Return what tables of codes depend on: K, L and M."""
     return head.atoms, head.max_level, head.max_nonzero
 
 
+def _check_distortions(blocks: list[Block]) -> bool:
+    """Return whether the items of all blocks have distortions.
+
+    Raises:
+        DamagedArchiveError: Those of some blocks have, and those of others have not.
+    """
+    have = [block.section(DISTORTION) is not None for block in blocks]
+    if any(have) and not all(have):
+        raise DamagedArchiveError("some items have a distortion and others none: it is damaged")
+    return any(have)
+
+
 def _decode_distortion(blocks: list[Block], wanted: list[Block]) -> NDArray[np.float64] | None:
     """Return the distortions of the wanted blocks, or None if no block has them."""
-    have = [block.section(DISTORTION) is not None for block in blocks]
-    if not any(have):
+    if not _check_distortions(blocks):
         return None
-    if not all(have):
-        raise DamagedArchiveError("some items have a distortion and others none: it is damaged")
     sections = [(block.section(DISTORTION), block.items) for block in wanted]
-    parts = [decode_distortions(s.content, n) for s, n in sections if s is not None]
+    with decoding():
+        parts = [decode_distortions(s.content, n) for s, n in sections if s is not None]
     return np.concatenate([np.zeros(0), *parts])
 
 
@@ -270,16 +353,24 @@ def _decode_blocks(
     most = believable(file_size)
     parts = [csr_matrix((0, head.atoms), dtype=np.int8)]
     for block in blocks:
+        parts.append(_decode_block(block, tables, head, most, alone=len(blocks) == 1))
+        most -= parts[-1].nnz
+    return csr_matrix(vstack(parts, format="csr"))
+
+
+def _decode_block(
+    block: Block, tables: CodeTables, head: Head, most: int, *, alone: bool
+) -> csr_matrix:
+    """Decode the codes of a block; ``alone``: it is the only one."""
+    with decoding():
         if not head.ordered:
-            if block.items > MAX_UNORDERED or len(blocks) > 1:
+            if block.items > MAX_UNORDERED or not alone:
                 raise DamagedArchiveError("too many items for an unordered archive: it is damaged")
-            part = pop_codes(block.codes, block.items, tables, most)
+            codes = pop_codes(block.codes, block.items, tables, most)
         else:
-            part = decode_items(block.codes, block.items, tables, most)
-        if head.nonnegative and part.nnz and part.data.min() < 0:
+            codes = decode_items(block.codes, block.items, tables, most)
+        if head.nonnegative and codes.nnz and codes.data.min() < 0:
             raise DamagedArchiveError(
                 "a coefficient is negative where none may be: the file is damaged"
             )
-        most -= part.nnz
-        parts.append(part)
-    return csr_matrix(vstack(parts, format="csr"))
+    return codes

@@ -7,6 +7,7 @@ from .results import Rows
 from .searching import Found, search
 from .selection import Selection, select
 from .slices import WeakSlices, weak_slices
+from .streaming import search_archive
 from .surprise import Novelty, Outliers, novelty, outliers
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "rare",
     "same_meaning",
     "search",
+    "search_archive",
     "select",
     "weak_slices",
 ]

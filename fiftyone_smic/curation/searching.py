@@ -129,7 +129,7 @@ def search(
     if len(q) == 0:
         raise ValueError("there are no queries: give the latent of a text or an image")
     z = None if latents is None else check_beside(latents, n, dictionary.n_features_in_)
-    asked = _directions(dictionary, q, text_mean)
+    asked = directions(dictionary, q, text_mean)
     lengths = Geometry.of(dictionary).displacements(c)
     scale = 1 / np.sqrt(lengths + SHRINKAGE * lengths.mean() + 1e-9)
     weights = c.astype(np.float32)
@@ -150,7 +150,7 @@ def search(
     return Found(scores, indices, tied / len(q), agreement)
 
 
-def _directions(
+def directions(
     dictionary: SemanticDictionary, queries: NDArray[np.float32], text_mean: ArrayLike | None
 ) -> NDArray[np.float32]:
     """Queries of unit norm, without a mean of texts, if given, and without the items' mean."""

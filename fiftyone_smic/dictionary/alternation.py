@@ -55,6 +55,8 @@ class Alternation:
         lam, max_level, max_nonzero, nonnegative, prior, n_jobs: see
             :class:`fiftyone_smic.dictionary.learning.Settings`.
         done: called after each round.
+        gather: returns the sums over all items under a pursuit, where these are not in one array;
+            ``items`` is then empty, and :meth:`refine` is all that can be called.
     """
 
     items: NDArray[np.float32]
@@ -67,6 +69,7 @@ class Alternation:
     prior: Prior | None
     n_jobs: int | None
     done: Callable[[], None]
+    gather: Callable[[Pursuit], Statistics] | None = None
 
     def start(
         self, sample: NDArray[np.float32], wanted: int, rounds: int, rng: np.random.RandomState
@@ -90,6 +93,14 @@ class Alternation:
             return learned
         found = self._run(atoms, costs, STEP_ITER)
         return min(learned, found, key=lambda each: each.objective)
+
+    def refine(self, rows: Rows, atoms: NDArray[np.float32], costs: Costs, rounds: int) -> State:
+        """Alternate from quantised atoms (K, d) that are themselves among the candidates.
+
+        Returns:
+            The best of these atoms and of those after each of the rounds.
+        """
+        return self._run(atoms, costs, rounds, rows=rows)
 
     def step(self, learned: State, wanted: int, rng: np.random.RandomState) -> State:
         """Leave the local minimum in which alternation alone stays.
@@ -137,16 +148,15 @@ class Alternation:
         costs: Costs,
         rounds: int,
         sample: NDArray[np.float32] | None = None,
+        rows: Rows | None = None,
     ) -> State:
         """Alternate pursuit and update; return the best round that saw all items."""
         best: State | None = None
-        rows: Rows | None = None
         coarse = 0 if sample is None else rounds // 2  # on the sample, and rows without predictors
         for step in range(rounds + 1):
             part = self.items if sample is None or step >= coarse else sample
             pursuit = self._pursuit(atoms, costs)
-            sums = Statistics.of_pursuit(pursuit, part, self.max_level, self.max_nonzero)
-            sums = sums.scaled(self.n_items / len(part))
+            sums = self._sums(pursuit, part)
             if rows is not None and len(part) == len(self.items):
                 objective = self._objective(rows, atoms, sums)
                 if best is None or objective < best.objective:
@@ -163,6 +173,12 @@ class Alternation:
             costs = _costs(sums)
         assert best is not None  # there is at least one round
         return best
+
+    def _sums(self, pursuit: Pursuit, part: NDArray[np.float32]) -> Statistics:
+        if self.gather is not None:
+            return self.gather(pursuit)
+        sums = Statistics.of_pursuit(pursuit, part, self.max_level, self.max_nonzero)
+        return sums.scaled(self.n_items / len(part))
 
     def _pursuit(self, atoms: NDArray[np.float32], costs: Costs) -> Pursuit:
         return Pursuit(

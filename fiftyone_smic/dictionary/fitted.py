@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from sklearn.utils.validation import check_random_state
 
 from fiftyone_smic.coding.rows import Rows
 from fiftyone_smic.dictionary import quantisation
+from fiftyone_smic.dictionary.alternation import Alternation
 from fiftyone_smic.dictionary.costs import Costs
 from fiftyone_smic.dictionary.initialization import auto_atoms
 from fiftyone_smic.dictionary.learning import ITEMS_PER_ATOM, Settings, learn
@@ -116,6 +119,48 @@ class Fitted:
         self._stream = Stream.start(
             learned.sums, learned.sample, n_items if seen is None else seen, self.max_level_
         )
+
+    def _refine(
+        self,
+        gather: Callable[[Pursuit], Statistics],
+        mean: NDArray[np.float64],
+        n_items: int,
+        rounds: int,
+        progress: Progress | None = None,
+    ) -> None:
+        """Go on from atoms that were learned on a sample, with sums over all items.
+
+        Args:
+            gather: returns the exact sums over all items and their codes under a pursuit; it is
+                called ``rounds + 1`` times.
+            mean: (d,) float64 mean of all items.
+            n_items: number of items.
+            rounds: rounds of pursuit and update.
+            progress: called with the fraction done after each call of ``gather``.
+        """
+        settings = self._settings()
+        rows = quantisation.quantise_mean(mean, n_items, settings.lam, settings.prior)
+        self._set_mean(rows)
+        done = count(1)
+        alternation = Alternation(
+            np.zeros((0, self.n_features_in_), np.float32),
+            n_items,
+            self.mean_,
+            lam=settings.stored_lam,
+            max_level=settings.max_level,
+            max_nonzero=settings.max_nonzero,
+            nonnegative=settings.nonnegative,
+            prior=settings.prior,
+            n_jobs=settings.n_jobs,
+            done=lambda: progress and progress(next(done) / (rounds + 1)),
+            gather=gather,
+        )
+        found = alternation.refine(self.atom_rows_, self.atoms_, self._costs(), rounds)
+        self._set_atoms(found.rows)
+        self._set_counts(*found.sums.of_codes)
+        self.n_iter_ += rounds
+        none = np.zeros((0, self.n_features_in_), np.float32)
+        self._stream = Stream.start(found.sums, none, n_items, self.max_level_)
 
     def _wanted_atoms(self, n_items: int, most: int) -> int:
         if self.n_atoms == "auto":

@@ -15,7 +15,8 @@ from fiftyone_smic.utils.compiled import compiled
 from fiftyone_smic.utils.parallel import in_chunks
 
 #: Latents are rounded to multiples of 2**-20 here, so that all sums are sums of whole numbers below
-#: 2**53 in float64: exact in any order and with any sharding.
+#: 2**53 in float64: exact in any order and with any sharding. Sums of squares outgrow 2**53 at 8
+#: million items of unit norm, so they are a Python integer.
 _GRID = float(1 << 20)
 
 
@@ -43,6 +44,16 @@ def _accumulate(indptr, indices, coefficients, latents, gram, cross, total, sums
     return energy
 
 
+def grid_sum(latents: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the sum (d,) of latents (N, d) in units of 2**-20, exact in any order.
+
+    Example:
+        >>> grid_sum(np.full((3, 1), 0.5, np.float32)) / 2**20
+        array([1.5])
+    """
+    return np.rint(latents * np.float64(_GRID)).sum(axis=0)
+
+
 @dataclass
 class Statistics:
     """Sums over items with codes c (K,) and latents z (d,).
@@ -52,7 +63,7 @@ class Statistics:
         cross: (K, d) float64, sum of c z', in units of 2**-20.
         total: (K,) float64, sum of c.
         latents: (d,) float64, sum of z, in units of 2**-20.
-        energy: sum of z'z, in units of 2**-30.
+        energy: sum of z'z, a whole number of units of 2**-30.
         counts: (K,) int64, number of items that use each atom.
         other_counts: (K,) int64, number of these in which its coefficient is not 1.
         level_counts: (2 max_level + 1,) int64, uses of coefficient q at position q + max_level.
@@ -63,7 +74,7 @@ class Statistics:
     cross: NDArray[np.float64]
     total: NDArray[np.float64]
     latents: NDArray[np.float64]
-    energy: float
+    energy: int
     counts: NDArray[np.int64]
     other_counts: NDArray[np.int64]
     level_counts: NDArray[np.int64]
@@ -77,7 +88,7 @@ class Statistics:
             np.zeros((k, d)),
             np.zeros(k),
             np.zeros(d),
-            0.0,
+            0,
             np.zeros(k, np.int64),
             np.zeros(k, np.int64),
             np.zeros(2 * max_level + 1, np.int64),
@@ -107,7 +118,7 @@ class Statistics:
             np.rint((total[:, None] * m + energy[:, None] * atoms) * _GRID),
             total,
             np.rint(size_counts.sum() * m * _GRID),
-            0.0,
+            0,
             counts,
             other_counts,
             level_counts,
@@ -134,7 +145,7 @@ class Statistics:
 
     def add_items(self, codes: csr_matrix, latents: NDArray[np.float32]) -> None:
         """Add items, in place: codes (N, K) and latents (N, d)."""
-        self.energy += _accumulate(
+        energy = _accumulate(
             codes.indptr,
             codes.indices,
             codes.data,
@@ -144,6 +155,7 @@ class Statistics:
             self.total,
             self.latents,
         )
+        self.energy += int(energy)
         self.counts += np.bincount(codes.indices, minlength=len(self.counts))
         self.other_counts += others_of(codes)
         max_level = len(self.level_counts) // 2
@@ -175,7 +187,10 @@ class Statistics:
 
     def scaled(self, factor: float) -> Statistics:
         """Return the sums of ``factor`` times as many items like these, in whole numbers."""
+        if factor == 1:
+            return self
         sums = {each.name: np.rint(getattr(self, each.name) * factor) for each in fields(self)}
+        sums["energy"] = int(sums["energy"])
         for name in ("counts", "other_counts", "level_counts", "size_counts"):
             sums[name] = sums[name].astype(np.int64)
         return Statistics(**sums)

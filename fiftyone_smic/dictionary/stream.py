@@ -122,6 +122,7 @@ class Stream:
         for part in ("known", "window"):
             sums = getattr(self, part)
             out |= {f"{part}_{f.name}": np.asarray(getattr(sums, f.name)) for f in fields(sums)}
+            out[f"{part}_energy"] = np.asarray(sums.energy, np.int64)
         return {_PREFIX + name: array for name, array in out.items()}
 
     @classmethod
@@ -135,7 +136,7 @@ class Stream:
         """
         if not any(name.startswith(_PREFIX) for name in arrays):
             return None
-        shapes = {"gram": (k, k), "cross": (k, d), "total": (k,), "latents": (d,), "energy": ()}
+        shapes = {"gram": (k, k), "cross": (k, d), "total": (k,), "latents": (d,)}
         lengths = {
             "counts": k,
             "other_counts": k,
@@ -148,8 +149,12 @@ class Stream:
             found: dict[str, Any] = {
                 n: stored_array(arrays, name + n, np.float64, shape) for n, shape in shapes.items()
             }
+            # Earlier versions stored it as a float.
+            energy = np.asarray(arrays.get(f"{name}energy"))
+            whole = np.int64 if energy.dtype.kind in "iu" else np.float64
+            found["energy"] = stored_array(arrays, f"{name}energy", whole, ())
             found |= {n: stored_counts(arrays, name + n, (size,)) for n, size in lengths.items()}
-            found["energy"] = float(found["energy"])
+            found["energy"] = int(found["energy"])
             return Statistics(**found)
 
         keys = stored_array(arrays, f"{_PREFIX}window_keys", np.float64, (None,))
