@@ -84,10 +84,15 @@ class SMICOperator(foo.Operator):
 
     def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
-        samples = forms.target(ctx, inputs, self.action)
-        if forms.check_images(inputs, samples):
+        chosen = forms.target(ctx, inputs, self.action)
+        samples = forms.images(inputs, chosen, self.objects(ctx, chosen))
+        if samples is not None:
             self.form(ctx, inputs, samples)
         return self.shown(inputs)
+
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        """Return the field of the objects to work on; None for whole images."""
+        return None
 
     def shown(self, inputs: types.Object, submit: str | None = None) -> types.Property:
         """Return the form under the operator's name."""
@@ -196,6 +201,9 @@ class DictionaryOperator(SMICOperator):
         key = forms.dictionary_key(ctx, inputs)
         if key is not None:
             self.details(ctx, inputs, samples, key)
+
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        return forms.objects_of(ctx)
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         return {"key": forms.default_key(ctx), **super().arguments(ctx)}

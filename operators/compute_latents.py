@@ -9,7 +9,7 @@ from fiftyone.operators import types
 
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
 
-from . import estimates, forms
+from . import estimates, forms, sources
 from .base import SMICOperator
 from .words import amount, duration
 
@@ -17,6 +17,8 @@ ABOUT = (
     "The model that looks at the images. Choose one, or type MODEL/PRETRAINED of open_clip, "
     "local-dir:/path, or zoo:NAME. Big models are downloaded once"
 )
+#: The choice of whole images instead of objects.
+WHOLE = "whole images"
 
 
 def choose_encoder(ctx: Any, inputs: types.Object, samples: Any, field: str) -> str:
@@ -54,7 +56,15 @@ class ComputeLatents(SMICOperator):
     doing = "Embedding images"
     action = "Compute embeddings of"
     function = "compute_latents"
-    parameters = ("field", "encoder", "overwrite", "batch_size")
+    parameters = (
+        "field",
+        "encoder",
+        "patches_field",
+        "force_square",
+        "alpha",
+        "overwrite",
+        "batch_size",
+    )
     stopped = (
         "**Stopped.** Embeddings that were written stay; the next run goes on where this stopped."
     )
@@ -63,23 +73,30 @@ class ComputeLatents(SMICOperator):
     def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
         from fiftyone_smic.models.encoders import EMBEDDED, EncoderIdentity, describe
 
+        boxed = self._what(ctx, inputs)
         chosen = ctx.params.get("field", LATENTS_FIELD) or ""
         encoder = choose_encoder(ctx, inputs, samples, chosen or LATENTS_FIELD)
         field = inputs.str(
             "field",
             default=LATENTS_FIELD,
             label="Field",
-            description="The sample field to write the embeddings to",
+            description="The attribute of the labels to write the embeddings to"
+            if boxed
+            else "The sample field to write the embeddings to",
         )
-        wrong = self._wrong_field(ctx, chosen)
+        root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
+        path = f"{root}.{chosen}" if root else chosen
+        wrong = self._wrong_field(ctx, chosen, path)
         if wrong:
             forms.wrong(field, wrong)
-        known = ctx.dataset.get_field(chosen) if not wrong else None
-        there = samples.exists(chosen).count() if known is not None else 0
+        known = ctx.dataset.get_field(path) if not wrong else None
+        there = forms.values(ctx, samples, chosen, root) if known is not None else 0
         if there:
             existing = amount(there, "existing embedding")
             forms.checkbox(inputs, "overwrite", f"Recompute the {existing}")
         if forms.advanced(ctx, inputs):
+            if boxed:
+                self._cut(ctx, inputs)
             forms.number(
                 inputs,
                 ctx.params,
@@ -90,10 +107,12 @@ class ComputeLatents(SMICOperator):
                 label="Batch size",
                 description="Images embedded at a time. Lower it if memory runs out",
             )
-        todo = len(samples) - (0 if ctx.params.get("overwrite") else there)
+        every = int(samples.count(root)) if root else len(samples)
+        todo = every - (0 if ctx.params.get("overwrite") else there)
+        noun = "object" if root else "image"
         info = (known.info if known is not None else None) or {}
         same = EncoderIdentity.parse(encoder).matches(info.get("encoder", ""))
-        what = amount(todo, "image") + " to embed" if todo else "All images have an embedding"
+        what = amount(todo, noun) + " to embed" if todo else f"All {noun}s have an embedding"
         estimates.cost(
             inputs,
             what,
@@ -105,11 +124,46 @@ class ComputeLatents(SMICOperator):
         )
         forms.explain(inputs, "embedding")
 
-    def _wrong_field(self, ctx: Any, name: str) -> str:
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        return sources.patches_field(ctx, samples)
+
+    def _what(self, ctx: Any, inputs: types.Object) -> str | None:
+        """Ask whether to embed whole images or objects; returns the field of the objects."""
+        boxed = sources.patches_field(ctx, forms.collection(ctx))
+        known = sources.object_fields(ctx.dataset)
+        if known:
+            choices = {WHOLE: "Whole images", **{name: f"The objects in {name}" for name in known}}
+            forms.dropdown(inputs, "patches_field", choices, boxed or WHOLE, "What to embed")
+        return boxed
+
+    def _cut(self, ctx: Any, inputs: types.Object) -> None:
+        """Ask how objects are cut out."""
+        forms.checkbox(inputs, "force_square", "Make the boxes square first")
+        forms.number(
+            inputs,
+            ctx.params,
+            "alpha",
+            default=None,
+            least=-0.9,
+            most=10,
+            whole=False,
+            label="Enlarge the boxes",
+            description="By this share of their width and height; below 0 it makes them smaller",
+        )
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        given = super().arguments(ctx)
+        given["patches_field"] = sources.patches_field(ctx, forms.collection(ctx))
+        if given["patches_field"] is None:  # what is no longer shown keeps its value
+            for name in ("patches_field", "force_square", "alpha"):
+                given.pop(name, None)
+        return given
+
+    def _wrong_field(self, ctx: Any, name: str, path: str) -> str:
         """Return why a field cannot hold embeddings, or nothing."""
         if not name.isidentifier() or name.startswith("_"):
             return "use letters, digits and underscores, like clip_latents"
-        field = ctx.dataset.get_field(name)
+        field = ctx.dataset.get_field(path)
         if field is not None and not isinstance(field, fo.VectorField):
             kind = type(field).__name__
             return f"{name!r} holds values of type {kind}, not embeddings; choose another field"
@@ -118,7 +172,8 @@ class ComputeLatents(SMICOperator):
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         kept = ""
         if done.kept:
-            kept = f" {amount(done.kept, 'sample')} had one already."
+            noun = "object" if "." in done.field else "sample"
+            kept = f" {amount(done.kept, noun)} had one already."
         return (
             f"**{amount(done.computed, 'embedding')}** of {done.dim} numbers in `{done.field}`, "
             f"by `{done.encoder}` in {duration(done.seconds)}.{kept}\n\n"

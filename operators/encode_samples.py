@@ -29,29 +29,32 @@ class EncodeSamples(DictionaryOperator):
     )
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.objects import root_of
         from fiftyone_smic.fiftyone.runs import load_config, measured
 
         config = load_config(ctx.dataset, key)
         field = config.latents_field
-        count = samples.exists(field).count() if ctx.dataset.has_field(field) else 0
+        root = root_of(ctx.dataset, config.patches_field)
+        count = forms.values(ctx, samples, field, root)
+        noun = "object" if root else "sample"
         if not count:
             why = (
-                f"None of these samples has an embedding in {field!r}. Run 'SMIC: compute "
+                f"None of these {noun}s has an embedding in {field!r}. Run 'SMIC: compute "
                 "embeddings' on them first."
             )
             forms.stop(inputs, "no_latents", "No embeddings here", why)
             return
         coded = forms.held(ctx, samples, key, "atoms")
         bits = (config.learned or {}).get("bits_per_item")
-        again = amount(coded, "sample has a code, which", "samples have a code, which")
+        again = amount(coded, f"{noun} has a code, which", f"{noun}s have a code, which")
         estimates.cost(
             inputs,
-            f"{amount(count, 'sample')} with {amount(config.n_atoms, 'concept')}",
+            f"{amount(count, noun)} with {amount(config.n_atoms, 'concept')}",
             count,
             measured=measured(ctx.dataset, "encode"),
             guess=0.001,
             loading=2,
-            more=(f"; about {bits:.0f} bits an image" if bits else "")
+            more=(f"; about {bits:.0f} bits each" if bits else "")
             + (f"; {again} is written again" if coded else ""),
         )
         forms.explain(inputs, "code")

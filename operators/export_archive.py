@@ -54,11 +54,14 @@ class ExportArchive(DictionaryOperator):
                 "Needed to match the codes to your images later",
                 default=True,
             )
-        without = len(samples) - count
-        left_out = amount(without, "sample without a code is", "samples without a code are")
+        boxed = forms.objects_of(ctx)
+        root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
+        without = (int(samples.count(root)) if root else len(samples)) - count
+        noun = "object" if root else "sample"
+        left_out = amount(without, f"{noun} without a code is", f"{noun}s without a code are")
         estimates.cost(
             inputs,
-            amount(count, "sample"),
+            amount(count, noun),
             count,
             measured=measured(ctx.dataset, "export" if kind == "archive" else "export dataset"),
             guess=0.0002 if kind == "archive" else 0.001,

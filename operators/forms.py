@@ -17,10 +17,14 @@ PANEL = ("Open the SMIC panel", "@voxel51/operators/open_panel", {"name": "smic_
 def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
     """Let the user choose dataset, view or selection; returns what is chosen now.
 
-    A button of the panel opens a form on what the panel shows: on samples, by ``sample_ids``, or
-    on the whole dataset, by ``whole``. Then there is no choice, and the form says so.
+    A button of the panel opens a form on what the panel shows: on samples, by ``sample_ids``, on
+    objects, by ``label_ids``, or on the whole dataset, by ``whole``. Then there is no choice, and
+    the form says so.
     """
-    if ctx.params.get("sample_ids"):
+    if ctx.params.get("label_ids"):
+        inputs.list("label_ids", types.String(), view=types.HiddenView(read_only=False))
+        note(inputs, "target", f"On {amount(len(ctx.params['label_ids']), 'object')} of the panel")
+    elif ctx.params.get("sample_ids"):
         inputs.list("sample_ids", types.String(), view=types.HiddenView(read_only=False))
         note(inputs, "target", f"On {amount(len(ctx.params['sample_ids']), 'sample')} of the panel")
     elif ctx.params.get("whole"):
@@ -31,8 +35,23 @@ def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
     return collection(ctx)
 
 
+def objects_of(ctx: Any) -> str | None:
+    """Return the field of the objects that the chosen dictionary codes; None for whole images."""
+    from fiftyone_smic.fiftyone.codes import objects_of
+
+    return objects_of(ctx.dataset, default_key(ctx))
+
+
+def items(ctx: Any, number: int, patches_field: str | None = None) -> str:
+    """Return a number of what the chosen dictionary codes: "3 samples", or "3 objects"."""
+    return amount(number, "object" if patches_field or objects_of(ctx) else "sample")
+
+
 def collection(ctx: Any) -> SampleCollection:
     """Return what the user chose to work on."""
+    if ctx.params.get("label_ids"):
+        ids = ctx.params["label_ids"]
+        return ctx.dataset.select_labels(ids=ids, fields=objects_of(ctx))
     if ctx.params.get("sample_ids"):
         return ctx.dataset.select(ctx.params["sample_ids"])
     if ctx.params.get("whole"):
@@ -40,16 +59,23 @@ def collection(ctx: Any) -> SampleCollection:
     return ctx.target_view(require_flat=True)
 
 
-def check_images(inputs: types.Object, samples: SampleCollection) -> bool:
-    """Say at once if the collection cannot be worked on; returns whether it can."""
-    from fiftyone_smic.fiftyone.collections import image_samples
+def images(
+    inputs: types.Object, samples: SampleCollection, patches_field: str | None = None
+) -> SampleCollection | None:
+    """Return the images to work on; None if there are none to work on, and the form says why.
+
+    Args:
+        inputs: Where to say it.
+        samples: What was chosen.
+        patches_field: The field of the objects to work on; None for whole images.
+    """
+    from fiftyone_smic.fiftyone.objects import images_of
 
     try:
-        image_samples(samples)
+        return images_of(samples, patches_field)
     except ValueError as error:
         stop(inputs, "collection", "This does not work here", str(error))
-        return False
-    return True
+        return None
 
 
 def stop(inputs: types.Object, name: str, label: str, why: str) -> None:
@@ -257,20 +283,30 @@ def new_key(ctx: Any, inputs: types.Object) -> bool:
 
 
 def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
-    """Return how many samples have a value in one of a key's fields."""
+    """Return how many samples, or objects, have a value in one of a key's fields."""
     from fiftyone_smic.fiftyone.fields import field_name
+    from fiftyone_smic.fiftyone.objects import root_of
 
-    name = field_name(key, suffix)
-    return samples.exists(name).count() if ctx.dataset.has_field(name) else 0
+    root = root_of(ctx.dataset, objects_of(ctx))
+    return values(ctx, samples, field_name(key, suffix), root)
+
+
+def values(ctx: Any, samples: Any, name: str, root: str = "") -> int:
+    """Return how many samples have a value in a field, or how many labels in an attribute."""
+    path = f"{root}.{name}" if root else name
+    if not ctx.dataset.has_field(path):
+        return 0
+    return int(samples.count(path)) if root else samples.exists(path).count()
 
 
 def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
-    """Return how many samples have a code; without any the form stops."""
-    from fiftyone_smic.fiftyone.codes import coded_samples
+    """Return how many samples, or objects, have a code; without any the form stops."""
+    from fiftyone_smic.fiftyone.codes import count_coded
 
-    count = len(coded_samples(samples, key))
+    count = count_coded(samples, key)
     if not count:
-        why = f"None of these samples has a code of {key!r}. Run 'SMIC: encode samples' first."
+        what = "objects" if objects_of(ctx) else "samples"
+        why = f"None of these {what} has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)
     return count
 

@@ -8,13 +8,14 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from . import estimates, forms
+from . import estimates, forms, sources
 from .base import Button, FromBar, SMICOperator
 from .words import amount, size
 
 INTO = {
     "new": "A new dataset, its pictures drawn from the codes",
     "here": "Codes for the samples of this dataset that have the same file names",
+    "objects": "Codes for the objects of this dataset that they were made of",
 }
 #: The archive inside a folder or .zip of an export with labels.
 CODES = "codes.smic"
@@ -34,7 +35,7 @@ class ImportArchive(SMICOperator):
         "regenerate samples' draws the others. Otherwise nothing is left of the import."
     )
     function = "import_codes"
-    parameters = ("path", "key", "overwrite", "into")
+    parameters = ("path", "key", "overwrite", "into", "patches_field")
 
     def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
@@ -71,14 +72,23 @@ class ImportArchive(SMICOperator):
             f"{size(info['bytes'])}, embeddings of {info['encoder']}"
             + ("" if labelled or info["named"] else "; without file names"),
         )
-        if labelled or forms.radio(ctx, inputs, "into", INTO, "new", "Import as") == "new":
+        fields = sources.object_fields(ctx.dataset)
+        ways = {name: text for name, text in INTO.items() if fields or name != "objects"}
+        way = "new" if labelled else forms.radio(ctx, inputs, "into", ways, "new", "Import as")
+        if way == "new":
             self._new_dataset(ctx, inputs, path, info)
         elif not info["named"]:
             why = "This archive has no file names, so its codes cannot be matched to your samples."
             forms.stop(inputs, "nameless", "No file names", why)
         else:
-            samples = forms.target(ctx, inputs, self.action)
-            if forms.check_images(inputs, samples):
+            boxed = None
+            if way == "objects":
+                asked = ctx.params.get("patches_field")
+                boxed = asked if asked in fields else fields[0]
+                forms.dropdown(inputs, "patches_field", fields, boxed, "Objects")
+            chosen = forms.target(ctx, inputs, self.action)
+            samples = forms.images(inputs, chosen, boxed)
+            if samples is not None:
                 forms.new_key(ctx, inputs)
                 estimates.cost(
                     inputs,
@@ -122,8 +132,11 @@ class ImportArchive(SMICOperator):
         if not ctx.params.get("path"):
             raise ValueError("Give the path of the archive to import")
         path = Path(ctx.params["path"]).expanduser()
-        if ctx.params.get("into", "new") == "here":
+        if ctx.params.get("into", "new") in ("here", "objects"):
             given = forms.chosen(ctx, "key", "overwrite")
+            if ctx.params["into"] == "objects":
+                fields = sources.object_fields(ctx.dataset)
+                given["patches_field"] = ctx.params.get("patches_field") or next(iter(fields), "")
             done = import_codes(forms.collection(ctx), path, **given)
             return self.result(done, {"key": done.key})
         name = ctx.params.get("name") or path.stem

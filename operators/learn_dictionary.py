@@ -41,6 +41,7 @@ class LearnDictionary(SMICOperator):
     parameters = (
         "key",
         "latents_field",
+        "patches_field",
         "n_atoms",
         "lam",
         "bits_per_item",
@@ -58,7 +59,10 @@ class LearnDictionary(SMICOperator):
             return
         forms.new_key(ctx, inputs)
         targeted = detail(ctx, inputs)
-        count = samples.exists(field).count()
+        boxed, attribute = sources.object_latents(ctx.dataset).get(field, (None, field))
+        root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
+        count = forms.values(ctx, samples, attribute, root)
+        noun = "object" if boxed else "sample"
         if forms.advanced(ctx, inputs):
             forms.number(
                 inputs,
@@ -73,19 +77,19 @@ class LearnDictionary(SMICOperator):
             forms.seed(ctx, inputs, "Another seed starts from other concepts")
         if count < 2:
             why = (
-                f"{amount(count, 'sample has', 'samples have')} an embedding in {field!r}, and a "
+                f"{amount(count, f'{noun} has', f'{noun}s have')} an embedding in {field!r}, and a "
                 "dictionary needs at least 2. Run 'SMIC: compute embeddings', or choose a larger "
                 "view."
             )
             forms.stop(inputs, "too_few", "Too few samples", why)
             return
-        without = len(samples) - count
+        without = (int(samples.count(root)) if root else len(samples)) - count
         left_out = amount(
-            without, "sample without an embedding is", "samples without an embedding are"
+            without, f"{noun} without an embedding is", f"{noun}s without an embedding are"
         )
         estimates.cost(
             inputs,
-            amount(count, "sample"),
+            amount(count, noun),
             count * (FITS if targeted else 1),
             measured=measured(ctx.dataset, "learn"),
             guess=0.001,
@@ -95,8 +99,20 @@ class LearnDictionary(SMICOperator):
         )
         forms.explain(inputs, "concept", "detail")
 
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        of_objects = sources.object_latents(ctx.dataset)
+        names = [*sources.vector_fields(ctx.dataset), *of_objects]
+        chosen = sources.chosen_latents(ctx, names) if names else ""
+        return of_objects.get(chosen, (None, ""))[0]
+
     def arguments(self, ctx: Any) -> dict[str, Any]:
-        return with_detail(ctx, super().arguments(ctx))
+        given = with_detail(ctx, super().arguments(ctx))
+        of_objects = sources.object_latents(ctx.dataset)
+        names = [*sources.vector_fields(ctx.dataset), *of_objects]
+        if names and sources.chosen_latents(ctx, names) in of_objects:
+            boxed, attribute = of_objects[sources.chosen_latents(ctx, names)]
+            given.update(patches_field=boxed, latents_field=attribute)
+        return given
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (

@@ -144,10 +144,11 @@ def _table(descriptions: list[Any]) -> str:
             "Variance kept": "not known" if kept is None else f"{kept:.0%}",
             "λ": f"{d.lam:.2g}",
             "Learned from": f"{amount(d.items, 'sample')}, {d.created:%Y-%m-%d %H:%M} UTC",
-            "Embeddings": f"{d.latents_field}, {amount(d.dim, 'number')} each",
+            "Embeddings": f"{d.latents_field}, {amount(d.dim, 'number')} each"
+            + (f", of the objects in {d.patches_field}" if d.patches_field else ""),
             "Model": d.encoder,
-            "With a code": amount(d.coded, "sample"),
-            "With a drawn picture": amount(d.drawn, "sample"),
+            "With a code": amount(d.coded, "object" if d.patches_field else "sample"),
+            "With a drawn picture": amount(d.drawn, "object" if d.patches_field else "sample"),
         }
 
     columns = [rows(d) for d in descriptions]

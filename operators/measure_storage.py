@@ -55,7 +55,7 @@ class MeasureStorage(DictionaryOperator):
         estimates.cost(
             inputs,
             f"{amount(len(CURVE_FACTORS), 'dictionary', 'dictionaries')} learned from "
-            f"{amount(learned, 'sample')} each",
+            f"{forms.items(ctx, learned)} each",
             len(CURVE_FACTORS) * learned,
             measured=measured(ctx.dataset, "learn"),
             guess=0.004,

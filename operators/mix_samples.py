@@ -6,7 +6,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
+from . import estimates, forms
 from .base import DictionaryOperator, OfThePanel
 
 PARTS = ("start", "plus", "minus", "text")
@@ -22,13 +22,17 @@ class MixSamples(OfThePanel, DictionaryOperator):
     doing = "Drawing the mix"
     action = "Mix"
     function = "mix"
+    parameters = ("key", "generator")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.runs import load_config
+
         for name in PARTS:
             inputs.str(name, label=name.capitalize())
         inputs.int("atom", label="Concept to subtract")
         inputs.float("alpha", default=1.0, label="Strength")
         inputs.int("seed", default=0, label="Seed")
+        estimates.generator(ctx, inputs, samples, load_config(ctx.dataset, key).encoder)
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import Recipe

@@ -103,7 +103,9 @@ class NameAtoms(DictionaryOperator):
     def _labels(self, ctx: Any, inputs: types.Object, samples: Any) -> bool:
         from fiftyone_smic.fiftyone.names import label_path
 
-        names = [name for name in samples.get_field_schema() if self._can_name(ctx, samples, name)]
+        boxed = forms.objects_of(ctx)
+        every = [boxed] if boxed else samples.get_field_schema()
+        names = [name for name in every if self._can_name(ctx, samples, name)]
         labels = [n for n in names if "." in label_path(samples, n)]
         names = [*labels, *(n for n in names if n not in labels)]
         default = names[0]

@@ -50,7 +50,7 @@ class RegenerateSamples(DictionaryOperator):
         estimates.drawing_cost(
             ctx,
             inputs,
-            f"{amount(count, 'sample')}, {count - there:,} without a picture",
+            f"{forms.items(ctx, count)}, {count - there:,} without a picture",
             max(1, count - there),
             encoder,
             generator,
@@ -58,7 +58,7 @@ class RegenerateSamples(DictionaryOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         reused = f", and {amount(done.reused, 'picture was', 'pictures were')} there already"
-        without = f" {amount(done.without_code, 'sample has', 'samples have')} no code."
+        without = f" {done.without_code:,} without a code left out."
         return (
             f"**{amount(done.drawn, 'picture was', 'pictures were')} drawn** in "
             f"{duration(done.seconds)} by `{done.generator}`{reused if done.reused else ''}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.operators as foo
 
 from . import forms
@@ -24,6 +25,9 @@ class ShowDrawn(foo.Operator):
     def execute(self, ctx: Any) -> None:
         from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
 
-        name = field_name(forms.default_key(ctx), REGENERATED)
-        if ctx.dataset.has_sample_field(name):
+        name, boxed = field_name(forms.default_key(ctx), REGENERATED), forms.objects_of(ctx)
+        if boxed is not None:
+            drawn = forms.collection(ctx).filter_labels(boxed, fo.ViewField(name) != None)  # noqa: E711
+            ctx.ops.set_view(drawn.to_patches(boxed))
+        elif ctx.dataset.has_sample_field(name):
             ctx.ops.set_view(ctx.view.exists(name))

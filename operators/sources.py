@@ -20,6 +20,37 @@ def vector_fields(dataset: fo.Dataset) -> list[str]:
     return sorted(names, key=lambda name: (not (schema[name].info or {}).get("encoder"), name))
 
 
+def object_fields(dataset: fo.Dataset) -> list[str]:
+    """Return the fields of detections and polylines, whose objects can be worked on."""
+    from fiftyone_smic.fiftyone.objects import frames_objects
+
+    schema = dataset.get_field_schema()
+    return [name for name, field in schema.items() if frames_objects(field)]
+
+
+def patches_field(ctx: Any, samples: Any) -> str | None:
+    """Return the field of the objects that were asked for, or that a patches view shows."""
+    from fiftyone_smic.fiftyone.objects import is_patches_of
+
+    known = object_fields(ctx.dataset)
+    asked = ctx.params.get("patches_field")
+    if asked is not None:
+        return asked if asked in known else None
+    return next((name for name in known if is_patches_of(samples, name)), None)
+
+
+def object_latents(dataset: fo.Dataset) -> dict[str, tuple[str, str]]:
+    """Return the embeddings of objects: path -> field of the objects and attribute."""
+    found = {}
+    for name in object_fields(dataset):
+        root = dataset._get_label_field_path(name)[1]
+        for path, field in dataset.get_field_schema(ftype=fo.VectorField, flat=True).items():
+            before, _, attribute = path.rpartition(".")
+            if before == root and isinstance(field, fo.VectorField):
+                found[path] = (name, attribute)
+    return found
+
+
 def adoptable(dataset: fo.Dataset) -> dict[str, str]:
     """Return what may hold embeddings that SMIC does not know yet: name -> label."""
     found = {}
@@ -39,8 +70,8 @@ def adoptable(dataset: fo.Dataset) -> dict[str, str]:
 
 def latents_field(ctx: Any, inputs: types.Object) -> str | None:
     """Choose a field of embeddings; None if there is none."""
-    schema = ctx.dataset.get_field_schema()
-    names = vector_fields(ctx.dataset)
+    of_objects = object_latents(ctx.dataset)
+    names = [*vector_fields(ctx.dataset), *of_objects]
     others = adoptable(ctx.dataset)
     if not names:
         why = "This dataset has no embeddings. Run 'SMIC: compute embeddings' first."
@@ -48,11 +79,29 @@ def latents_field(ctx: Any, inputs: types.Object) -> str | None:
             why += f" Or run 'SMIC: adopt embeddings' to use those of {', '.join(others)}."
         forms.stop(inputs, "no_latents", "No embeddings yet", why)
         return None
-    chosen = ctx.params.get("latents_field")
-    default = chosen if chosen in names else names[0]
+    default = chosen_latents(ctx, names)
     labels = {}
     for name in names:
-        encoder = (schema[name].info or {}).get("encoder")
-        labels[name] = f"{name} ({encoder or 'model not known: cannot be drawn or named by words'})"
+        encoder = (ctx.dataset.get_field(name).info or {}).get("encoder")
+        field, attribute = of_objects.get(name, (None, name))
+        what = f"{attribute} of the objects in {field}" if field else name
+        labels[name] = f"{what} ({encoder or 'model not known: cannot be drawn or named by words'})"
     forms.dropdown(inputs, "latents_field", labels, default, "Embeddings")
     return default
+
+
+def chosen_latents(ctx: Any, names: list[str]) -> str:
+    """Return which of some embeddings were chosen: by their path, or as the library says it.
+
+    In a view of patches, and with ``patches_field``, those of the objects come first.
+    """
+    chosen, samples = ctx.params.get("latents_field"), forms.collection(ctx)
+    of_objects = object_latents(ctx.dataset)
+    field = patches_field(ctx, samples)
+    fitting = [path for path, (name, _) in of_objects.items() if name == field]
+    for path in fitting:
+        if chosen == of_objects[path][1]:
+            return path
+    if chosen in names:
+        return str(chosen)
+    return next(iter(fitting), names[0])

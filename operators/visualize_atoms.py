@@ -41,10 +41,13 @@ class VisualizeAtoms(DictionaryOperator):
             forms.wrong(prop, f"{brain_key!r} is in use; choose another name")
         if forms.advanced(ctx, inputs):
             forms.seed(ctx, inputs, "Another seed lays the same map out in another way")
+        boxed = config.patches_field
         count = len(samples)
+        if boxed is not None:
+            count = int(samples.count(ctx.dataset._get_label_field_path(boxed)[1]))
         estimates.cost(
             inputs,
-            f"{amount(count, 'sample')} and {amount(config.n_atoms, 'concept')}",
+            f"{forms.items(ctx, count)} and {amount(config.n_atoms, 'concept')}",
             count,
             measured=measured(ctx.dataset, "map"),
             guess=0.002,

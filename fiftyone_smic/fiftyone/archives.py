@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import Archive, read_archive, write_archive
 from fiftyone_smic.dictionary.priors import Prior
-from fiftyone_smic.fiftyone import placeholders, runs
-from fiftyone_smic.fiftyone.codes import code_columns, read_codes, write_codes
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone import fields, objects, placeholders, runs
+from fiftyone_smic.fiftyone.codes import code_columns, images_for, read_codes, tag, write_codes
 from fiftyone_smic.fiftyone.curated import Coded
 from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
 from fiftyone_smic.fiftyone.matching import match, relative_names
+from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.pictures import default_folder
 from fiftyone_smic.fiftyone.progress import Progress
 from fiftyone_smic.fiftyone.regeneration import regenerate
@@ -42,7 +43,8 @@ def export_archive(
     """Write the codes of a collection and their dictionary to a ``.smic`` file.
 
     A sample's name in the file is its path relative to the folder that all exported samples share,
-    as the command line names the files of a folder.
+    as the command line names the files of a folder. An object's name is that of its image, a slash
+    and the id of its label.
 
     Args:
         samples: A dataset or view. Samples without a code are left out.
@@ -78,7 +80,8 @@ def export_archive(
         >>> dataset.delete()
     """
     started = time.perf_counter()
-    ids, rate = write_archive_of(image_samples(samples), key, path, names, distortion)
+    samples = images_for(samples, key)
+    ids, rate = write_archive_of(samples, key, path, names, distortion)
     runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
     return rate
 
@@ -101,6 +104,9 @@ def write_archive_of(
                 f"have none in {config.latents_field!r}: compute latents with the dictionary's "
                 f"encoder ({config.encoder}), or export without distortions"
             )
+    if config.patches_field is not None:
+        of_images = relative_names(paths)
+        paths = [f"/{name}/{label_id}" for name, label_id in zip(of_images, ids, strict=True)]
     rate = write_archive(
         path,
         dictionary,
@@ -247,8 +253,8 @@ class ImportReport:
 
     Attributes:
         key: Key of the dictionary.
-        matched: Number of samples that got a code.
-        unmatched: Names in the archive that no sample has.
+        matched: Number of samples, or objects, that got a code.
+        unmatched: Names in the archive that no sample or object has.
     """
 
     key: str
@@ -261,6 +267,7 @@ def import_codes(
     path: str | Path,
     key: str = KEY,
     *,
+    patches_field: str | None = None,
     overwrite: bool = False,
     prior: Prior | str | Path | None = None,
 ) -> ImportReport:
@@ -275,6 +282,8 @@ def import_codes(
         samples: A dataset or view of images.
         path: A ``.smic`` file with names.
         key: Key under which the archive's dictionary is stored.
+        patches_field: Give the codes to the objects in this field. They are found by the ids of
+            their labels, which a clone of a dataset and an export of it by FiftyOne keep.
         overwrite: Replace the dictionary of that key. Its codes, and the pictures drawn from them,
             are dropped with it.
         prior: The prior that the archive was written with, or its file, if it is not one of those
@@ -315,15 +324,27 @@ def import_codes(
     """
     started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
-    samples = image_samples(samples)
+    samples = images_of(samples, patches_field)
     archive = read_archive(path, prior)
     if archive.names is None:
         raise ValueError(
             f"{path} has no file names to find its samples by; export it with names, or import it "
             "as a new dataset"
         )
-    found = match(archive.names, *samples.values(["id", "filepath"]))
+    found: list[str | None]
+    if patches_field is None:
+        found = match(archive.names, *samples.values(["id", "filepath"]))
+    else:
+        labels = set(find_objects(samples, patches_field).ids)
+        last = [re.split(r"[/\\]", name)[-1] for name in archive.names]
+        found = [label_id if label_id in labels else None for label_id in last]
     rows = [i for i, sample_id in enumerate(found) if sample_id is not None]
+    if not rows and patches_field is not None:
+        raise ValueError(
+            f"no object in {patches_field!r} has an id of this archive, whose first name is "
+            f"{archive.names[0]!r}; choose the dataset whose objects it was made of, or import it "
+            "as a new dataset"
+        )
     if not rows:
         raise ValueError(
             f"no sample has a file name of this archive, whose first is {archive.names[0]!r} "
@@ -331,13 +352,23 @@ def import_codes(
             "of, or import it as a new dataset"
         )
     field, wanted = LATENTS_FIELD, EncoderIdentity.parse(archive.encoder)
-    for vectors in samples.get_field_schema(ftype=fo.VectorField).values():
+    root = root_of(samples._root_dataset, patches_field)
+    schema = samples.get_field_schema(ftype=fo.VectorField, flat=True)
+    for vector_path, vectors in schema.items():
         stored = (vectors.info or {}).get("encoder")
-        if stored and wanted.known and wanted.matches(stored):
-            field = vectors.name
+        before, _, name = vector_path.rpartition(".")
+        if before == root and stored and wanted.known and wanted.matches(stored):
+            field = name
     ids = [sample_id for sample_id in found if sample_id is not None]
     install(
-        samples._root_dataset, ids, archive, key, rows, overwrite=overwrite, latents_field=field
+        samples._root_dataset,
+        ids,
+        archive,
+        key,
+        rows,
+        overwrite=overwrite,
+        latents_field=field,
+        patches_field=patches_field,
     )
     runs.note_seconds(samples, key, "import", time.perf_counter() - started, len(ids))
     unmatched = [n for n, sample_id in zip(archive.names, found, strict=True) if sample_id is None]
@@ -420,7 +451,29 @@ def install(
     try:
         names = runs.atom_names(dataset, key)
         columns = code_columns(dictionary, codes, None, names, digest=config.digest)
-        write_codes(dataset, key, ids, columns, digest=config.digest)
+        if config.patches_field is None:
+            write_codes(dataset, key, ids, columns, digest=config.digest)
+        else:
+            _write_to_objects(dataset, key, config, ids, columns)
     except BaseException:
         runs.delete_current(dataset, key, config.digest)
         raise
+
+
+def _write_to_objects(
+    dataset: fo.Dataset,
+    key: str,
+    config: runs.SMICRunConfig,
+    ids: list[str],
+    columns: dict[str, list[Any]],
+) -> None:
+    found = find_objects(fields.everything(dataset), config.patches_field)
+    place = {label_id: i for i, label_id in enumerate(found.ids)}
+    objects.write_codes(
+        found,
+        key,
+        [place[label_id] for label_id in ids],
+        columns,
+        tag(config.digest),
+        lambda: runs.check_current(dataset, key, config.digest),
+    )

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import fiftyone as fo
+from fiftyone import ViewExpression as E
+from fiftyone import ViewField as F
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.codes import objects_of
+from fiftyone_smic.fiftyone.objects import images_of, root_of
 from fiftyone_smic.utils.defaults import KEY
 
 #: ``"has"``: the coefficient is positive. ``"lacks"``: it is negative. ``"either"``: it is not 0.
@@ -26,7 +30,9 @@ def match_atom(
 ) -> fo.DatasetView:
     """Select the samples whose code has an atom, or lacks it.
 
-    The view narrows what it is given: filters and the order of a view stay.
+    The view narrows what it is given: filters and the order of a view stay. For a dictionary of
+    objects it holds the samples of which an object has the atom, with these objects only;
+    ``view.to_patches(field)`` shows each by itself.
 
     Args:
         samples: A dataset or view.
@@ -59,6 +65,9 @@ def match_atom(
     """
     if sign not in SIGNS:
         raise ValueError(f"sign must be one of {', '.join(map(repr, SIGNS))}, not {sign!r}")
+    patches_field = objects_of(samples, key)
+    if patches_field is not None:
+        return _match_objects(images_of(samples, patches_field), patches_field, atom, key, sign)
     names = fields.dictionary_fields(key)
     missing = {names[s] for s in (fields.ATOMS, fields.COEFFICIENTS)} - {
         *samples.get_field_schema()
@@ -75,6 +84,33 @@ def match_atom(
         each = [_coefficient_is(operator, names, number) for number in atoms]
         stage["$expr"] = each[0] if len(each) == 1 else {"$or": each}
     return samples.match(stage)
+
+
+def _match_objects(
+    samples: SampleCollection,
+    patches_field: str,
+    atom: int | Sequence[int],
+    key: str,
+    sign: Sign,
+) -> fo.DatasetView:
+    """Select objects as :func:`match_atom` selects samples."""
+    root = root_of(samples._root_dataset, patches_field)
+    atoms, levels = (fields.field_name(key, s) for s in (fields.ATOMS, fields.COEFFICIENTS))
+    if not samples._root_dataset.has_field(f"{root}.{atoms}"):
+        raise ValueError(
+            f"the objects in {patches_field!r} have no codes of {key!r}; write them first with "
+            f"fiftyone_smic.encode(dataset, key={key!r})"
+        )
+    held = F(atoms).if_else(F(atoms), [])
+    found = None
+    for number in [atom] if isinstance(atom, int) else atom:
+        one = held.contains(int(number))
+        if sign != "either":
+            place = E({"$indexOfArray": [F(atoms), int(number)]})
+            level = E({"$arrayElemAt": [F(levels), place]})
+            one = one.if_else(level > 0 if sign == "has" else level < 0, False)
+        found = one if found is None else found | one
+    return samples.filter_labels(patches_field, False if found is None else found)
 
 
 def _coefficient_is(operator: str, names: dict[str, str], atom: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import MADE_BY, coded_samples, tag
 from fiftyone_smic.fiftyone.encoding import measure_collection
+from fiftyone_smic.fiftyone.objects import root_of
 from fiftyone_smic.utils.defaults import KEY
 
 
@@ -69,7 +70,14 @@ def adopt_dictionary(
     config = runs.load_config(origin, origin_key)
     dictionary = runs.load_dictionary(origin, origin_key)
     config.brain_key = config.atom_points = config.storage = None
-    check_made_by(target, key, dictionary, config.digest)
+    root = fields.object_root(target, key)
+    if root != (root_of(target, config.patches_field) or None):
+        raise ValueError(
+            f"the codes of {key!r} are of {root or 'whole images'!r} and the dictionary is of "
+            f"{config.patches_field or 'whole images'!r}; name the dataset they were cloned from"
+        )
+    if root is None:  # objects say which dictionary made their codes
+        check_made_by(target, key, dictionary, config.digest)
     runs.save_dictionary(target, key, dictionary, config)
     storage = measure_collection(target, key)
     runs.update_config(target, key, digest=config.digest, storage=storage)
@@ -116,6 +124,10 @@ def makers(dataset: fo.Dataset, key: str) -> set[str | None]:
     Returns:
         Tags; None stands for codes that do not say it.
     """
+    root = fields.object_root(dataset, key)
+    if root is not None:
+        name = f"{root}.{fields.field_name(key, fields.MADE_BY)}"
+        return set(fields.everything(dataset).distinct(name))
     made_by = f"{fields.field_name(key, fields.LABELS)}.{MADE_BY}"
     stages = [{"$group": {"_id": f"${made_by}"}}]
     coded = coded_samples(fields.everything(dataset), key)

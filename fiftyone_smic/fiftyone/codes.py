@@ -13,7 +13,7 @@ from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, objects, runs
-from fiftyone_smic.fiftyone.collections import all_fields, image_samples
+from fiftyone_smic.fiftyone.collections import all_fields
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
@@ -153,14 +153,54 @@ def has_code(key: str) -> dict[str, Any]:
     return {"$or": [{names[fields.ATOMS]: {"$ne": None}}, nothing]}
 
 
+def objects_of(samples: SampleCollection, key: str) -> str | None:
+    """Return the field of the objects that a dictionary codes; None for whole images."""
+    if not isinstance(samples, SampleCollection) or key not in runs.list_dictionaries(samples):
+        return None
+    field: str | None = runs.load_config(samples, key).patches_field
+    return field
+
+
+def images_for(samples: SampleCollection, key: str) -> SampleCollection:
+    """Return the flat images to work on with a dictionary, see ``images_of``."""
+    return objects.images_of(samples, objects_of(samples, key))
+
+
+def _coded_objects(
+    samples: SampleCollection, patches_field: str, key: str, digest: str | None
+) -> fo.DatasetView:
+    made_by = fields.field_name(key, fields.MADE_BY)
+    root = objects.root_of(samples._root_dataset, patches_field)
+    if not samples._root_dataset.has_field(f"{root}.{made_by}"):
+        return samples.limit(0)
+    maker = fo.ViewField(made_by)
+    wanted = maker != None if digest is None else maker == tag(digest)  # noqa: E711
+    return samples.filter_labels(patches_field, wanted)
+
+
+def count_coded(samples: SampleCollection, key: str) -> int:
+    """Return how many samples, or objects in them, have a code of a dictionary."""
+    found = coded_samples(samples, key)
+    patches_field = objects_of(samples, key)
+    if patches_field is None:
+        return len(found)
+    root = objects.root_of(samples._root_dataset, patches_field)
+    return int(found.count(root)) if len(found) else 0
+
+
 def coded_samples(samples: SampleCollection, key: str, digest: str | None = None) -> fo.DatasetView:
     """Return the samples that have a code, among them those whose code has no atoms.
+
+    For a dictionary of objects, samples of which an object has a code, with these labels only.
 
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
         digest: Leave out codes of another dictionary than that of this digest.
     """
+    patches_field = objects_of(samples, key)
+    if patches_field is not None:
+        return _coded_objects(objects.images_of(samples, patches_field), patches_field, key, digest)
     samples = all_fields(samples)
     if fields.field_name(key, fields.ATOMS) not in samples.get_field_schema():
         return samples.limit(0)
@@ -182,7 +222,8 @@ def read_codes(
         n_atoms: K.
 
     Returns:
-        Ids and file paths of the N samples that have a code, and their (N, K) int16 codes.
+        Ids and file paths of the N samples that have a code, and their (N, K) int16 codes. For a
+        dictionary of objects, ids of their labels and the files that they are in.
 
     Raises:
         ValueError: No sample has a code, or codes are of another dictionary.
@@ -202,7 +243,8 @@ def read_coded(
         samples: A dataset or view.
         key: A dictionary of the dataset.
         n_atoms: K.
-        beside: Paths of values as the database names them.
+        beside: Paths of values as the database names them. For a dictionary of objects ``_id`` is
+            the id of a label.
 
     Returns:
         One list of N values for each of ``beside``, and the (N, K) int16 codes.
@@ -211,28 +253,30 @@ def read_coded(
         ValueError: No sample has a code, or codes are of another dictionary.
     """
     config = runs.load_config(samples, key)
-    runs.check_of_images(config, key)
     made_by = tag(config.digest)
-    samples = all_fields(samples)
-    names = fields.dictionary_fields(key)
-    if names[fields.ATOMS] not in samples.get_field_schema():
+    root = objects.root_of(samples._root_dataset, config.patches_field)
+    what, of_which = ("object", "objects in these ") if root else ("sample", "")
+    samples = objects.images_of(samples, config.patches_field) if root else all_fields(samples)
+    names = fields.dictionary_fields(key, root)
+    if not samples._root_dataset.has_field(names[fields.ATOMS]):
         raise ValueError(
-            f"no sample has a code of dictionary {key!r} yet; run "
+            f"no {what} has a code of dictionary {key!r} yet; run "
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
+    maker = f"{root}.{fields.field_name(key, fields.MADE_BY)}"
+    stages: list[dict[str, Any]] = [{"$match": has_code(key)}]
+    if root:
+        stages = [{"$unwind": f"${root}"}, {"$match": {maker: {"$ne": None}}}]
     wanted = {
         "atoms": names[fields.ATOMS],
         "levels": names[fields.COEFFICIENTS],
-        "by": f"{names[fields.LABELS]}.{MADE_BY}",
+        "by": maker if root else f"{names[fields.LABELS]}.{MADE_BY}",
     }
-    wanted.update({f"beside{i}": path for i, path in enumerate(beside)})
+    own = {"_id": f"{root}._id"} if root else {}
+    wanted.update({f"beside{i}": own.get(path, path) for i, path in enumerate(beside)})
+    shown = {"_id": False, **{name: f"${path}" for name, path in wanted.items()}}
     found = samples._dataset._sample_collection.aggregate(
-        samples._pipeline(
-            pipeline=[
-                {"$match": has_code(key)},
-                {"$project": {"_id": False, **{name: f"${path}" for name, path in wanted.items()}}},
-            ]
-        ),
+        samples._pipeline(pipeline=[*stages, {"$project": shown}]),
         allowDiskUse=True,
         # Three or four containers a row: as few at a time as Python's garbage collector, which
         # looks at everything there is and wakes at 700, does not mind.
@@ -250,12 +294,12 @@ def read_coded(
             column.append(row.get(f"beside{i}"))
     if len(ends) == 1:
         raise ValueError(
-            f"none of the {len(samples)} samples has a code of dictionary {key!r}; run "
+            f"none of the {of_which}{len(samples)} samples has a code of dictionary {key!r}; run "
             f"fiftyone_smic.encode(view, key={key!r}) on them first"
         )
     if strangers:
         raise ValueError(
-            f"{strangers} of {len(ends) - 1} samples have codes that another dictionary than "
+            f"{strangers} of {len(ends) - 1} {what}s have codes that another dictionary than "
             f"{key!r} made, so they cannot be decoded with it; encode them again with "
             f"fiftyone_smic.encode(samples, key={key!r})"
         )
@@ -297,15 +341,9 @@ def rebuilt_latents(samples: SampleCollection, key: str = KEY) -> tuple[list[str
         >>> latents.shape
         (12, 128)
     """
-    samples = image_samples(samples)
-    config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
-    n_atoms = int(dictionary.n_atoms_)
-    if config.patches_field is not None:
-        found = objects.find_objects(samples, config.patches_field)
-        rows, codes = objects.read_codes(found, key, n_atoms, tag(config.digest))
-        ids = [found.ids[i] for i in rows]
-    else:
-        ids, _, codes = read_codes(samples, key, n_atoms)
+    samples = images_for(samples, key)
+    dictionary = runs.load_dictionary(samples, key)
+    ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     return ids, unit(dictionary.inverse_transform(codes))
 
 

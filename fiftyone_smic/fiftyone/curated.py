@@ -95,13 +95,19 @@ class Coded:
         """
         samples = image_samples(samples)
         config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
+        runs.check_of_images(config, key)
         ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
         return cls(samples, key, config, dictionary, runs.atom_names(samples, key), ids, codes)
 
     @cached_property
     def latents(self) -> np.ndarray | None:
         """(N, d) float32 latents, or None unless all N samples still have the ones coded."""
-        name = self.config.latents_field
+        name, boxed = self.config.latents_field, self.config.patches_field
+        if boxed is not None:
+            found = read_latents(self.samples, name, boxed)
+            place = {label_id: row for row, label_id in enumerate(found.ids)}
+            rows = [place[i] for i in self.ids if i in place]
+            return found.values[rows] if len(rows) == len(self.ids) else None
         if name not in self.samples.get_field_schema():
             return None
         held = self.samples.select(self.ids, ordered=True).exists(name)

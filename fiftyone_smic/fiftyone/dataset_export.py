@@ -17,6 +17,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.archives import write_archive_of
 from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.crops import dataset_of_objects
 from fiftyone_smic.fiftyone.matching import relative_names
 from fiftyone_smic.utils.defaults import KEY
 
@@ -45,7 +46,8 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
     Labels, tags and info travel along, and so do the files that labels and media fields own, such
     as masks and thumbnails. Of a whole dataset, saved views, workspaces, evaluations and other runs
     travel too. A grouped collection travels with all its slices; slices without codes keep their
-    files.
+    files. With a dictionary of objects the export holds a sample for each object, with its label as
+    a classification.
 
     Args:
         export_dir: The folder.
@@ -70,9 +72,16 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
                 or deleted meanwhile.
             OSError: The folder cannot be written.
         """
+        config = runs.load_config(sample_collection, self.key)
+        if config.patches_field is not None:
+            crops = dataset_of_objects(sample_collection, self.key)
+            try:
+                self.export_samples(crops, progress)
+            finally:
+                crops.delete()
+            return
         started = time.perf_counter()
         images = image_samples(sample_collection)
-        config = runs.load_config(images, self.key)
         grouped = sample_collection.media_type == fo.core.media.GROUP
         samples = sample_collection if grouped else images
         chosen = self._fields(samples)

@@ -179,6 +179,7 @@ def _draw_again(
     from fiftyone_smic.fiftyone.codes import read_codes
     from fiftyone_smic.fiftyone.latents import read_latents
     from fiftyone_smic.fiftyone.pictures import register_pictures
+    from fiftyone_smic.fiftyone.places import place_of
     from fiftyone_smic.models.generators import load_generator
 
     with stage("Reading the archive back", seconds, "read"):
@@ -209,7 +210,9 @@ def _draw_again(
     # The originals are used from here on only to show them beside the drawn pictures.
     originals = [load_image(paths[i]) for i in chosen]
     contact_sheet(originals, images, columns=16).save(directory / "contact-sheet.png")
-    register_pictures(dataset, KEY, [ids[i] for i in chosen], [str(file) for file in files])
+    register_pictures(
+        place_of(dataset, KEY, None), [ids[i] for i in chosen], [str(file) for file in files]
+    )
     return count, float(content.pixels_per_item or 0)
 
 

@@ -11,8 +11,11 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.codes import images_for, rebuilt_latents
+from fiftyone_smic.fiftyone.collections import named, tell
+from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.objects import find_objects, root_of
+from fiftyone_smic.fiftyone.places import place_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.models.encoders import load_matching
@@ -105,24 +108,28 @@ def measure_drawings(
         (None, None)
     """
     started = time.perf_counter()
-    samples = image_samples(samples)
-    dataset = samples._root_dataset
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
-    drawn, field = (
-        fields.field_name(key, suffix) for suffix in (fields.REGENERATED, fields.DRAWN_FIDELITY)
-    )
-    if not dataset.has_sample_field(drawn) or not samples.exists(drawn).count():
+    dataset = samples._root_dataset
+    place = place_of(dataset, key, config.patches_field)
+    drawn = place.held(fields.REGENERATED) if place.has(fields.REGENERATED) else {}
+    if drawn:
+        here = samples.values("id")
+        if config.patches_field is not None:
+            here = find_objects(samples, config.patches_field).ids
+        drawn = {i: drawn[i] for i in here if i in drawn}
+    if not drawn:
         raise ValueError(
             f"no sample here has a picture drawn from its code of dictionary {key!r}; run "
             f"fiftyone_smic.regenerate(dataset, {key!r}) first"
         )
     model = load_matching(config.encoder, encoder or config.encoder_source, device=device)
     tell(model.notice)
-    new = not dataset.has_sample_field(field)
-    fields.declare(dataset, key, [fields.DRAWN_FIDELITY])
-    found = samples.exists(drawn)
-    ids, paths, known = found.values(["id", drawn, field])
-    todo = [i for i in range(len(ids)) if overwrite or known[i] is None]
+    field, new = place.path(fields.DRAWN_FIDELITY), not place.has(fields.DRAWN_FIDELITY)
+    place.declare(fields.DRAWN_FIDELITY)
+    ids, paths = list(drawn), list(drawn.values())
+    known = place.held(fields.DRAWN_FIDELITY)
+    todo = [i for i in range(len(ids)) if overwrite or ids[i] not in known]
     mean = runs.load_dictionary(samples, key).mean_
     skipped: dict[str, str] = {}
     total: list[float] = []
@@ -143,15 +150,15 @@ def measure_drawings(
                     {ids[part[i]]: f"{paths[part[i]]}: {w}" for i, w in made.failures.items()}
                 )
                 chosen = [part[i] for i in made.indices]
-                originals = _originals(samples, key, config.latents_field, [ids[i] for i in chosen])
+                originals = _originals(samples, key, config, [ids[i] for i in chosen])
                 rows = [row for row, i in enumerate(chosen) if ids[i] in originals]
                 if rows:
                     true = np.stack([originals[ids[chosen[row]]] for row in rows])
                     values = item_fidelity(true, made.latents[rows], mean).tolist()
-                    fields.write(dataset, [ids[chosen[row]] for row in rows], {field: values})
+                    place.write([ids[chosen[row]] for row in rows], {fields.DRAWN_FIDELITY: values})
                     total += values
     except BaseException:
-        if new and not total and dataset.has_sample_field(field):
+        if new and not total and place.has(fields.DRAWN_FIDELITY):
             dataset.delete_sample_field(field)
         raise
     if skipped:
@@ -168,18 +175,21 @@ def measure_drawings(
 
 
 def _originals(
-    samples: SampleCollection, key: str, latents_field: str, ids: list[str]
+    samples: SampleCollection, key: str, config: runs.SMICRunConfig, ids: list[str]
 ) -> dict[str, np.ndarray]:
-    """Sample id -> unit-norm latent of the original, or else the one that the code stands for."""
+    """Id -> unit-norm latent of the original, or else the one that the code stands for."""
     dataset = samples._root_dataset
+    everywhere = fields.everything(dataset)
+    if config.patches_field is None:
+        chosen, path = everywhere.select(ids), config.latents_field
+    else:
+        chosen = everywhere.select_labels(ids=ids, fields=config.patches_field)
+        path = f"{root_of(dataset, config.patches_field)}.{config.latents_field}"
     found: dict[str, np.ndarray] = {}
-    if dataset.has_sample_field(latents_field):
-        for sample_id, (row,) in fields.read(dataset, ids, [latents_field]).items():
-            latent = None if row is None else np.asarray(row, np.float32).ravel()
-            if latent is not None and np.isfinite(latent).all() and latent.any():
-                found[sample_id] = latent / np.linalg.norm(latent)
-    without = [sample_id for sample_id in ids if sample_id not in found]
-    if without:
-        view = fields.everything(dataset).select(without)
-        found.update(zip(*rebuilt_latents(view, key), strict=True))
+    if dataset.has_field(path) and chosen.count(path):
+        latents = read_latents(chosen, config.latents_field, config.patches_field)
+        found.update(zip(latents.ids, latents.values, strict=True))
+    if len(found) < len(ids):
+        rebuilt = dict(zip(*rebuilt_latents(chosen, key), strict=True))
+        found = {**rebuilt, **found}
     return found

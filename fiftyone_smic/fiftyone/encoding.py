@@ -18,8 +18,14 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.archive import write_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, object_latents, objects, runs
-from fiftyone_smic.fiftyone.codes import code_columns, coded_samples, read_coded, tag, write_codes
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.codes import (
+    code_columns,
+    coded_samples,
+    images_for,
+    read_coded,
+    tag,
+    write_codes,
+)
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
@@ -87,7 +93,7 @@ def encode(
         12
     """
     started = time.perf_counter()
-    samples = image_samples(samples)
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     field_of_latents = latents_field or config.latents_field
@@ -129,7 +135,7 @@ def _encode_objects(
     """Write the codes of objects as attributes of their labels, as :func:`encode` does."""
     started = time.perf_counter()
     config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
-    made_by, n_atoms = tag(config.digest), int(dictionary.n_atoms_)
+    made_by = tag(config.digest)
     found, latents = object_latents.read(samples, config.patches_field, latents_field)
     check_fit(latents, config, key)
 
@@ -145,23 +151,7 @@ def _encode_objects(
         report(0.6)
         rows = object_latents.positions(found, latents.ids)
         objects.write_codes(found, key, rows.tolist(), columns, made_by, check)
-        everywhere = fields.everything(samples._root_dataset)
-        every, of_all = object_latents.read(everywhere, config.patches_field, latents_field)
-        coded, all_codes = objects.read_codes(every, key, n_atoms, made_by)
-        place = {every.ids[i]: row for row, i in enumerate(coded)}
-        both = [i for i, label_id in enumerate(of_all.ids) if label_id in place]
-        rebuilt = dictionary.inverse_transform(all_codes[[place[of_all.ids[i]] for i in both]])
-        whole = _measure(dictionary, all_codes, config, None)
-        storage = {
-            "items": len(coded),
-            "original_bytes": None,
-            "float32_bytes": 4 * len(coded) * int(config.dim),
-            "pixels_per_item": None,
-            "payload_bits": int(whole.payload_bits),
-            "dictionary_bits": int(whole.dictionary_bits),
-            "header_bits": int(whole.header_bits),
-            "fidelity": _as_numbers(fidelity(of_all.values[both], rebuilt)),
-        }
+        storage = measure_collection(samples._root_dataset, key, latents_field=latents_field)
         runs.update_config(samples, key, digest=config.digest, storage=storage)
         report(1.0)
     seconds = time.perf_counter() - started
@@ -187,9 +177,11 @@ def measure_collection(
     config = runs.load_config(dataset, key)
     dictionary = runs.load_dictionary(dataset, key)
     everywhere = coded_samples(fields.everything(dataset), key, config.digest)
-    beside = ["_id", "filepath", *(f"metadata.{name}" for name in _METADATA)]
-    (ids, *files), codes = read_coded(everywhere, key, int(dictionary.n_atoms_), beside)
-    sources = _sources(files)
+    whole = config.patches_field is None
+    # The files of objects hold more than the objects.
+    about = ["filepath", *(f"metadata.{name}" for name in _METADATA)] if whole else []
+    (ids, *files), codes = read_coded(everywhere, key, int(dictionary.n_atoms_), ["_id", *about])
+    sources = _sources(files) if whole else {"bytes": None, "pixels_per_item": None}
     rate = _measure(dictionary, codes, config, sources["pixels_per_item"])
     items = len(ids)
     former = config.storage or {}
@@ -207,7 +199,12 @@ def measure_collection(
         "dictionary_bits": int(rate.dictionary_bits),
         "header_bits": int(rate.header_bits),
         "fidelity": _fidelity(
-            everywhere, dictionary, ids, codes, latents_field or config.latents_field
+            everywhere,
+            dictionary,
+            ids,
+            codes,
+            latents_field or config.latents_field,
+            config.patches_field,
         ),
     }
 
@@ -218,11 +215,14 @@ def _fidelity(
     ids: Sequence[Any],
     codes: csr_matrix,
     latents_field: str,
+    patches_field: str | None,
 ) -> dict[str, float] | None:
-    """Compare the codes of all samples with their latents, where both are there."""
-    if latents_field not in samples.get_field_schema() or not samples.exists(latents_field):
+    """Compare the codes of all samples or objects with their latents, where both are there."""
+    root = objects.root_of(samples._root_dataset, patches_field)
+    path = f"{root}.{latents_field}" if root else latents_field
+    if not samples._root_dataset.has_field(path) or not samples.count(path):
         return None
-    latents = read_latents(samples, latents_field)
+    latents = read_latents(samples, latents_field, patches_field)
     place = {str(sample_id): i for i, sample_id in enumerate(ids)}
     rows = np.array([place.get(sample_id, -1) for sample_id in latents.ids])
     if not (rows >= 0).any():

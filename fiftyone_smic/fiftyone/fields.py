@@ -180,11 +180,13 @@ def field_name(key: str, suffix: str) -> str:
     return f"{key}_{suffix}"
 
 
-def dictionary_fields(key: str) -> dict[str, str]:
+def dictionary_fields(key: str, root: str = "") -> dict[str, str]:
     """Return the sample fields of a key, by what they hold.
 
     Args:
         key: A dictionary's key.
+        root: The path of the labels whose attributes these are, such as
+            ``"detections.detections"``; by default they are fields of the samples.
 
     Returns:
         Suffix -> field name, in the order of :data:`SPECS`.
@@ -193,7 +195,8 @@ def dictionary_fields(key: str) -> dict[str, str]:
         >>> dictionary_fields("smic")["atoms"]
         'smic_atoms'
     """
-    return {suffix: field_name(key, suffix) for suffix in ALL_SUFFIXES}
+    before = f"{root}." if root else ""
+    return {suffix: before + field_name(key, suffix) for suffix in ALL_SUFFIXES}
 
 
 def atom_name(atom: int) -> str:
@@ -215,6 +218,20 @@ def keys_with_codes(dataset: fo.Dataset) -> list[str]:
     schema = dataset.get_field_schema()
     keys = [name.removesuffix(f"_{ATOMS}") for name in schema if name.endswith(f"_{ATOMS}")]
     return [key for key in keys if {field_name(key, s) for s in CODE_SUFFIXES} <= set(schema)]
+
+
+def object_keys(dataset: fo.Dataset) -> list[str]:
+    """Return the keys whose codes objects of the dataset have, with or without their dictionary."""
+    names = {path.rpartition(".")[2] for path in dataset.get_field_schema(flat=True) if "." in path}
+    last = f"_{MADE_BY}"
+    return sorted(name.removesuffix(last) for name in names if name.endswith(last))
+
+
+def object_root(dataset: fo.Dataset, key: str) -> str | None:
+    """Return the path of the labels that hold codes of a key; None if no objects do."""
+    last = f".{field_name(key, MADE_BY)}"
+    schema = dataset.get_field_schema(flat=True)
+    return next((path.removesuffix(last) for path in schema if path.endswith(last)), None)
 
 
 def check_key(key: Any) -> str:

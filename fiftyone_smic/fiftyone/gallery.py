@@ -7,7 +7,7 @@ import os
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.fiftyone import placeholders, runs
+from fiftyone_smic.fiftyone import crops, placeholders, runs
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.latents import read_latents
@@ -34,6 +34,8 @@ def dataset_gallery(samples: SampleCollection, key: str) -> tuple[np.ndarray, li
     """
     whole = image_samples(samples._root_dataset)
     config = runs.load_config(whole, key)
+    if config.patches_field is not None:
+        return crops.gallery(whole, key)
     ids, latents = [], np.zeros((0, config.dim), np.float32)
     if whole.has_field(config.latents_field):
         found = read_latents(whole, config.latents_field)

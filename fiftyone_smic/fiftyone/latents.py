@@ -12,7 +12,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, latent_rows, object_latents
-from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.latent_rows import (
     Latents,
     LatentsReport,
@@ -20,6 +20,7 @@ from fiftyone_smic.fiftyone.latent_rows import (
     share,
     usable_latents,
 )
+from fiftyone_smic.fiftyone.objects import images_of
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
@@ -97,7 +98,7 @@ def compute_latents(
         (12, 128)
     """
     started = time.perf_counter()
-    samples = image_samples(samples)
+    samples = images_of(samples, patches_field)
     dataset = samples._root_dataset
     if patches_field is None:
         _check_field(samples, field)
@@ -342,12 +343,16 @@ def describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
         stored.save()
 
 
-def read_latents(samples: SampleCollection, field: str) -> Latents:
+def read_latents(
+    samples: SampleCollection, field: str, patches_field: str | None = None
+) -> Latents:
     """Read a field of embeddings, leaving out what cannot be used.
 
     Args:
         samples: A flat image collection.
         field: A sample field that holds one vector per sample.
+        patches_field: Read those of the objects in this field instead; ``field`` is then an
+            attribute of its labels, and ids are those of labels.
 
     Returns:
         Latents in the collection's order. Samples with no vector, or one with NaN, infinite or
@@ -356,6 +361,8 @@ def read_latents(samples: SampleCollection, field: str) -> Latents:
     Raises:
         ValueError: There is no such field, its vectors differ in length, or none is usable.
     """
+    if patches_field is not None:
+        return object_latents.read(samples, patches_field, field)[1]
     schema = samples.get_field_schema()
     there = [n for n, f in schema.items() if isinstance(f, fo.VectorField)]
     others = f", or use one of the vector fields {there}" if there else ""

@@ -13,9 +13,9 @@ from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
-from fiftyone_smic.fiftyone import object_latents, runs
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.objects import images_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
@@ -87,12 +87,9 @@ def learn_dictionary(
     """
     started = time.perf_counter()
     runs.check_free(samples, key, overwrite)
-    samples = image_samples(samples)
+    samples = images_of(samples, patches_field)
     given = as_prior(prior)
-    if patches_field is None:
-        latents = read_latents(samples, latents_field)
-    else:
-        _, latents = object_latents.read(samples, patches_field, latents_field)
+    latents = read_latents(samples, latents_field, patches_field)
     if len(latents.ids) < 2:
         raise ValueError(
             "a dictionary is learned from what samples have in common and there is only one here "

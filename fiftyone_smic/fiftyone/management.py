@@ -8,7 +8,8 @@ from datetime import datetime
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import coded_samples
+from fiftyone_smic.fiftyone.codes import count_coded
+from fiftyone_smic.fiftyone.places import place_of
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
 
@@ -25,6 +26,7 @@ class Description:
         created: When it was stored, UTC.
         encoder: Identity of the encoder of the latents.
         latents_field: Name of the field of latents.
+        patches_field: Name of the field of the objects that it codes; None for whole images.
         dim: Dimension of the latents.
         n_atoms: Number of atoms.
         named: Number of atoms that have a name.
@@ -42,6 +44,7 @@ class Description:
     created: datetime
     encoder: str
     latents_field: str
+    patches_field: str | None
     dim: int
     n_atoms: int
     named: int
@@ -78,7 +81,7 @@ def describe_dictionary(samples: SampleCollection, key: str) -> Description:
     held = fields.existing_fields(samples, key)
     everywhere = fields.everything(dataset)
 
-    drawn = fields.field_name(key, fields.REGENERATED)
+    place = place_of(dataset, key, config.patches_field)
     learned = config.learned or {}
     bits, variance = learned.get("bits_per_item"), learned.get("explained_variance")
     if config.storage:
@@ -90,13 +93,14 @@ def describe_dictionary(samples: SampleCollection, key: str) -> Description:
         created=dataset.get_run_info(key).timestamp,
         encoder=config.encoder,
         latents_field=config.latents_field,
+        patches_field=config.patches_field,
         dim=config.dim,
         n_atoms=config.n_atoms,
         named=sum(name is not None for name in config.names or []),
         lam=config.settings["lam"],
         items=config.items,
-        coded=len(coded_samples(everywhere, key)),
-        drawn=everywhere.exists(drawn).count() if drawn in held else 0,
+        coded=count_coded(everywhere, key),
+        drawn=len(place.held(fields.REGENERATED)) if place.has(fields.REGENERATED) else 0,
         bits_per_item=bits,
         explained_variance=variance,
         fields=held,

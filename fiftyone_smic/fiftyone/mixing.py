@@ -14,12 +14,14 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import runs
-from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.codes import coded_samples, images_for, rebuilt_latents
+from fiftyone_smic.fiftyone.collections import tell
+from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.names import default_vocabulary, encode_texts
 from fiftyone_smic.fiftyone.pictures import default_folder, save_picture, writable
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
+from fiftyone_smic.models.generators.registry import NEAREST
 from fiftyone_smic.semantics.directions import add, text_direction
 from fiftyone_smic.semantics.names import read_vocabulary
 from fiftyone_smic.utils.defaults import KEY
@@ -62,19 +64,23 @@ class Recipe:
         return np.linspace(0, self.alpha, self.pictures).round(4).tolist()
 
 
-def mix_paths(samples: SampleCollection, key: str, recipe: Recipe) -> list[Path]:
+def mix_paths(
+    samples: SampleCollection, key: str, recipe: Recipe, generator: str | None = None
+) -> list[Path]:
     """Return the files of a recipe's pictures, which :func:`mix` draws.
 
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
         recipe: What to mix.
+        generator: What draws it, see :func:`mix`.
 
     Raises:
         ValueError: There is no such dictionary.
     """
     digest = runs.load_config(samples, key).digest
-    said = json.dumps([digest, asdict(recipe)], sort_keys=True)
+    by = [generator] if generator else []
+    said = json.dumps([digest, asdict(recipe), *by], sort_keys=True)
     name = "mix-" + hashlib.sha256(said.encode()).hexdigest()[:12]
     folder = default_folder(samples._root_dataset) / name
     return [folder / f"{i}.png" for i in range(recipe.pictures)]
@@ -85,6 +91,7 @@ def mix(
     key: str = KEY,
     *,
     recipe: Recipe,
+    generator: str | None = None,
     device: str | None = None,
     progress: Progress = None,
 ) -> list[Path]:
@@ -99,7 +106,10 @@ def mix(
     Args:
         samples: A dataset or view with codes.
         key: A dictionary of the dataset.
-        recipe: What to mix.
+        recipe: What to mix. For a dictionary of objects the ids are those of labels.
+        generator: A hub id, a local directory or "postcards"; by default the one that fits the
+            encoder. "nearest" draws nothing: it takes the picture of the dataset whose latent is
+            nearest to the mix.
         device: A torch device; None takes the best one available.
         progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
@@ -122,11 +132,16 @@ def mix(
         >>> [path.name for path in mix(dataset, recipe=recipe, device="cpu", progress=False)]
         ['0.png', '1.png']
     """
-    samples = image_samples(samples)
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     wanted = [i for i in (recipe.start, recipe.plus, recipe.minus) if i]
-    ids, latents = rebuilt_latents(samples._root_dataset.select(wanted), key)
+    everything = samples._root_dataset
+    if config.patches_field is None:
+        chosen = everything.select(wanted)
+    else:
+        chosen = everything.select_labels(ids=wanted, fields=config.patches_field)
+    ids, latents = rebuilt_latents(chosen, key)
     found = dict(zip(ids, latents, strict=True))
     missing = [i for i in wanted if i not in found]
     if missing:
@@ -149,23 +164,26 @@ def mix(
     step = sum(length * part / max(float(np.linalg.norm(part)), 1e-12) for part in parts)
     start = found[recipe.start][None]
     mixed = np.concatenate([add(start, step, alpha) for alpha in recipe.alphas])
-    paths = mix_paths(samples, key, recipe)
-    _draw(config, mixed, paths, recipe.seed, device, progress)
+    paths = mix_paths(samples, key, recipe, generator)
+    _draw(samples, key, mixed, paths, recipe.seed, generator, device, progress)
     return paths
 
 
-def atom_path(samples: SampleCollection, key: str, atom: int) -> Path:
+def atom_path(samples: SampleCollection, key: str, atom: int, generator: str | None = None) -> Path:
     """Return the file of an atom's picture, which :func:`draw_atom` draws.
 
     Args:
         samples: A dataset or view.
         key: A dictionary of the dataset.
         atom: Number of the atom, counted from 0.
+        generator: What draws it, see :func:`mix`.
 
     Raises:
         ValueError: There is no such dictionary.
     """
     folder = f"atoms-{runs.load_config(samples, key).digest[:12]}"
+    if generator:
+        folder += "-" + hashlib.sha256(generator.encode()).hexdigest()[:8]
     return default_folder(samples._root_dataset) / folder / f"{atom}.png"
 
 
@@ -174,6 +192,7 @@ def draw_atom(
     key: str = KEY,
     *,
     atom: int,
+    generator: str | None = None,
     device: str | None = None,
     progress: Progress = None,
 ) -> Path:
@@ -186,6 +205,7 @@ def draw_atom(
         samples: A dataset or view.
         key: A dictionary of the dataset.
         atom: Number of the atom, counted from 0.
+        generator: What draws it, see :func:`mix`.
         device: A torch device; None takes the best one available.
         progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
@@ -205,13 +225,12 @@ def draw_atom(
         >>> draw_atom(dataset, atom=3, device="cpu", progress=False).name
         '3.png'
     """
-    config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     mean, direction = dictionary.mean_, _atom(dictionary, key, atom)
     length = np.sqrt(max(0.0, 1 - float(mean @ mean)))
     latent = add(mean[None], length * direction / max(float(np.linalg.norm(direction)), 1e-12))
-    path = atom_path(samples, key, atom)
-    _draw(config, latent, [path], 0, device, progress)
+    path = atom_path(samples, key, atom, generator)
+    _draw(samples, key, latent, [path], 0, generator, device, progress)
     return path
 
 
@@ -224,17 +243,22 @@ def _atom(dictionary: SemanticDictionary, key: str, atom: int) -> np.ndarray:
 
 
 def _draw(
-    config: runs.SMICRunConfig,
+    samples: SampleCollection,
+    key: str,
     latents: np.ndarray,
     paths: list[Path],
     seed: int,
+    generator: str | None,
     device: str | None,
     progress: Progress,
 ) -> None:
     """Draw latents (N, d) to N files in one folder, all from the same noise."""
     writable(paths[0].parent)
     stage(progress, "Loading models")
-    model = load_generator(encoder=config.encoder, device=device)
+    config = runs.load_config(samples, key)
+    gallery = dataset_gallery(samples, key) if generator == NEAREST else None
+    model = load_generator(generator, encoder=config.encoder, device=device, gallery=gallery)
+    tell(model.notice)
     stage(progress, "Drawing")
     with reporting(progress, len(paths)) as report:
         images = model.generate(
@@ -288,5 +312,7 @@ def _said(
     """Return the direction (d,) of a text."""
     others: Sequence[str] = read_vocabulary(default_vocabulary(config.encoder))
     encoded = encode_texts([text, *others], config, key, device)
-    _, some = rebuilt_latents(samples._root_dataset.take(MOST_LATENTS, seed=0), key)
+    _, some = rebuilt_latents(
+        coded_samples(samples._root_dataset, key).take(MOST_LATENTS, seed=0), key
+    )
     return text_direction(encoded[:1], encoded[1:], some if len(some) > 1 else None)

@@ -13,9 +13,10 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import runs
-from fiftyone_smic.fiftyone.codes import relabel
-from fiftyone_smic.fiftyone.collections import image_samples, tell
+from fiftyone_smic.fiftyone.codes import images_for, relabel
+from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import describe, load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
@@ -84,7 +85,8 @@ def name_atoms(
             that suits the encoder, or all texts of an encoder that knows only certain texts.
         labels: Name of a label field, a field of strings, or "tags", to use instead of texts. An
             atom is named after the value whose samples lie in its direction from the mean of all
-            samples. This compares images with images and needs no text encoder.
+            samples. This compares images with images and needs no text encoder. For a dictionary
+            of objects it is the field of the objects, whose own labels are taken.
         weak: Name every atom, however badly the nearest text or label fits.
         overwrite: Replace names given by hand too.
         encoder: The name to load the encoder by. It is needed if a ``local-dir:`` encoder has moved
@@ -121,12 +123,12 @@ def name_atoms(
     """
     if vocabulary is not None and labels is not None:
         raise ValueError("give either a vocabulary or labels to name atoms after, not both")
-    samples = image_samples(samples)
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     with reporting(progress, int(dictionary.n_atoms_)) as report:
         if labels is not None:
-            found, directions = _label_directions(samples, labels, config.latents_field)
+            found, directions = _label_directions(samples, labels, config)
         else:
             found = read_vocabulary(
                 default_vocabulary(config.encoder) if vocabulary is None else vocabulary
@@ -299,12 +301,23 @@ def _label_path(samples: SampleCollection, field: str) -> str | None:
 
 
 def _label_directions(
-    samples: SampleCollection, field: str, latents_field: str
+    samples: SampleCollection, field: str, config: runs.SMICRunConfig
 ) -> tuple[list[str], np.ndarray]:
     """Return V values of a field, and (V, d): the mean latent of each less the mean of all."""
+    patches_field = config.patches_field
+    if patches_field not in (None, field):
+        raise ValueError(
+            f"this dictionary codes the objects in {patches_field!r}, so its atoms are named after "
+            f"their labels: pass labels={patches_field!r}"
+        )
     path = label_path(samples, field)
-    latents = read_latents(samples, latents_field)
-    values = dict(zip(*samples.values(["id", path]), strict=True))
+    latents = read_latents(samples, config.latents_field, patches_field)
+    if patches_field is None:
+        ids, held_values = samples.values(["id", path])
+    else:
+        objects = find_objects(samples, patches_field)
+        ids, held_values = objects.ids, objects.values("label")
+    values = dict(zip(ids, held_values, strict=True))
     held = [_texts(values[sample_id], field) for sample_id in latents.ids]
     counts = Counter(text for texts in held for text in texts)
     found = [text for text, n in counts.most_common() if 1 < n < len(held)][:MOST_LABELS]

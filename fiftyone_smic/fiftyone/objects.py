@@ -16,9 +16,10 @@ import fiftyone as fo
 import fiftyone.utils.patches as foup
 import numpy as np
 from fiftyone.core.collections import SampleCollection
-from scipy.sparse import csr_matrix
+from fiftyone.core.patches import EvaluationPatchesView, PatchesView
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.models.images import load_image
 
 if TYPE_CHECKING:
@@ -151,20 +152,65 @@ class Objects:
             yield i, Image.fromarray(np.ascontiguousarray(cut)), ""
 
 
-def find_objects(samples: SampleCollection, patches_field: str) -> Objects:
+def images_of(samples: SampleCollection, patches_field: str | None) -> SampleCollection:
+    """Return the flat image collection whose samples, or the objects in them, to work on.
+
+    A view of the patches of ``patches_field`` stands for their images with these labels only.
+
+    Args:
+        samples: A dataset or view.
+        patches_field: The field of the objects; None for whole images.
+
+    Raises:
+        ValueError: See :func:`fiftyone_smic.fiftyone.collections.image_samples`.
+    """
+    if patches_field is not None and is_patches_of(samples, patches_field):
+        ids = samples.values(f"{patches_field}.id")
+        samples = samples._root_dataset.select_labels(ids=ids, fields=patches_field)
+    return image_samples(samples)
+
+
+def is_patches_of(samples: SampleCollection, patches_field: str) -> bool:
+    """Return whether a collection is a view of the patches of a label field."""
+    return (
+        isinstance(samples, PatchesView)
+        and not isinstance(samples, EvaluationPatchesView)
+        and samples.patches_field == patches_field
+    )
+
+
+def root_of(dataset: fo.Dataset, patches_field: str | None) -> str:
+    """Return the path of one label of a field, ``""`` for whole images.
+
+    Raises:
+        ValueError: The field is not there any more.
+    """
+    if patches_field is None:
+        return ""
+    if not dataset.has_field(patches_field):
+        raise ValueError(
+            f"the field {patches_field!r}, whose objects this dictionary codes, is not there any "
+            "more, and their codes went with it"
+        )
+    root: str = dataset._get_label_field_path(patches_field)[1]
+    return root
+
+
+def find_objects(samples: SampleCollection, patches_field: str, *, some: bool = True) -> Objects:
     """Return the objects of a label field.
 
     Args:
         samples: A flat image collection.
         patches_field: A field of detections or polylines.
+        some: Whether there must be any.
 
     Raises:
         ValueError: There is no such field, it holds something else, or it is empty.
     """
     schema = samples._root_dataset.get_field_schema()
     known = schema.get(patches_field)
-    fitting = [name for name, kind in schema.items() if _frames_objects(kind)]
-    if known is None or not _frames_objects(known):
+    fitting = [name for name, kind in schema.items() if frames_objects(kind)]
+    if known is None or not frames_objects(known):
         what = "is not there" if known is None else "holds no detections or polylines"
         raise ValueError(
             f"{patches_field!r} {what}, and the objects to work on are wanted; these fields hold "
@@ -178,7 +224,7 @@ def find_objects(samples: SampleCollection, patches_field: str) -> Objects:
         for label_id in (found if isinstance(found, list) else [found])
         if label_id is not None
     ]
-    if not pairs:
+    if some and not pairs:
         raise ValueError(
             f"none of the {len(sample_ids)} samples has an object in {patches_field!r}; choose "
             "another view or field"
@@ -192,7 +238,8 @@ def find_objects(samples: SampleCollection, patches_field: str) -> Objects:
     )
 
 
-def _frames_objects(field: fo.Field) -> bool:
+def frames_objects(field: fo.Field) -> bool:
+    """Return whether a field holds detections or polylines."""
     return isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, _KINDS)
 
 
@@ -216,6 +263,7 @@ def write_codes(
     """
     values = {fields.field_name(key, spec.suffix): columns[spec.suffix] for spec in CODE_SPECS}
     values[fields.field_name(key, fields.MADE_BY)] = [made_by] * len(rows)
+    values.update(_drawings(objects, key, rows, columns))
     new = [name for name in values if not objects.has(name)]
     before = {name: objects.values(name) for name in values if name not in new}
     started: list[str] = []
@@ -242,46 +290,22 @@ def write_codes(
         raise
 
 
-def read_codes(
-    objects: Objects, key: str, n_atoms: int, made_by: str
-) -> tuple[list[int], csr_matrix]:
-    """Read the codes of objects.
-
-    Args:
-        objects: The objects.
-        key: A dictionary of the dataset.
-        n_atoms: K.
-        made_by: The dictionary that must have made them.
-
-    Returns:
-        Positions of the n objects that have a code, and their (n, K) int16 codes.
-
-    Raises:
-        ValueError: No object has a code, or codes are of another dictionary.
-    """
-    wanted = (fields.ATOMS, fields.COEFFICIENTS, fields.MADE_BY)
-    atoms, levels, makers = (objects.values(fields.field_name(key, s)) for s in wanted)
-    rows = [i for i, maker in enumerate(makers) if maker is not None]
-    if not rows:
-        raise ValueError(
-            f"none of the {len(objects.ids)} objects in {objects.field!r} has a code of dictionary "
-            f"{key!r}; run fiftyone_smic.encode(samples, key={key!r}) first"
-        )
-    strangers = sum(makers[i] != made_by for i in rows)
-    if strangers:
-        raise ValueError(
-            f"{strangers} of {len(rows)} objects have codes that another dictionary than {key!r} "
-            f"made; encode them again with fiftyone_smic.encode(samples, key={key!r})"
-        )
-    held = [(atoms[i] or [], levels[i] or []) for i in rows]
-    ends = np.cumsum([0, *(len(row) for row, _ in held)])
-    codes = csr_matrix(
-        (
-            np.array([level for _, row in held for level in row], np.int16),
-            np.array([atom for row, _ in held for atom in row], np.int32),
-            ends,
-        ),
-        shape=(len(rows), n_atoms),
-    )
-    codes.sort_indices()
-    return rows, codes
+def _drawings(
+    objects: Objects, key: str, rows: Sequence[int], columns: dict[str, list[Any]]
+) -> dict[str, list[Any]]:
+    """What was drawn from codes, None where the code changes."""
+    names = [fields.field_name(key, suffix) for suffix in fields.DRAWING_SUFFIXES]
+    there = [name for name in names if objects.has(name)]
+    if not there:
+        return {}
+    parts = (fields.ATOMS, fields.COEFFICIENTS)
+    former = [objects.values(fields.field_name(key, part)) for part in parts]
+    same = [
+        all((old[i] or []) == columns[part][at] for old, part in zip(former, parts, strict=True))
+        for at, i in enumerate(rows)
+    ]
+    held = {name: objects.values(name) for name in there}
+    return {
+        name: [column[i] if kept else None for i, kept in zip(rows, same, strict=True)]
+        for name, column in held.items()
+    }

@@ -13,6 +13,7 @@ import fiftyone as fo
 from PIL import Image
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.places import Place
 from fiftyone_smic.utils.files import replace_file
 
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -64,33 +65,32 @@ def save_picture(image: Image.Image, path: Path) -> None:
     replace_file(path, data.getvalue())
 
 
-def register_pictures(dataset: fo.Dataset, key: str, ids: list[str], paths: list[str]) -> None:
-    """Write the paths of regenerated pictures, and let the App show them as other media.
+def register_pictures(place: Place, ids: list[str], paths: list[str]) -> None:
+    """Write the paths of regenerated pictures, and let the App show those of samples as media.
 
     Args:
-        dataset: The dataset.
-        key: Key of the dictionary whose codes they were drawn from.
-        ids: N sample ids.
+        place: Where the fields of the dictionary live whose codes they were drawn from.
+        ids: N ids of samples, or of labels.
         paths: N files.
     """
-    name = fields.field_name(key, fields.REGENERATED)
-    new = not dataset.has_sample_field(name)
+    dataset, name = place.dataset, place.path(fields.REGENERATED)
+    new = not place.has(fields.REGENERATED)
     try:
-        fields.declare(dataset, key, [fields.REGENERATED])
-        values: dict[str, Any] = {name: paths}
+        place.declare(fields.REGENERATED)
+        values: dict[str, Any] = {fields.REGENERATED: paths}
         # What was measured on another picture does not hold for this one.
-        measured = fields.field_name(key, fields.DRAWN_FIDELITY)
-        if dataset.has_sample_field(measured):
-            former = fields.read(dataset, ids, [name, measured])
-            values[measured] = [
+        if place.has(fields.DRAWN_FIDELITY):
+            former = place.read(ids, [fields.REGENERATED, fields.DRAWN_FIDELITY])
+            values[fields.DRAWN_FIDELITY] = [
                 former[i][1] if i in former and former[i][0] == path else None
                 for i, path in zip(ids, paths, strict=True)
             ]
-        fields.write(dataset, ids, values)
+        place.write(ids, values)
     except BaseException:
-        if new and dataset.has_sample_field(name):
+        if new and place.has(fields.REGENERATED):
             dataset.delete_sample_field(name)
         raise
-    if name not in dataset.app_config.media_fields:
+    # A media field of the App is a field of samples; the panel shows the pictures of objects.
+    if "." not in name and name not in dataset.app_config.media_fields:
         dataset.app_config.media_fields.append(name)
         dataset.save()

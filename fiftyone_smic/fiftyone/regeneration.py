@@ -18,9 +18,11 @@ import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, placeholders, runs
-from fiftyone_smic.fiftyone.codes import code_digest, code_digests, read_codes
-from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.codes import code_digest, code_digests, images_for, read_codes
+from fiftyone_smic.fiftyone.collections import named, tell
+from fiftyone_smic.fiftyone.crops import crop_files
 from fiftyone_smic.fiftyone.gallery import dataset_gallery
+from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.pictures import (
     default_folder,
     is_whole,
@@ -28,6 +30,7 @@ from fiftyone_smic.fiftyone.pictures import (
     save_picture,
     writable,
 )
+from fiftyone_smic.fiftyone.places import OfSamples, Place, place_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.models.generators.base import check_settings
@@ -92,6 +95,9 @@ def regenerate(
     exists already is not drawn again. The field ``<key>_regenerated`` is registered as a media
     field: the App can show it in the grid.
 
+    For a dictionary of objects each object is drawn by itself, its picture is an attribute of its
+    label, and "nearest" answers with the crops of other objects.
+
     Args:
         samples: A dataset or view. Samples without a code are counted and left out.
         key: Key of a dictionary of the dataset.
@@ -138,9 +144,9 @@ def regenerate(
     """
     started = time.perf_counter()
     check_settings(batch_size=batch_size, steps=steps, guidance=guidance)
-    samples = image_samples(samples)
-    dataset = samples._root_dataset
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
+    dataset = samples._root_dataset
     dictionary = runs.load_dictionary(samples, key)
     ids, files, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     parent = writable(Path(output_dir) if output_dir else default_folder(dataset))
@@ -152,7 +158,12 @@ def regenerate(
     folder = writable(parent / _folder_name(config, model.identity, seed, settings))
     drawn = code_digests(codes)
     paths = [str(folder / _file_name(i, code)) for i, code in zip(ids, drawn, strict=True)]
-    register = _Registering(dataset, key, config.digest, ids, drawn, files, paths)
+    place = place_of(dataset, key, config.patches_field)
+    register = _Registering(place, key, config.digest, ids, drawn, files, paths)
+    own = files
+    if gallery is not None and config.patches_field is not None:
+        crops = crop_files(samples, key, ids)
+        own = [crops.get(label_id, "") for label_id in ids]
     register.forget_pictures_of_other_codes()
     todo = [i for i, path in enumerate(paths) if overwrite or not is_whole(path)]
     ready = set(range(len(ids))).difference(todo)
@@ -167,7 +178,7 @@ def regenerate(
                 norm=config.latent_norm,
                 seeds=[_sample_seed(seed, ids[i]) for i in batch],
                 batch_size=batch_size,
-                exclude=[files[i] for i in batch],
+                exclude=[own[i] for i in batch],
                 **{name: value for name, value in settings.items() if value is not None},
             )
             for i, image in zip(batch, images, strict=True):
@@ -188,12 +199,19 @@ def regenerate(
         key=key,
         drawn=len(todo),
         reused=len(ids) - len(todo),
-        without_code=len(samples) - len(ids),
+        without_code=_items(samples, config.patches_field) - len(ids),
         folder=str(folder),
         generator=model.name,
         seconds=time.perf_counter() - started,
         skipped=register.skipped,
     )
+
+
+def _items(samples: SampleCollection, patches_field: str | None) -> int:
+    """How many samples, or objects in them, there are."""
+    if patches_field is None:
+        return len(samples)
+    return len(find_objects(samples, patches_field).ids)
 
 
 class _Registering:
@@ -203,10 +221,10 @@ class _Registering:
     are left out and named. A dictionary that was deleted ends the run.
 
     Args:
-        dataset: The dataset.
+        place: Where the fields of the key live.
         key: Key of the dictionary.
         digest: Its digest when the run began.
-        ids: N sample ids.
+        ids: N ids of samples, or of labels.
         codes: N digests of their codes, see :func:`fiftyone_smic.fiftyone.codes.code_digest`.
         files: N files of the samples.
         paths: N files of the pictures.
@@ -214,7 +232,7 @@ class _Registering:
 
     def __init__(
         self,
-        dataset: fo.Dataset,
+        place: Place,
         key: str,
         digest: str,
         ids: list[str],
@@ -222,11 +240,16 @@ class _Registering:
         files: list[str],
         paths: list[str],
     ) -> None:
-        self.dataset, self.key, self.digest = dataset, key, digest
+        self.place, self.dataset = place, place.dataset
+        self.key, self.digest = key, digest
         self.ids, self.codes, self.files, self.paths = ids, codes, files, paths
         self.skipped: dict[str, str] = {}
         self._waiting: list[int] = []
         self._last = time.monotonic()
+
+    @property
+    def _what(self) -> str:
+        return "sample" if isinstance(self.place, OfSamples) else "object"
 
     def __enter__(self) -> _Registering:
         return self
@@ -257,36 +280,34 @@ class _Registering:
         for i in chosen:
             sample_id = self.ids[i]
             if sample_id not in current:
-                self.skipped[sample_id] = f"{self.files[i]}: the sample was deleted"
+                self.skipped[sample_id] = f"{self.files[i]}: the {self._what} was deleted"
             elif current[sample_id] != self.codes[i]:
                 self.skipped[sample_id] = f"{self.files[i]}: its code has changed"
             else:
                 kept.append(i)
         if kept:
             pictures = [self.paths[i] for i in kept]
-            register_pictures(self.dataset, self.key, [self.ids[i] for i in kept], pictures)
-            placeholders.fill([self.files[i] for i in kept], pictures)
+            register_pictures(self.place, [self.ids[i] for i in kept], pictures)
+            if isinstance(self.place, OfSamples):
+                placeholders.fill([self.files[i] for i in kept], pictures)
 
     def forget_pictures_of_other_codes(self) -> None:
         """Clear registered pictures that were drawn from another code than the sample has.
 
         The program that changed a code, ``apply_model`` for example, may not know of pictures.
         """
-        name = fields.field_name(self.key, fields.REGENERATED)
-        if not self.dataset.has_sample_field(name):
+        if not self.place.has(fields.REGENERATED):
             return
         place = {sample_id: i for i, sample_id in enumerate(self.ids)}
-        view = fields.everything(self.dataset).exists(name)
         stale = []
-        for sample_id, path in zip(*view.values(["id", name]), strict=True):
+        for sample_id, path in self.place.held(fields.REGENERATED).items():
             ours = _OUR_NAME.fullmatch(os.path.basename(path))
             i = place.get(sample_id)
             if ours and i is not None and ours[1] != self.codes[i]:
                 stale.append(sample_id)
         if stale:
-            made = [fields.field_name(self.key, suffix) for suffix in fields.DRAWING_SUFFIXES]
-            nothing = {n: [None] * len(stale) for n in made if self.dataset.has_sample_field(n)}
-            fields.write(self.dataset, stale, nothing)
+            made = [suffix for suffix in fields.DRAWING_SUFFIXES if self.place.has(suffix)]
+            self.place.write(stale, {suffix: [None] * len(stale) for suffix in made})
 
     def _check_dictionary(self) -> None:
         there = fo.dataset_exists(self.dataset.name)
@@ -305,12 +326,12 @@ class _Registering:
             )
 
     def _codes_now(self, ids: list[str]) -> dict[str, str]:
-        names = [fields.field_name(self.key, s) for s in (fields.ATOMS, fields.COEFFICIENTS)]
-        if not all(map(self.dataset.has_sample_field, names)):
+        parts = (fields.ATOMS, fields.COEFFICIENTS)
+        if not all(map(self.place.has, parts)):
             return dict.fromkeys(ids, "none")
         return {
             sample_id: code_digest(atoms or [], levels or [])
-            for sample_id, (atoms, levels) in fields.read(self.dataset, ids, names).items()
+            for sample_id, (atoms, levels) in self.place.read(ids, parts).items()
         }
 
 

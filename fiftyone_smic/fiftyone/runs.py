@@ -194,9 +194,10 @@ def check_of_images(config: SMICRunConfig, key: str) -> None:
     if config.patches_field is not None:
         raise ValueError(
             f"dictionary {key!r} codes the objects in {config.patches_field!r}, and this works on "
-            "whole images only; export the crops and make a dataset of them: samples.export("
-            "export_dir=…, dataset_type=fiftyone.types.ImageClassificationDirectoryTree, "
-            f"label_field={config.patches_field!r})"
+            "whole images only; code new objects with compute_latents(samples, patches_field="
+            f"{config.patches_field!r}) and encode(samples, {key!r}), or export the crops and make "
+            "a dataset of them: samples.export(export_dir=…, dataset_type=fiftyone.types."
+            f"ImageClassificationDirectoryTree, label_field={config.patches_field!r})"
         )
 
 

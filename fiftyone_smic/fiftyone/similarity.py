@@ -64,6 +64,7 @@ class SMICSimilarityIndex(SklearnSimilarityIndex):
         samples: SampleCollection, config: SMICSimilarityConfig, **_: Any
     ) -> tuple[np.ndarray, np.ndarray, None]:
         dataset = samples._root_dataset
+        runs.check_of_images(runs.load_config(dataset, config.key), config.key)
         dictionary = runs.load_dictionary(dataset, config.key)
         ids, _paths, codes = read_codes(
             fields.everything(dataset), config.key, int(dictionary.n_atoms_)

@@ -15,7 +15,8 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
-from fiftyone_smic.fiftyone.codes import read_coded, read_codes
+from fiftyone_smic.fiftyone.codes import objects_of, read_coded, read_codes
+from fiftyone_smic.fiftyone.objects import root_of
 from fiftyone_smic.utils.defaults import KEY
 
 # A second request for the same figures waits for the first one instead of counting again.
@@ -26,6 +27,9 @@ _Counted = tuple[Any, ...]
 @dataclass(frozen=True)
 class AtomStatistics:
     """How the atoms of a dictionary are used, one entry an atom.
+
+    For a dictionary of objects read "object" for "sample"; ids are those of labels, and files those
+    that the objects are in.
 
     A sample *has* an atom if its coefficient is positive, and *lacks* it if its coefficient is
     negative. The two are counted apart, because they mean opposite things.
@@ -92,8 +96,18 @@ class AtomDescription:
     companions: list[tuple[int, str, int]]
 
 
-def label_fields(samples: SampleCollection) -> list[str]:
-    """Return the fields that give a sample one label, which atoms can be compared with."""
+def label_fields(samples: SampleCollection, key: str | None = None) -> list[str]:
+    """Return the fields that give an item one label, which atoms can be compared with.
+
+    For a dictionary of objects that is the field of the objects.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset; None for one of whole images.
+    """
+    patches_field = None if key is None else objects_of(samples, key)
+    if patches_field is not None:
+        return [patches_field]
     single = {fo.Classification}
     return [
         name
@@ -125,19 +139,19 @@ def atom_statistics(
         >>> atom_statistics(dataset, labels="time").items
         12
     """
-    if labels is not None and labels not in label_fields(samples):
-        raise ValueError(
-            f"{labels!r} is no field of single labels; choose one of {label_fields(samples)}"
-        )
+    if labels is not None and labels not in (known := label_fields(samples, key)):
+        raise ValueError(f"{labels!r} is no field of single labels; choose one of {known}")
     names = runs.atom_names(samples, key)
     return AtomStatistics(names, *_asked(_count, samples, key, len(names), labels))
 
 
 def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
     """Return the attributes of :class:`AtomStatistics` that follow the names."""
-    (ids, *beside), codes = read_coded(
-        samples, key, n_atoms, ["_id", *([f"{labels}.label"] if labels else [])]
-    )
+    said = []
+    if labels:
+        patches_field = objects_of(samples, key)
+        said = [f"{root_of(samples._root_dataset, patches_field) or labels}.label"]
+    (ids, paths, *beside), codes = read_coded(samples, key, n_atoms, ["_id", "filepath", *said])
     has, lacks = _counts(codes)
     positive = np.maximum(codes.data, 0).astype(float)
     sums = np.bincount(codes.indices, weights=positive, minlength=n_atoms)
@@ -161,12 +175,10 @@ def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None
             purity[atom] = row.data.max() / row.data.sum()
     for shared in (has, lacks, weights, purity, base):
         shared.setflags(write=False)
-    return codes.shape[0], has, lacks, weights, purity, base, best, _typical(samples, ids, codes)
+    return codes.shape[0], has, lacks, weights, purity, base, best, _typical(ids, paths, codes)
 
 
-def _typical(
-    samples: SampleCollection, ids: list[Any], codes: csr_matrix
-) -> list[tuple[str, str] | None]:
+def _typical(ids: list[Any], paths: list[str], codes: csr_matrix) -> list[tuple[str, str] | None]:
     """Return for each atom the sample in whose code it has the largest positive share."""
     entries = codes.tocoo()
     totals = np.maximum(np.asarray(abs(codes).sum(axis=1)).ravel(), 1)
@@ -178,10 +190,8 @@ def _typical(
         for atom, place in zip(atoms, first, strict=True)
         if share[order[place]] > 0
     }
-    chosen = {atom: str(ids[row]) for atom, row in rows.items()}
-    paths = dict(zip(*samples.select(set(chosen.values())).values(["id", "filepath"]), strict=True))
     return [
-        (chosen[atom], paths[chosen[atom]]) if atom in chosen else None
+        (str(ids[rows[atom]]), paths[rows[atom]]) if atom in rows else None
         for atom in range(codes.shape[1])
     ]
 

@@ -12,10 +12,11 @@ from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import coded_samples
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.codes import coded_samples, count_coded, images_for
+from fiftyone_smic.fiftyone.crops import crop_files
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
@@ -63,7 +64,8 @@ def measure_storage(
     Both are stored with the dictionary if they describe all samples that have a code. Measuring a
     view returns its figures and stores nothing. The curve has one dictionary for each factor of λ
     in :data:`~fiftyone_smic.utils.defaults.CURVE_FACTORS`; each is learned for it. In a larger
-    collection a random part is measured, and all samples share the dictionary's bits.
+    collection a random part is measured, and all samples share the dictionary's bits. For a
+    dictionary of objects, image codecs compress the crops.
 
     Args:
         samples: A dataset or view; samples without a code are left out.
@@ -90,29 +92,39 @@ def measure_storage(
         >>> report.pictures, "jpeg" in report.codecs, report.kept
         (12, True, True)
     """
-    samples = image_samples(samples)
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
-    runs.check_of_images(config, key)
+    patches_field = config.patches_field
     coded = coded_samples(samples, key)
-    ids = coded.values("id")
+    if patches_field is None:
+        ids = coded.values("id")
+    else:
+        ids = find_objects(coded, patches_field, some=False).ids
     if not config.storage or not ids:
         raise ValueError(
             f"no sample has a code of dictionary {key!r} yet; run "
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
-    whole = len(ids) == len(coded_samples(fields.everything(samples._root_dataset), key))
+    whole = len(ids) == count_coded(fields.everything(samples._root_dataset), key)
     prior = runs.load_dictionary(samples, key).prior_
     rng = np.random.default_rng(seed)
     with reporting(progress, len(CURVE_FACTORS) + 1) as report:
         chosen = [ids[i] for i in rng.permutation(len(ids))[:most_latents]]
-        latents = read_latents(coded.select(chosen), config.latents_field)
+        if patches_field is None:
+            some = coded.select(chosen)
+        else:
+            some = coded.select_labels(ids=chosen, fields=patches_field)
+        latents = read_latents(some, config.latents_field, patches_field)
         check_fit(latents, config, key)
         curve = []
         for done, factor in enumerate(CURVE_FACTORS):
             stage(report, f"Learning dictionary {done + 1} of {len(CURVE_FACTORS)}")
             curve.append(_point(latents.values, config, factor, prior, len(ids)))
             report(0.7 * (done + 1) / len(CURVE_FACTORS))
-        files = coded.select(chosen[:most_pictures]).values("filepath")
+        if patches_field is None:
+            files = coded.select(chosen[:most_pictures]).values("filepath")
+        else:
+            files = list(crop_files(coded, key, chosen[:most_pictures]).values())
         paths = [path for path in files if not is_placeholder(path)]
         stage(report, "Measuring JPEG, WebP and AVIF")
         sizes = image_baselines(paths, progress=Portion(report, 0.7, 0.99))

@@ -14,10 +14,10 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
-from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.codes import images_for, objects_of, rebuilt_latents
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
@@ -137,7 +137,8 @@ class AtomsMap:
         atoms: (K, 2) float64: positions of the atoms.
         dots: (M, 2) float32: positions of samples that each stand for the samples around them.
         dot_of: (N,) int64: the dot that stands for each sample.
-        ids: N ids of the samples that existed when the map was made.
+        ids: N ids of the samples that existed when the map was made, or of labels for a dictionary
+            of objects.
     """
 
     atoms: np.ndarray
@@ -172,7 +173,8 @@ def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
         _, first, dot_of = np.unique(
             column * (CELLS + 1) + row, return_index=True, return_inverse=True
         )
-    return AtomsMap(np.array(config.atom_points), points[first], dot_of, results.sample_ids)
+    ids = results.sample_ids if config.patches_field is None else results.label_ids
+    return AtomsMap(np.array(config.atom_points), points[first], dot_of, ids)
 
 
 def samples_on_map(
@@ -194,7 +196,12 @@ def samples_on_map(
     if there is None:
         return None
     if len(dots):
-        return samples.select(there.ids[np.isin(there.dot_of, dots)].tolist())
+        ids = there.ids[np.isin(there.dot_of, dots)].tolist()
+        patches_field = objects_of(samples, key)
+        if patches_field is None:
+            return samples.select(ids)
+        images = images_of(samples, patches_field)
+        return images.select_labels(ids=ids, fields=patches_field)
     if len(atoms):
         return match_atom(samples, atoms, key)
     return None
@@ -250,9 +257,9 @@ def visualize_atoms(
         ((40, 2), 2, ['smic_umap'])
         >>> dataset.delete()
     """
-    samples = image_samples(samples)
-    dataset = samples._root_dataset
+    samples = images_for(samples, key)
     config = runs.load_config(samples, key)
+    dataset = samples._root_dataset
     brain_key = brain_key or f"{key}_umap"
     fields.check_key(brain_key)
     if brain_key in dataset.list_brain_runs() and brain_key != config.brain_key:
@@ -262,8 +269,9 @@ def visualize_atoms(
         )
     dictionary = runs.load_dictionary(samples, key)
     skipped: dict[str, str] = {}
-    if config.latents_field in samples.get_field_schema():
-        latents = read_latents(samples, config.latents_field)
+    root = root_of(dataset, config.patches_field)
+    if dataset.has_field(f"{root}.{config.latents_field}" if root else config.latents_field):
+        latents = read_latents(samples, config.latents_field, config.patches_field)
         check_fit(latents, config, key)
         ids, values, skipped = latents.ids, latents.values, latents.skipped
     else:
@@ -412,8 +420,8 @@ def store_map(
         samples: A dataset or view.
         key: Key of the dictionary.
         brain_key: Key of the brain run: a free one, or that of an earlier map of this dictionary.
-        ids: N sample ids.
-        points: (N, 2) floats, where the samples are.
+        ids: N ids of samples, or of labels for a dictionary of objects.
+        points: (N, 2) floats, where they are.
         atom_points: (K, 2) floats, where the atoms are.
 
     Raises:
@@ -423,15 +431,24 @@ def store_map(
 
     dataset = samples._root_dataset
     aside = f"{brain_key}__new"
-    there = fields.read(dataset, ids, ["id"])
-    kept = [i for i, sample_id in enumerate(ids) if sample_id in there]
+    patches_field = runs.load_config(samples, key).patches_field
+    if patches_field is None:
+        there = set(fields.read(dataset, ids, ["id"]))
+    else:
+        there = set(find_objects(fields.everything(dataset), patches_field).ids)
+    kept = [i for i, item in enumerate(ids) if item in there]
     if not kept:
         raise ValueError("all samples of the map were deleted while it was made")
-    chosen = samples
-    if len(kept) < len(samples):
+    chosen: SampleCollection = samples
+    placed: Any = points[kept]
+    if patches_field is not None:
+        placed = {ids[i]: points[i] for i in kept}
+    elif len(kept) < len(samples):
         chosen = fields.everything(dataset).select([ids[i] for i in kept], ordered=True)
     try:
-        fob.compute_visualization(chosen, points=points[kept], brain_key=aside)
+        fob.compute_visualization(
+            chosen, patches_field=patches_field, points=placed, brain_key=aside
+        )
         former = {runs.load_config(samples, key).brain_key, brain_key}
         for name in former.intersection(dataset.list_brain_runs()):
             dataset.delete_brain_run(name)

@@ -14,7 +14,8 @@ from fiftyone.operators import types
 
 from ..layouts import PLUGIN
 from ..words import amount
-from . import atoms, compare, mix, storage, views
+from . import atoms, compare, items, mix, storage, views
+from .generators import chosen_generator
 from .parts import NARROW, row, small
 from .states import missing
 
@@ -162,6 +163,7 @@ class SMICPanel(foo.Panel):
         key = current_key(ctx) or ""
         view = match_atom(views.shown(ctx), atom, key, sign=sign)
         ctx.panel.state.atom, ctx.panel.state.sign = str(atom), sign
+        view = items.shown_as(view, items.objects_of(ctx, key))
         what = f"that {'have' if sign == 'has' else 'lack'} “{atom_names(ctx.dataset, key)[atom]}”"
         views.narrow(ctx, _window(ctx), view, what)
 
@@ -176,8 +178,9 @@ class SMICPanel(foo.Panel):
         """Narrow the grid to what was encircled on the map."""
         key = current_key(ctx)
         view = atoms.lassoed(ctx, key, views.shown(ctx)) if key else None
-        if view is not None:
+        if key and view is not None:
             ctx.panel.state.atom = None
+            view = items.shown_as(view, items.objects_of(ctx, key))
             views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
 
     def on_rename(self, ctx: Any) -> None:
@@ -187,7 +190,15 @@ class SMICPanel(foo.Panel):
 
     def on_draw_atom(self, ctx: Any) -> None:
         params = {"key": current_key(ctx), "atom": int(ctx.params["atom"])}
-        self._now(ctx, "draw_atom", params)
+        self._now(ctx, "draw_atom", {**params, **self._generator(ctx)})
+
+    def _generator(self, ctx: Any) -> dict[str, str]:
+        """The generator that was chosen, as a parameter of an operator."""
+        from fiftyone_smic.fiftyone.runs import load_config
+
+        encoder = load_config(ctx.dataset, current_key(ctx) or "").encoder
+        chosen = chosen_generator(ctx, encoder)
+        return {"generator": chosen} if chosen else {}
 
     def on_point(self, ctx: Any) -> None:
         """Learn the dictionary of another point of the curve."""
@@ -199,12 +210,14 @@ class SMICPanel(foo.Panel):
         ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
 
     def on_mix(self, ctx: Any) -> None:
-        recipe = mix.recipe(ctx)
+        key = current_key(ctx) or ""
+        recipe = mix.recipe(ctx, key)
         if not {"plus", "text", "atom"} & recipe.keys():
             ctx.ops.notify("Add a sample, a text or a concept to mix.", variant="warning")
             return
         ctx.panel.state.mixed = recipe
-        params = {"key": current_key(ctx), "sample_ids": [recipe["start"]], **recipe}
+        ids = f"{compare.ID_OF[items.noun(ctx, key)]}_ids"
+        params = {"key": key, ids: [recipe["start"]], **recipe, **self._generator(ctx)}
         self._run(ctx, "mix_samples", {**params, "quiet": True}, skip_prompt=True)
 
     def on_keep(self, ctx: Any) -> None:
@@ -262,7 +275,8 @@ class SMICPanel(foo.Panel):
         if what is None:
             return
         line = row(panel, "narrowed", gap=2)
-        shown = amount(len(views.shown(ctx)), "sample")
+        view = views.shown(ctx)
+        shown = amount(len(view), "object" if view._dataset._is_patches else "sample")
         line.md(f"The grid shows the **{shown}** {what}.", name="what", componentsProps=NARROW)
         small(line, "back", "Back to the view before", "undo", self.on_back)
 

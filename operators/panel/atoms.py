@@ -10,7 +10,9 @@ from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
 from ..words import TERMS, amount
+from . import items
 from . import map as concept_map
+from .generators import choose_generator, chosen_generator
 from .parts import ACCENT, NARROW, OUTLINED, chip, choose, columns, picture, plot, row, small
 
 lassoed = concept_map.lassoed
@@ -48,8 +50,9 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     concept_map.lay_out(host, ctx, panel, key, found)
     _describe(host, ctx, panel, key, found)
     left, right = columns(panel, "columns")
-    _list(host, ctx, left, found, fields, labels, order)
-    right.md("**How many samples have a concept**", name="histogram_title")
+    _list(host, ctx, left, key, found, fields, labels, order)
+    noun = items.noun(ctx, key)
+    right.md(f"**How many {noun}s have a concept**", name="histogram_title")
     plot(
         right,
         "histogram",
@@ -57,7 +60,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         {
             "height": 200,
             "margin": {"l": 50, "r": 10, "t": 10, "b": 45},
-            "xaxis": {"title": {"text": "samples that have a concept"}},
+            "xaxis": {"title": {"text": f"{noun}s that have a concept"}},
             "yaxis": {"title": {"text": "concepts"}},
             "bargap": 0.05,
         },
@@ -77,8 +80,9 @@ def _describe(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) ->
         text += f" Strength {atom.weight:.1f}: the mean number in the codes that have it."
     panel.md(text, name="chosen")
     signs = row(panel, "signs")
-    has = amount(atom.has, "sample has it", "samples have it")
-    lacks = amount(atom.lacks, "sample lacks it", "samples lack it")
+    noun = items.noun(ctx, key)
+    has = amount(atom.has, f"{noun} has it", f"{noun}s have it")
+    lacks = amount(atom.lacks, f"{noun} lacks it", f"{noun}s lack it")
     chip(host, signs, "has", has, atom.atom)
     if atom.lacks:
         about = "To lack a concept is more than not to have it: the code subtracts it. "
@@ -109,10 +113,12 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
     from fiftyone_smic.fiftyone.mixing import atom_path
     from fiftyone_smic.fiftyone.runs import load_config
 
-    panel.md("**Most typical samples**", name="typical_title")
+    panel.md(f"**Most typical {items.noun(ctx, key)}s**", name="typical_title")
     line = row(panel, "exemplars")
-    drawn = atom_path(ctx.dataset, key, atom.atom)
-    why = why_no_drawing(load_config(ctx.dataset, key).encoder)
+    encoder = load_config(ctx.dataset, key).encoder
+    generator = chosen_generator(ctx, encoder)
+    drawn = atom_path(ctx.dataset, key, atom.atom, generator)
+    why = "" if generator else why_no_drawing(encoder)
     if drawn.exists():
         picture(line, "drawn", str(drawn), "The concept, drawn", 128, componentsProps=NARROW)
     else:
@@ -127,13 +133,14 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
             title=why or "Draw the average image, moved towards this concept alone",
             componentsProps=OUTLINED,
         )
-    for i, (sample, path) in enumerate(atom.exemplars):
+    choose_generator(host, ctx, panel, encoder)
+    for i, (path, sample) in enumerate(items.files(ctx, key, atom.exemplars)):
         name = f"exemplar{i}"
         picture(line, name, path, "Typical sample", EXEMPLAR, sample, componentsProps=NARROW)
     if atom.opposites:
         panel.md("**Most typical samples that lack it**", name="opposites_title")
         others = row(panel, "opposites")
-        for i, (sample, path) in enumerate(atom.opposites):
+        for i, (path, sample) in enumerate(items.files(ctx, key, atom.opposites)):
             name = f"opposite{i}"
             picture(others, name, path, "Opposite sample", EXEMPLAR, sample, componentsProps=NARROW)
 
@@ -142,7 +149,7 @@ def _statistics(ctx: Any, key: str) -> tuple[Any, list[str], str | None, str]:
     """Statistics of the atoms, the label fields there are, and what was chosen of them."""
     from fiftyone_smic.fiftyone.statistics import atom_statistics, label_fields
 
-    fields = label_fields(ctx.dataset)
+    fields = label_fields(ctx.dataset, key)
     labels = ctx.panel.state.get("columns.column0.order.labels")
     labels = labels if labels in fields else next(iter(fields), None)
     order = ctx.panel.state.get("columns.column0.order.by")
@@ -175,6 +182,7 @@ def _list(
     host: Any,
     ctx: Any,
     panel: types.Object,
+    key: str,
     found: Any,
     fields: list[str],
     labels: str | None,
@@ -201,8 +209,10 @@ def _list(
     shown = atoms[start : start + PAGE]
     if not atoms:
         panel.md(f"No concept is called like “{search}”.", name="nothing")
+    typical = {i: found.typical[i] for i in shown if found.typical[i] is not None}
+    pictures = dict(zip(typical, items.files(ctx, key, list(typical.values())), strict=True))
     for i in shown:
-        _entry(host, panel, found, i)
+        _entry(host, panel, found, i, pictures.get(i))
     if len(atoms) <= PAGE:
         return
     count = amount(len(atoms), "concept")
@@ -217,12 +227,13 @@ def _list(
             small(buttons, name, label, icon, host.on_list_page, params=given)
 
 
-def _entry(host: Any, panel: types.Object, found: Any, atom: int) -> None:
+def _entry(
+    host: Any, panel: types.Object, found: Any, atom: int, typical: tuple[str, str | None] | None
+) -> None:
     """One atom of the list."""
     line = row(panel, f"entry{atom}")
-    typical = found.typical[atom]
     if typical is not None:
-        sample, path = typical
+        path, sample = typical
         name = f"Typical of {found.names[atom]}"
         picture(line, "picture", path, name, 40, sample, componentsProps=NARROW)
     line.btn(

@@ -10,7 +10,7 @@ from fiftyone.operators import types
 
 from ..estimates import has_gallery, why_no_drawing
 from ..words import TERMS, amount
-from . import views
+from . import items, views
 from .parts import ACCENT, NARROW, OUTLINED, chip, choose, picture, plot, row, small
 
 #: Samples on one page.
@@ -18,6 +18,8 @@ PAGES = {"4": "4 a page", "8": "8 a page", "16": "16 a page", "32": "32 a page"}
 #: Concepts listed for one of them.
 MOST_ATOMS = 6
 SIZE = 144
+#: What the ids of a page are those of.
+ID_OF = {"sample": "sample", "object": "label"}
 #: Holds the place of a picture that has not been drawn.
 SQUARE: dict[str, Any] = {"item": {"sx": {"width": f"{SIZE}px"}}}
 #: Order -> its label, the field it sorts by, and whether the largest comes first.
@@ -33,10 +35,11 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """A page of the selected samples, or else of the view."""
     from fiftyone_smic.fiftyone.runs import atom_names
 
+    held = _paths(ctx, key)
     offered = {
         name: label
         for name, (label, suffix, _) in ORDERS.items()
-        if suffix is None or ctx.dataset.has_field(f"{key}_{suffix}")
+        if suffix is None or ctx.dataset.has_field(held[suffix])
     }
     order = ctx.panel.state.get("paging.order")
     order = order if order in offered else "grid"
@@ -44,16 +47,18 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     total, size = len(of), _page_size(ctx)
     start = _start(ctx, what, total)
     last = min(start + size, total)
-    rows = _read(of[start:last], key)
+    page = of[start:last]
+    rows = items.read_objects(ctx, key, page) if isinstance(page, list) else _read(page, key)
     names = atom_names(ctx.dataset, key)
+    noun = items.noun(ctx, key)
     which = (
-        f"Samples {start + 1:,} to {last:,} of {total:,}"
+        f"{noun.capitalize()}s {start + 1:,} to {last:,} of {total:,}"
         if last > start + 1
-        else (f"Sample {start + 1:,} of {total:,}")
+        else (f"{noun.capitalize()} {start + 1:,} of {total:,}")
     )
     panel.md(
         f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens the sample; "
-        "a click on a concept shows the samples that have it.",
+        f"a click on a concept shows the {noun}s that have it.",
         name="heading",
     )
     paging = row(panel, "paging", gap=2)
@@ -65,16 +70,30 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     coded = [sample for sample in rows if sample["atoms"] is not None]
     if len(coded) < len(rows):
         ids = [sample["id"] for sample in rows if sample["atoms"] is None]
-        label = f"Encode {amount(len(ids), 'sample')} of this page"
-        host.offer(panel, "encode", label, "encode_samples", {"key": key, "sample_ids": ids})
+        label = f"Encode {amount(len(ids), noun)} of this page"
+        given = {"key": key, f"{ID_OF[noun]}_ids": ids}
+        host.offer(panel, "encode", label, "encode_samples", given)
     _buttons(host, ctx, panel, key, coded, (what[0], total, start, size))
     _drawn_histogram(panel, ctx, key)
 
 
-def _of(ctx: Any, key: str, order: str) -> tuple[SampleCollection, tuple[str, str]]:
-    """The samples to page through, a text that differs for others, and what to say of them."""
+def _paths(ctx: Any, key: str) -> dict[str, str]:
+    """Where the fields of a key are, by what they hold."""
+    from fiftyone_smic.fiftyone.fields import dictionary_fields
+    from fiftyone_smic.fiftyone.objects import root_of
+
+    return dictionary_fields(key, root_of(ctx.dataset, items.objects_of(ctx, key)))
+
+
+def _of(ctx: Any, key: str, order: str) -> tuple[Any, tuple[str, str]]:
+    """The samples, or ids of objects, to page through; a text that differs for others, and what to
+    say of them."""
     from fiftyone_smic.fiftyone.collections import image_samples
 
+    boxed = items.objects_of(ctx, key)
+    if boxed is not None:
+        ids, said = items.chosen_objects(ctx, key, boxed, *ORDERS[order][1:])
+        return ids, (f"{order} {ids[0]}", said)
     current = ctx.current_sample
     if current:
         return ctx.dataset.select(current), (current, " opened")
@@ -118,7 +137,10 @@ def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names:
     from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
     line = row(lines, f"row{i}", gap=2)
-    if is_placeholder(sample["filepath"]):
+    opens = sample.get("opens", sample["id"])
+    if not sample["filepath"]:
+        line.md("*it cannot be cut out*", name="no_original", componentsProps=SQUARE)
+    elif is_placeholder(sample["filepath"]):
         line.md(
             "*no original: only the code came with the archive*",
             name="no_original",
@@ -131,7 +153,7 @@ def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names:
             sample["filepath"],
             "Original",
             SIZE,
-            sample["id"],
+            opens,
             componentsProps=NARROW,
         )
     if sample["regenerated"]:
@@ -141,7 +163,7 @@ def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names:
             sample["regenerated"],
             "Regenerated",
             SIZE,
-            sample["id"],
+            opens,
             componentsProps=NARROW,
         )
     else:
@@ -163,7 +185,8 @@ def _buttons(
     buttons = row(panel, "buttons")
     if coded:
         undrawn = sum(sample["regenerated"] is None for sample in coded)
-        count = amount(undrawn or len(coded), "sample")
+        noun = items.noun(ctx, key)
+        count = amount(undrawn or len(coded), noun)
         why = why_no_drawing(load_config(ctx.dataset, key).encoder)
         nearest = has_gallery(ctx.dataset)
         title = why or "Draw the pictures again from their codes"
@@ -177,7 +200,9 @@ def _buttons(
             "regenerate_samples",
             {
                 "key": key,
-                "sample_ids": [s["id"] for s in coded if not undrawn or s["regenerated"] is None],
+                f"{ID_OF[noun]}_ids": [
+                    s["id"] for s in coded if not undrawn or s["regenerated"] is None
+                ],
             },
             icon="brush",
             disabled=bool(why) and not nearest,
@@ -233,7 +258,7 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
         about,
         view=types.GridView(orientation="vertical", gap=1, componentsProps=beside),
     )
-    name = sample["filepath"].replace("\\", "/").rsplit("/", 1)[-1]
+    name = sample.get("name") or sample["filepath"].replace("\\", "/").rsplit("/", 1)[-1]
     if sample["atoms"] is None:
         about.md(f"`{name}`\n\nno code yet", name="text")
         return
@@ -268,7 +293,7 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
 
 def _drawn_histogram(panel: types.Object, ctx: Any, key: str) -> None:
     """How well the drawn pictures of the dataset have the meaning of their originals."""
-    name = f"{key}_drawn_fidelity"
+    name = _paths(ctx, key)["drawn_fidelity"]
     if not ctx.dataset.has_field(name) or not ctx.dataset.count(name):
         return
     counts, edges, _ = ctx.dataset.histogram_values(name, bins=20)
@@ -285,7 +310,7 @@ def _drawn_histogram(panel: types.Object, ctx: Any, key: str) -> None:
             "height": 180,
             "margin": {"l": 50, "r": 10, "t": 10, "b": 45},
             "xaxis": {"title": {"text": "fidelity of the drawn picture"}},
-            "yaxis": {"title": {"text": "samples"}},
+            "yaxis": {"title": {"text": f"{items.noun(ctx, key)}s"}},
             "bargap": 0.05,
         },
     )

@@ -21,7 +21,7 @@ NO_COLOUR = "none"
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> None:
     """The map with its settings, or the button that makes it."""
-    colour = _colour(ctx)
+    colour = _colour(ctx, key)
     data = map_data(ctx.dataset, key, found, colour, _chosen(ctx, found))
     if data is None:
         panel.md("Concepts and samples are not on a map yet.", name="no_map")
@@ -33,7 +33,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> N
     settings = row(panel, "map_settings", gap=2)
     choose(host, settings, "mode", MODES, mode, "Mouse", width=230)
     choose(host, settings, "pick", PICKS, _pick(ctx), "A line selects", width=130)
-    labels = {NO_COLOUR: "no field", **{name: name for name in _label_fields(ctx.dataset)}}
+    labels = {NO_COLOUR: "no field", **{name: name for name in _label_fields(ctx.dataset, key)}}
     choose(host, settings, "colour", labels, colour or NO_COLOUR, "Colour samples by", width=170)
     panel.md(
         "*Click a concept to see the samples that have it. Click a name in the legend to "
@@ -43,15 +43,15 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> N
     _draw(host, panel, key, data, mode)
 
 
-def _label_fields(dataset: fo.Dataset) -> list[str]:
+def _label_fields(dataset: fo.Dataset, key: str) -> list[str]:
     from fiftyone_smic.fiftyone.statistics import label_fields
 
-    return label_fields(dataset)
+    return label_fields(dataset, key)
 
 
-def _colour(ctx: Any) -> str | None:
+def _colour(ctx: Any, key: str) -> str | None:
     field = ctx.panel.state.get("map_settings.colour")
-    return field if field in _label_fields(ctx.dataset) else None
+    return field if field in _label_fields(ctx.dataset, key) else None
 
 
 def _pick(ctx: Any) -> str:
@@ -125,7 +125,7 @@ def map_data(
         return None
     sizes = np.round(atom_sizes(found.has), 1)
     traces = [
-        *_dots(samples, there, colour),
+        *_dots(samples, key, there, colour),
         *(
             {
                 "name": name,
@@ -163,17 +163,38 @@ def map_data(
     return [{"type": "scatter", "mode": "markers", **trace} for trace in traces]
 
 
-def _dots(samples: fo.Dataset, there: Any, colour: str | None) -> list[dict[str, Any]]:
+def _about(
+    samples: fo.Dataset, key: str, ids: list[str], colour: str | None
+) -> dict[str, tuple[str, str | None]]:
+    """Id of each sample, or object, that is still there -> its file and its label."""
+    from fiftyone_smic.fiftyone.codes import objects_of
+    from fiftyone_smic.fiftyone.objects import find_objects
+
+    boxed = objects_of(samples, key)
+    if boxed is None:
+        fields = ["id", "filepath", *([f"{colour}.label"] if colour else [])]
+        rows = zip(*samples.select(ids).values(fields), strict=True)
+        return {row[0]: (row[1], row[2] if colour else None) for row in rows}
+    chosen = samples.select_labels(ids=ids, fields=boxed)
+    found = find_objects(chosen, boxed, some=False)
+    files = dict(zip(*chosen.values(["id", "filepath"]), strict=True))
+    labels = found.values("label")
+    return {
+        label_id: (files[sample_id], label if colour else None)
+        for label_id, sample_id, label in zip(found.ids, found.sample_ids, labels, strict=True)
+    }
+
+
+def _dots(samples: fo.Dataset, key: str, there: Any, colour: str | None) -> list[dict[str, Any]]:
     """Traces of the samples: one in grey, or one for each frequent label of a field."""
     import numpy as np
 
     at = np.round(there.dots.astype(float), 3)
     first = np.unique(there.dot_of, return_index=True)[1]
     ids = [str(there.ids[i]) for i in first]
-    fields = ["id", "filepath", *([f"{colour}.label"] if colour else [])]
-    about = {row[0]: row[1:] for row in zip(*samples.select(ids).values(fields), strict=True)}
-    names = [about.get(i, ("gone",))[0].replace("\\", "/").rsplit("/", 1)[-1] for i in ids]
-    labels = [(about.get(i, (None, None))[1] if colour else None) for i in ids]
+    about = _about(samples, key, ids, colour)
+    names = [about.get(i, ("gone", None))[0].replace("\\", "/").rsplit("/", 1)[-1] for i in ids]
+    labels = [about.get(i, ("gone", None))[1] for i in ids]
     counts: dict[str | None, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
@@ -239,4 +260,7 @@ def _dot_traces(ctx: Any, key: str) -> dict[str, list[int]]:
     there = load_map(ctx.dataset, key)
     if there is None:
         return {}
-    return {trace["name"]: trace["customdata"] for trace in _dots(ctx.dataset, there, _colour(ctx))}
+    return {
+        trace["name"]: trace["customdata"]
+        for trace in _dots(ctx.dataset, key, there, _colour(ctx, key))
+    }

@@ -9,6 +9,8 @@ from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
 from ..words import amount
+from . import items
+from .generators import choose_generator, chosen_generator
 from .parts import NARROW, OUTLINED, picture, row
 
 SIZE = 128
@@ -23,17 +25,18 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     from fiftyone_smic.fiftyone.runs import atom_names, load_config
 
     panel.md(
-        "Select one to three samples in the grid: the first is where to start, the second is "
-        "added, the third is subtracted. You can also add a text, or subtract a concept.",
+        f"Select one to three {items.noun(ctx, key)}s in the grid: the first is where to start, "
+        "the second is added, the third is subtracted. You can also add a text, or subtract a "
+        "concept.",
         name="help",
     )
-    _samples(ctx, panel)
+    _samples(ctx, panel, key)
     buttons = row(panel, "take")
     buttons.btn(
         "selection",
-        label=f"Take {amount(len(ctx.selected[: len(ROLES)]), 'selected sample')}"
+        label=f"Take {amount(len(ctx.selected[: len(ROLES)]), f'selected {items.noun(ctx, key)}')}"
         if ctx.selected
-        else "Take the selected samples",
+        else f"Take the selected {items.noun(ctx, key)}s",
         icon="check_box",
         variant="outlined",
         disabled=not ctx.selected,
@@ -41,7 +44,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         componentsProps=OUTLINED,
     )
     # The defaults are what was chosen, see the panel's tabs.
-    said = recipe(ctx)
+    said = recipe(ctx, key)
     inputs = row(panel, "mix", gap=2)
     inputs.str(
         "text",
@@ -78,7 +81,10 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             label="Strength", min=0.0, max=2.0, view_multiple_of=0.1, value_precision=1
         ),
     )
-    why = why_no_drawing(load_config(ctx.dataset, key).encoder)
+    encoder = load_config(ctx.dataset, key).encoder
+    generator = chosen_generator(ctx, encoder)
+    choose_generator(host, ctx, panel, encoder)
+    why = "" if generator else why_no_drawing(encoder)
     panel.btn(
         "draw",
         label="Draw",
@@ -97,17 +103,26 @@ def _wide(pixels: int) -> dict[str, Any]:
     return {"item": {"sx": {"width": f"{pixels}px"}}}
 
 
-def parts(ctx: Any) -> list[str]:
-    """Ids of the samples to mix; without a choice the first of the dataset, to start from."""
+def parts(ctx: Any, key: str) -> list[str]:
+    """Ids of what to mix; without a choice the first of the dataset, to start from."""
     taken = ctx.panel.state.taken or []
+    boxed = items.objects_of(ctx, key)
+    if boxed is not None:
+        from fiftyone_smic.fiftyone.codes import coded_samples
+        from fiftyone_smic.fiftyone.objects import find_objects
+
+        chosen = ctx.dataset.select_labels(ids=taken, fields=boxed) if taken else ctx.dataset
+        ids = find_objects(chosen, boxed, some=False).ids if taken else []
+        first = coded_samples(ctx.dataset, key).limit(1)
+        return [i for i in taken if i in ids] or find_objects(first, boxed).ids[:1]
     there = ctx.dataset.select(taken).values("id") if taken else []
     return [i for i in taken if i in there] or ctx.dataset.limit(1).values("id")
 
 
-def recipe(ctx: Any) -> dict[str, Any]:
+def recipe(ctx: Any, key: str) -> dict[str, Any]:
     """What is mixed, as :class:`fiftyone_smic.fiftyone.Recipe` takes it."""
     state = ctx.panel.state
-    said: dict[str, Any] = dict(zip(ROLES, parts(ctx), strict=False))
+    said: dict[str, Any] = dict(zip(ROLES, parts(ctx, key), strict=False))
     if (state.get("mix.text") or "").strip():
         said["text"] = state.get("mix.text").strip()
     if str(state.get("mix.atom")).isdigit():
@@ -126,22 +141,26 @@ def drawn(ctx: Any, key: str) -> tuple[list[float], list[Any]]:
     if not ctx.panel.state.mixed:
         return [], []
     said = Recipe(**ctx.panel.state.mixed)
-    paths = mix_paths(ctx.dataset, key, said)
+    from fiftyone_smic.fiftyone.runs import load_config
+
+    generator = chosen_generator(ctx, load_config(ctx.dataset, key).encoder)
+    paths = mix_paths(ctx.dataset, key, said, generator)
     return (said.alphas, paths) if all(path.exists() for path in paths) else ([], [])
 
 
-def _samples(ctx: Any, panel: types.Object) -> None:
+def _samples(ctx: Any, panel: types.Object, key: str) -> None:
     """The samples to mix, each with its part in it."""
-    ids = parts(ctx)
-    path = dict(zip(*ctx.dataset.select(ids).values(["id", "filepath"]), strict=True))
+    ids = parts(ctx, key)
+    of_images = dict(zip(*ctx.dataset.select(ids).values(["id", "filepath"]), strict=True))
+    shown = items.files(ctx, key, [(i, of_images.get(i, "")) for i in ids])
     line = row(panel, "parts", gap=2)
-    for sample_id, (role, label) in zip(ids, ROLES.items(), strict=False):
+    for (path, opens), (role, label) in zip(shown, ROLES.items(), strict=False):
         cell = types.Object()
         line.define_property(
             role, cell, view=types.GridView(orientation="vertical", componentsProps=NARROW)
         )
         cell.md(f"**{label}**", name="label")
-        picture(cell, "picture", path[sample_id], label, SIZE, sample_id)
+        picture(cell, "picture", path, label, SIZE, opens)
 
 
 def _strip(host: Any, ctx: Any, panel: types.Object, key: str) -> None:

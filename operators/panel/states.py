@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import fiftyone as fo
 
-from ..sources import adoptable, vector_fields
+from ..sources import adoptable, object_latents, vector_fields
 
 
 class Offer(NamedTuple):
@@ -35,7 +35,7 @@ def missing(dataset: fo.Dataset, key: str | None) -> Missing | None:
 
 def _no_dictionary(dataset: fo.Dataset) -> Missing:
     compute = Offer("Compute embeddings", "compute_latents", {})
-    if vector_fields(dataset):
+    if vector_fields(dataset) or object_latents(dataset):
         return Missing(
             "Embeddings are ready. Next, learn a **dictionary** of the concepts that the images "
             "are made of.",
@@ -53,29 +53,43 @@ def _no_dictionary(dataset: fo.Dataset) -> Missing:
 
 def _no_codes(dataset: fo.Dataset, key: str) -> Missing | None:
     from fiftyone_smic.fiftyone import fields, runs
+    from fiftyone_smic.fiftyone.objects import CODE_SPECS, root_of
 
-    schema = dataset.get_field_schema()
-    names = [fields.field_name(key, suffix) for suffix in fields.CODE_SUFFIXES]
-    gone = [name for name in names if name not in schema]
-    latents = runs.load_config(dataset, key).latents_field
+    config = runs.load_config(dataset, key)
+    boxed = config.patches_field
+    if boxed is not None and not dataset.has_field(boxed):
+        return Missing(
+            f"Dictionary **{key}** codes the objects in `{boxed}`, and this field is not there any "
+            "more. Add it again, or delete the dictionary.",
+            (Offer("Manage dictionaries", "manage_dictionaries", {}),),
+        )
+    root = root_of(dataset, boxed)
+    suffixes = [spec.suffix for spec in CODE_SPECS] if root else fields.CODE_SUFFIXES
+    held = fields.dictionary_fields(key, root)
+    names = [held[suffix] for suffix in suffixes]
+    gone = [name for name in names if not dataset.has_field(name)]
+    latents = f"{root}.{config.latents_field}" if root else config.latents_field
     encode = Offer("Encode samples", "encode_samples", {"key": key, "whole": True})
     if 0 < len(gone) < len(names):
         listed = ", ".join(f"`{name}`" for name in gone)
         why = f"Fields of dictionary **{key}** are missing: {listed}. Encode again to write them."
         encode = encode._replace(label="Encode again")
-    elif gone or not _any(dataset, fields.field_name(key, fields.ATOMS)):
-        why = f"Dictionary **{key}** is ready. Next, encode the images."
+    elif gone or not _any(dataset, names[0]):
+        why = f"Dictionary **{key}** is ready. Next, encode the {'objects' if root else 'images'}."
     else:
         return None
-    if latents not in schema:
+    if not dataset.has_field(latents):
         why += (
             f" Their embeddings, `{latents}`, are gone too: compute them first, with the same "
             "model and into the same field."
         )
-        return Missing(why, (Offer("Compute embeddings", "compute_latents", {"field": latents}),))
+        given = {"field": config.latents_field, **({"patches_field": boxed} if boxed else {})}
+        return Missing(why, (Offer("Compute embeddings", "compute_latents", given),))
     return Missing(why, (encode,))
 
 
 def _any(dataset: fo.Dataset, name: str) -> bool:
-    """Whether any sample has a value in a field."""
+    """Whether any sample has a value in a field, or any label in an attribute."""
+    if "." in name:
+        return bool(dataset.count(name))
     return bool(len(dataset.exists(name).limit(1)))

@@ -8,6 +8,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from ..words import TERMS, amount, size
+from . import items
 from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, plot, row
 
 #: Name of the curve among the traces of its plot.
@@ -27,9 +28,10 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         host.offer(panel, "encode", "Encode samples", "encode_samples", given)
         return
     rows = size_rows(config.storage)
-    panel.md(summary(config.storage), name="summary")
+    each = "image" if config.patches_field is None else "object"
+    panel.md(summary(config.storage, each), name="summary")
     left, right = columns(panel, "columns")
-    left.md("**What the collection takes**, and each image's share of it.", name="sizes_title")
+    left.md(f"**What the collection takes**, and each {each}'s share of it.", name="sizes_title")
     plot(
         left,
         "sizes",
@@ -42,7 +44,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         },
     )
     right.md(
-        "**Bits an image, as the collection grows.** Each image's code takes the same; the "
+        f"**Bits an {each}, as the collection grows.** Each {each}'s code takes the same; the "
         "dictionary is paid for once.",
         name="growth_title",
     )
@@ -91,9 +93,9 @@ def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> N
     host.offer(
         buttons,
         "measure",
-        f"Measure {amount(_coded(ctx, key), 'sample')} again"
+        f"Measure {amount(_coded(ctx, key), items.noun(ctx, key))} again"
         if curve
-        else f"Measure image codecs and detail on {amount(_coded(ctx, key), 'sample')}",
+        else f"Measure image codecs and detail on {amount(_coded(ctx, key), items.noun(ctx, key))}",
         "measure_storage",
         {"key": key, "whole": True},
         icon="query_stats",
@@ -104,9 +106,9 @@ def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> N
 
 def _coded(ctx: Any, key: str) -> int:
     """How many samples of the dataset have a code."""
-    from fiftyone_smic.fiftyone.codes import coded_samples
+    from fiftyone_smic.fiftyone.codes import count_coded
 
-    return len(coded_samples(ctx.dataset, key))
+    return count_coded(ctx.dataset, key)
 
 
 def lam_of(ctx: Any, key: str | None) -> float | None:
@@ -246,14 +248,14 @@ def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def summary(storage: dict[str, Any]) -> str:
-    """Return the headline, as Markdown."""
+def summary(storage: dict[str, Any], each: str = "image") -> str:
+    """Return the headline, as Markdown; ``each`` is what has a code."""
     from fiftyone_smic.fiftyone.runs import stored_rate
 
     rate = stored_rate(storage)
     text = (
-        f"**{amount(rate.items, 'sample')}** in **{size(rate.total_bytes)}**: "
-        f"{rate.bits_per_item:.1f} bits an image"
+        f"**{amount(rate.items, 'sample' if each == 'image' else each)}** in "
+        f"**{size(rate.total_bytes)}**: {rate.bits_per_item:.1f} bits an {each}"
     )
     if storage["pixels_per_item"]:
         text += f", {rate.bits_per_pixel(storage['pixels_per_item']):.2g} bits a pixel"
@@ -265,7 +267,7 @@ def summary(storage: dict[str, Any]) -> str:
         return f"{text}.\n\nThese are the numbers of the archive that the codes came from."
     return (
         f"{text}.\n\nThe codes keep **{quality['explained_variance']:.0%}** of the differences "
-        f"between images (explained variance). Their similarity to the embeddings is "
+        f"between {each}s (explained variance). Their similarity to the embeddings is "
         f"{quality['centred_cosine']:.2f} (cosine), and {quality['recall_at_10']:.0%} of the ten "
         "most similar images are found again.\n\n"
         f"*{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}*"

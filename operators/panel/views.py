@@ -91,7 +91,12 @@ def _show(ctx: Any, view: fov.DatasetView, selected: list[str]) -> None:
 def _mark(view: fov.DatasetView) -> str:
     """Return the same text for the same stages."""
     stages = [
-        {name: value for name, value in stage.items() if name != "_uuid"}
+        {
+            # A view of patches also says which dataset it was made into, each time another one.
+            name: [pair for pair in value if pair[0] != "_state"] if name == "kwargs" else value
+            for name, value in stage.items()
+            if name != "_uuid"
+        }
         for stage in view._serialize()
     ]
     return json.dumps(stages, sort_keys=True, default=str)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 
 from fiftyone_smic import SemanticDictionary
 from fiftyone_smic.archive.writer import encode_archive
@@ -68,8 +68,11 @@ def median_rank(latents: np.ndarray, texts: np.ndarray, classes: np.ndarray) -> 
 
 
 def probe(latents: np.ndarray, labels: np.ndarray) -> float:
-    """Cross-validated accuracy of a linear probe."""
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    """Accuracy of a linear probe, the mean of five five-fold cross-validations.
+
+    One division into folds moves the figure by two per cent either way on 250 photographs.
+    """
+    folds = RepeatedStratifiedKFold(n_splits=5, n_repeats=5, random_state=0)
     model = LogisticRegression(C=0.3, max_iter=2000)
     return float(cross_val_score(model, latents * 10, labels, cv=folds).mean())
 

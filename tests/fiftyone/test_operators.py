@@ -27,6 +27,7 @@ OPERATORS = [
     "name_atoms",
     "export_archive",
     "import_archive",
+    "adopt_dictionary",
     "manage_dictionaries",
     "remove_data",
 ]

@@ -352,3 +352,43 @@ def test_a_negative_that_nobody_knows_is_an_error_before_anything_is_drawn(tmp_p
     with pytest.raises(ValueError, match='Pass guidance=1, or write the 32 numbers as "negative"'):
         generator.generate_batches(latents, norm=10)
     assert len(generator.generate(latents, norm=10, steps=1, guidance=1)) == 3
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_a_small_gpu_holds_only_the_part_that_computes(
+    tiny_folders, tiny_generators, latents, family, monkeypatch
+):
+    import torch
+    from diffusers import DiffusionPipeline
+
+    offload = DiffusionPipeline.enable_model_cpu_offload
+    asked = []
+
+    def on_cpu(self, gpu_id=None, device=None):
+        asked.append(str(device))
+        offload(self, device="cpu")  # accelerate's real hooks, which need no GPU
+
+    monkeypatch.setattr(DiffusionPipeline, "enable_model_cpu_offload", on_cpu)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 30, 2 << 30))
+    small = load_generator(str(tiny_folders[family]), device="cuda", dtype="float32")
+    assert asked == ["cuda"]
+    parts = [p for p in small.pipeline.components.values() if isinstance(p, torch.nn.Module)]
+    assert any(hasattr(part, "_hf_hook") for part in parts)
+    small.device = "cpu"  # where its hooks put what computes
+    drawn = pixels(small.generate(latents, norm=10, seeds=SEEDS, steps=2))
+    whole = pixels(tiny_generators[family].generate(latents, norm=10, seeds=SEEDS, steps=2))
+    assert np.abs(drawn - whole).max() <= 1
+
+
+def test_a_large_gpu_holds_all_parts(tiny_folders, monkeypatch):
+    import torch
+    from diffusers import DiffusionPipeline
+
+    moved = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 << 30, 80 << 30))
+    monkeypatch.setattr(
+        DiffusionPipeline, "to", lambda self, *where, **_: moved.append(str(where[0])) or self
+    )
+    monkeypatch.setattr(DiffusionPipeline, "enable_model_cpu_offload", None)
+    load_generator(str(tiny_folders["unclip"]), device="cuda", dtype="float32")
+    assert moved == ["cuda"]

@@ -1,0 +1,216 @@
+"""Objects in the App: forms, operators and the panel, in a view of the images or of patches."""
+
+from __future__ import annotations
+
+import json
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import pytest
+from fiftyone.operators.executor import ExecutionContext
+
+import fiftyone_smic as smic
+from fiftyone_smic.fiftyone.plugin import install_plugin
+from tests.support.window import Window
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    """The plugin, installed as a user would."""
+    install_plugin()
+
+
+@pytest.fixture(scope="module")
+def original_boxed(original):
+    """6 postcards with two objects each, by name "left" and "right"."""
+    dataset = original[:6].clone()
+    dataset.delete_sample_field("clip_latents")
+    for sample in dataset:
+        boxes = {"left": [0, 0, 0.5, 1], "right": [0.5, 0, 0.5, 1]}
+        sample["objects"] = fo.Detections(
+            detections=[fo.Detection(label=k, bounding_box=box) for k, box in boxes.items()]
+        )
+        sample.save()
+    yield dataset
+    dataset.delete()
+
+
+@pytest.fixture
+def boxed(original_boxed):
+    """A copy of them that a test may change."""
+    dataset = original_boxed.clone()
+    yield dataset
+    dataset.delete()
+
+
+@pytest.fixture(scope="module")
+def original_coded(original_boxed):
+    """The postcards with codes of their objects."""
+    dataset = original_boxed.clone()
+    smic.compute_latents(dataset, encoder="postcards", patches_field="objects")
+    smic.learn_dictionary(dataset, "things", patches_field="objects", n_atoms=4)
+    smic.encode(dataset, "things")
+    yield dataset
+    dataset.delete()
+
+
+@pytest.fixture
+def coded(original_coded):
+    """A copy of them that a test may change."""
+    dataset = original_coded.clone()
+    yield dataset
+    dataset.delete()
+
+
+def context(samples, **params):
+    request = {"dataset_name": samples._root_dataset.name, "params": params}
+    if isinstance(samples, fo.DatasetView):
+        request["view"] = samples._serialize()
+        request["params"]["view_target"] = "CURRENT_VIEW"
+    return ExecutionContext(request)
+
+
+def form(name, samples, **params):
+    return foo.get_operator(f"fiftyone_smic/{name}").resolve_input(context(samples, **params))
+
+
+def said(name, samples, **params):
+    return json.dumps(form(name, samples, **params).to_json(), default=str)
+
+
+def run(name, samples, **params):
+    return foo.get_operator(f"fiftyone_smic/{name}").execute(context(samples, **params))
+
+
+def ids(dataset):
+    return [i for found in dataset.values("objects.detections.id") for i in found]
+
+
+def test_the_operators_take_objects_from_embeddings_to_pictures(boxed, tmp_path):
+    assert "12 objects to embed" in said("compute_latents", boxed, patches_field="objects")
+    assert "6 images to embed" in said("compute_latents", boxed)
+    run("compute_latents", boxed, patches_field="objects", encoder="postcards", advanced=True)
+    path = "objects.detections.clip_latents"
+    assert boxed.count(path) == 12
+    assert "All objects have an embedding" in said(
+        "compute_latents", boxed, patches_field="objects", encoder="postcards"
+    )
+    assert "clip_latents of the objects in objects" in said("learn_dictionary", boxed)
+    run("learn_dictionary", boxed, key="things", latents_field=path, n_atoms=4)
+    assert smic.load_dictionary(boxed, "things").n_atoms_ <= 4
+    assert "12 objects with" in said("encode_samples", boxed, key="things")
+    assert "**12 samples**" in run("encode_samples", boxed, key="things")["summary"]
+    for name in ("regenerate_samples", "visualize_atoms", "measure_storage", "export_archive"):
+        assert "12 object" in said(name, boxed, key="things"), name
+        assert not form(name, boxed, key="things").invalid, name
+    assert "objects" in said("name_atoms", boxed, key="things", source="labels")
+    run("regenerate_samples", boxed, key="things", output_dir=str(tmp_path), steps=1)
+    assert boxed.count("objects.detections.things_regenerated") == 12
+    run("name_atoms", boxed, key="things", source="labels", labels="objects")
+    file = tmp_path / "things.smic"
+    run("export_archive", boxed, key="things", path=str(file))
+    run("import_archive", boxed, path=str(file), into="objects", key="again")
+    assert boxed.count("objects.detections.again_bits") == 12
+    described = run("manage_dictionaries", boxed, what="describe")["summary"]
+    assert "of the objects in objects" in described
+    assert "12 objects" in described
+
+
+def test_a_view_of_patches_is_a_target_where_objects_are_meant(coded):
+    patches = coded.to_patches("objects").match(fo.ViewField("objects.label") == "left")
+    assert "6 objects with" in said("encode_samples", patches, key="things")
+    assert "**6 samples**" in run("encode_samples", patches, key="things")["summary"]
+    assert "All objects have an embedding" in said("compute_latents", patches)
+    coded.add_sample_field("clip_latents", fo.VectorField)
+    asked = said("compute_latents", patches, patches_field="whole images")
+    assert "a view of patches cannot hold SMIC codes" in asked
+
+
+def test_adopting_a_dictionary_of_cloned_objects(coded, delete):
+    clone = coded[:3].clone()
+    delete(clone.name)
+    assert smic.list_dictionaries(clone) == []
+    assert "things" in said("adopt_dictionary", clone)
+    run("adopt_dictionary", clone, key="things", from_dataset=coded.name)
+    assert smic.list_dictionaries(clone) == ["things"]
+    assert len(smic.rebuilt_latents(clone, "things")[0]) == 6
+    assert "Nothing to adopt" in said("adopt_dictionary", clone)
+
+
+def test_adopting_a_dictionary_of_a_cloned_view(encoded, delete):
+    clone = encoded[:5].clone()
+    delete(clone.name)
+    assert "is stored with this dataset" in run("adopt_dictionary", clone)["summary"]
+    assert len(smic.rebuilt_latents(clone)[0]) == 5
+
+
+def layout(window):
+    return json.dumps(window.layout, default=str)
+
+
+def test_the_panel_pages_through_objects(coded, tmp_path):
+    smic.regenerate(coded[:1], "things", output_dir=tmp_path, steps=1, device="cpu")
+    window = Window(coded)
+    shown = layout(window)
+    assert "Objects 1 to 4 of 12" in shown
+    first = coded.first().objects.detections
+    assert first[0].things_regenerated.replace("/", "%2F") in shown.replace("/", "%2F")
+    assert all(f"crops%2F{label.id}" in shown.replace("/", "%2F") for label in first)
+    assert "Draw 2 objects of this page" in shown
+    # What was selected in a view of patches is shown alone, and opens.
+    window.view = coded.to_patches("objects")._serialize()
+    window.selected = [first[1].id]
+    window.send("refresh")
+    shown = layout(window)
+    assert "Object 1 of 1" in shown
+    assert "open_sample" in shown
+    window.selected = []
+    window.send("on_choice", path="tab", value="storage")
+    assert "**12 objects** in" in layout(window)
+
+
+def test_concepts_of_objects_narrow_the_grid_to_patches(coded):
+    smic.visualize_atoms(coded, "things")
+    window = Window(coded)
+    window.send("on_choice", path="tab", value="atoms")
+    assert "How many objects have a concept" in layout(window)
+    counts = smic.fiftyone.atom_statistics(coded, "things")
+    atom = int(counts.has.argmax())
+    window.send("on_atom", id=str(atom))
+    window.send("on_change_view")
+    view = fo.DatasetView._build(coded, window.view)
+    assert view._dataset._is_patches
+    assert len(view) == counts.has[atom]
+    assert f"**{counts.has[atom]} objects** that have" in layout(window)
+    window.send("on_back")
+    assert window.view == []
+    trace = next(t for t in _traces(window.layout) if t.get("name") == "samples")
+    point = {"trace": "samples", "idx": 0}
+    window.send("on_lasso", data=[point])
+    assert len(fo.DatasetView._build(coded, window.view)) == 1
+    assert len(trace["x"]) == 12
+
+
+def _traces(value):
+    """All Plotly traces inside a layout."""
+    if isinstance(value, dict):
+        if "x" in value and "y" in value:
+            yield value
+        for inner in value.values():
+            yield from _traces(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _traces(inner)
+
+
+def test_mixes_and_concepts_are_drawn_by_what_was_chosen(coded):
+    window = Window(coded)
+    window.send("on_choice", path="tab", value="mix")
+    assert "nearest" in layout(window)
+    window.state["generators"] = {"generator": "nearest"}
+    told = window.send("on_draw_atom", atom=0)
+    params = next(t["params"] for t in told if "draw_atom" in json.dumps(t["params"], default=str))
+    assert params["params"]["generator"] == "nearest"
+    run("draw_atom", coded, key="things", atom=0, generator="nearest", whole=True)
+    run("mix_samples", coded, key="things", start=ids(coded)[0], plus=ids(coded)[5],
+        generator="nearest")  # fmt: skip
