@@ -17,7 +17,11 @@ from fiftyone_smic.utils.parallel import in_chunks
 ALL_PAIRS = 6_000
 #: At most this share of all pairs is verified on latents, and at most this many for each item; but
 #: this many pairs always are.
-VERIFIED, PER_ITEM, FEW = 0.015, 50, 5_000
+VERIFIED, PER_ITEM, FEW = 0.018, 50, 5_000
+#: Numbers that stand for what a latent's code leaves over, while pairs to verify are chosen.
+SKETCH = 64
+#: With many codes, this many times the share is looked at on sketches.
+SKETCHED = 3
 #: More pairs than this for each item are not listed.
 MOST_PAIRS = 100
 _SAMPLE = 200_000
@@ -48,9 +52,11 @@ def near_pairs(
 ) -> NearPairs:
     """Pairs with a cosine of at least ``threshold``, of latents where given, else of codes.
 
-    Blocking: different codes are compared if the strongest atom of one is used by the other; the
-    most alike of these, up to a fixed share of all pairs, are verified
-    on latents. Items with the same code always are.
+    Blocking: of many codes, two are compared if each uses the strongest atom of the other, or,
+    where there are latents to verify on, one that of the other. The product of two latents is then
+    estimated: that of the reconstructions, and that of random projections of what these leave over
+    (Johnson and Lindenstrauss 1984). The pairs with the largest estimates, up to a fixed share of
+    all pairs, are verified.
 
     Raises:
         ValueError: more than :data:`MOST_PAIRS` pairs for each item.
@@ -65,11 +71,12 @@ def near_pairs(
     lengths = np.sqrt(geometry.displacements(c)).astype(np.float32)
     values = c.data.astype(np.float32)
     total = n * (n - 1) / 2
-    if latents is None:
-        bar = threshold - 1e-6
-    else:
+    bar, least = threshold - 1e-6, -np.inf
+    sketches = np.zeros((0, 0), np.float32)
+    if latents is not None:
+        sketches = _sketches(dictionary, codes, latents)
         share = max(min(VERIFIED, 2 * PER_ITEM / n), FEW / max(total, 1))
-        bar = _bar(c, geometry, lengths, distinct.counts, share) if share < 1 else -2.0
+        bar, least = _bars(c, geometry, lengths, distinct.place, sketches, share)
     by_atom = csr_matrix((values, c.indices, c.indptr), shape=c.shape).tocsc()
     order = np.argsort(distinct.place, kind="stable").astype(np.int64)
     starts = np.concatenate([[0], np.cumsum(distinct.counts)]).astype(np.int64)
@@ -77,7 +84,8 @@ def near_pairs(
     most = MOST_PAIRS * n + 1000
     shared = (
         c.indptr, c.indices, values, by_atom.indptr, by_atom.indices, geometry.gram, lengths,
-        strongest, len(lengths) <= ALL_PAIRS, bar, order, starts, z, np.float32(threshold), most,
+        strongest, len(lengths) <= ALL_PAIRS, bar, order, starts, z, sketches, np.float32(least),
+        np.float32(threshold), most,
     )  # fmt: skip
 
     def part(codes: slice) -> tuple[NDArray, NDArray, int]:
@@ -125,18 +133,54 @@ def _strongest(codes: csr_matrix, sizes: NDArray) -> NDArray[np.int64]:
     return out
 
 
-def _bar(
-    codes: csr_matrix, geometry: Geometry, lengths: NDArray, counts: NDArray, share: float
-) -> float:
-    """Cosine of codes above which about ``share`` of all pairs lie, from a sample of them."""
+def _sketches(
+    dictionary: SemanticDictionary, codes: csr_matrix, latents: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, SKETCH + 1): random projections of latents less their reconstructions.
+
+    The last column is the product of that rest with the dictionary's mean, which every
+    reconstruction has in it, so that it need not be estimated.
+    """
     rng = np.random.default_rng(0)
-    weights = counts / counts.sum()
-    one, other = (rng.choice(len(lengths), _SAMPLE, p=weights) for _ in range(2))
+    projection = rng.standard_normal((latents.shape[1], SKETCH), np.float32) / np.sqrt(SKETCH)
+    along = (dictionary.atoms_ @ projection).astype(np.float32)
+    mean = (dictionary.mean_ @ projection).astype(np.float32)
+    rebuilt = np.asarray(codes.astype(np.float32) @ along)
+    rest = latents @ projection.astype(np.float32) - rebuilt - mean
+    beside = np.asarray(codes.astype(np.float32) @ (dictionary.atoms_ @ dictionary.mean_))
+    beside = latents @ dictionary.mean_ - beside - np.square(dictionary.mean_).sum()
+    return np.column_stack([rest, beside]).astype(np.float32)
+
+
+def _bars(
+    codes: csr_matrix,
+    geometry: Geometry,
+    lengths: NDArray,
+    place: NDArray,
+    sketches: NDArray[np.float32],
+    share: float,
+) -> tuple[float, float]:
+    """Cosine of codes, and estimate of latents' product, above which pairs are looked at.
+
+    About ``share`` of all pairs have a larger estimate, from a sample of them. Where codes are not
+    compared all with all, about ``SKETCHED * share`` have codes with a larger cosine.
+    """
+    if share >= 1:
+        return -2.0, -np.inf
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(len(place), size=(2, _SAMPLE))
+    one, other = one[one != other], other[one != other]
+    first, second = place[one], place[other]
     cosines = _some_cosines(
-        one, other, codes.indptr, codes.indices, codes.data.astype(np.float32), geometry.gram,
+        first, second, codes.indptr, codes.indices, codes.data.astype(np.float32), geometry.gram,
         lengths,
     )  # fmt: skip
-    return float(np.quantile(cosines[one != other], 1 - share)) if (one != other).any() else 0.0
+    a, b = sketches[one], sketches[other]
+    left = np.einsum("ij,ij->i", a[:, :-1], b[:, :-1]) + a[:, -1] + b[:, -1]
+    estimates = cosines * lengths[first] * lengths[second] + left
+    every = len(lengths) <= ALL_PAIRS or SKETCHED * share >= 1
+    bar = -2.0 if every else float(np.quantile(cosines, 1 - SKETCHED * share))
+    return bar, float(np.quantile(estimates, 1 - share))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -157,7 +201,7 @@ def _some_cosines(one, other, indptr, indices, values, gram, lengths):
 @nb.njit(cache=True, nogil=True)
 def _near(
     start, stop, indptr, indices, values, atom_ptr, atom_items, gram, lengths, strongest, everyone,
-    bar, order, starts, latents, threshold, most,
+    bar, order, starts, latents, sketches, least, threshold, most,
 ):  # fmt: skip
     """Pairs of items whose first code is start..stop-1: (n, 2) items, cosines, number verified."""
     atoms = gram.shape[0]
@@ -180,10 +224,10 @@ def _near(
         for position in range(first, last):
             j = position if alone else atom_items[position]
             if not alone and i != j:
-                # The pair is met from the other side too: take it once.
-                if strongest[j] >= 0 and uses[strongest[j]] and j < i:
-                    continue
-                if strongest[j] < 0:
+                mutual = uses[strongest[j]]
+                # A mutual pair is met from the other side too: it is taken once. Codes of more
+                # than .9 share their strongest atoms; latents that near may have other codes.
+                if (mutual and j < i) or not (mutual or verify):
                     continue
             if not everyone and top < 0 and i != j and indptr[j + 1] - indptr[j] > 1:
                 continue
@@ -204,6 +248,12 @@ def _near(
                 for y in range(begin, starts[j + 1]):
                     measured = cosine
                     if verify:
+                        a, b = sketches[order[x]], sketches[order[y]]
+                        both = cosine * lengths[i] * lengths[j] + a[-1] + b[-1]
+                        for k in range(a.shape[0] - 1):
+                            both += a[k] * b[k]
+                        if both < least:
+                            continue
                         looked += 1
                         measured = np.dot(latents[order[x]], latents[order[y]])
                         if measured < threshold:
