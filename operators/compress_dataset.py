@@ -12,7 +12,7 @@ from . import estimates, forms
 from .base import PLUGIN, Button, SMICOperator
 from .compute_latents import choose_encoder
 from .layouts import sentence
-from .learn_dictionary import DEFAULTS, PRESETS
+from .learn_dictionary import DEFAULTS, KEEP, PRESETS
 from .words import amount, duration, size
 
 
@@ -26,7 +26,7 @@ class CompressDataset(SMICOperator):
     doing = "Compressing"
     action = "Compress"
     function = "compress_dataset"
-    parameters = ("key", "encoder", "lam", "names", "map")
+    parameters = ("key", "encoder", "lam", "keep", "names", "map")
     stopped = "**Stopped.** What was done stays; the next run goes on where this one stopped."
     submit = "Compress"
 
@@ -34,6 +34,7 @@ class CompressDataset(SMICOperator):
         from fiftyone_smic.models.encoders import describe
 
         forms.radio(ctx, inputs, "lam", PRESETS, DEFAULTS["lam"], "How much detail to keep")
+        forms.radio(ctx, inputs, "keep", KEEP, "everything", "What to keep first")
         field = LATENTS_FIELD
         encoder = choose_encoder(ctx, inputs, samples, field)
         about = "To search and filter by words"

@@ -16,6 +16,11 @@ PRESETS = {
     0.002: "Balanced (about 20 bits an image)",
     0.0005: "Much detail (about 70 bits an image)",
 }
+#: What the bits go to first -> what it is called.
+KEEP = {
+    "everything": "Everything that differs between images",
+    "words": "What words can say: searches by text find more",
+}
 CONTROLS = {
     "preset": "A level of detail",
     "bits_per_item": "A number of bits an image",
@@ -44,6 +49,7 @@ class LearnDictionary(SMICOperator):
         "patches_field",
         "n_atoms",
         "lam",
+        "keep",
         "bits_per_item",
         "explained_variance",
         "seed",
@@ -59,6 +65,7 @@ class LearnDictionary(SMICOperator):
             return
         forms.new_key(ctx, inputs)
         targeted = detail(ctx, inputs)
+        forms.radio(ctx, inputs, "keep", KEEP, "everything", "What to keep first")
         boxed, attribute = sources.object_latents(ctx.dataset).get(field, (None, field))
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         count = forms.values(ctx, samples, attribute, root)

@@ -9,6 +9,7 @@ import fiftyone_smic
 SCRIPT = """
 import numpy as np
 import fiftyone_smic as smic
+from fiftyone_smic.dictionary import Metric
 
 dictionary = smic.SemanticDictionary(8).fit(np.eye(8, dtype=np.float32))
 reveal_type(dictionary)
@@ -19,6 +20,7 @@ reveal_type(archive)
 reveal_type(archive.names)
 reveal_type(smic.archive_info("x.smic"))
 reveal_type(smic.Prior.build(np.eye(8)))
+reveal_type(Metric.of_texts(np.eye(8)))
 reveal_type(smic.learn_to_target(np.eye(8), bits_per_item=20))
 reveal_type(smic.load_encoder("postcards"))
 reveal_type(smic.load_generator("postcards"))
@@ -42,6 +44,7 @@ REVEALED = (
     "tuple[str, ...] | None",
     "dict[str, Any]",
     "fiftyone_smic.dictionary.priors.Prior",
+    "fiftyone_smic.dictionary.metric.Metric",
     "fiftyone_smic.dictionary.estimator.SemanticDictionary",
     "Encoder",
     "Generator",

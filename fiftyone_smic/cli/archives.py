@@ -50,6 +50,13 @@ def compress(
             "of the file finds more with it.",
         ),
     ] = False,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="What the bits are spent on first: everything, or words, by which searches by "
+            "text find more."
+        ),
+    ] = "everything",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     json: Json = False,
 ) -> None:
@@ -72,6 +79,7 @@ def compress(
         num_workers=workers,
         prior=prior,
         distortion=distortion,
+        keep=keep,
     )
     if json:
         _print_json(
@@ -119,6 +127,10 @@ def append(
     batch_size: BatchSize = 32,
     workers: Workers = 0,
     prior: PriorFile = None,
+    keep: Annotated[
+        str,
+        typer.Option(help="As for compress; the file does not say what it was compressed to keep."),
+    ] = "everything",
     json: Json = False,
 ) -> None:
     """Add the images that a .smic file does not have yet, with the dictionary it has."""
@@ -134,6 +146,7 @@ def append(
             batch_size=batch_size,
             num_workers=workers,
             prior=prior,
+            keep=keep,
             assume_new=assume_new,
         )
     except NothingNew as nothing:  # what a nightly job finds on most nights is no error

@@ -56,6 +56,51 @@ def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
     return bits, distortion
 
 
+@compiled(fastmath=True)
+def _choose_by(
+    target, metric, weight, lam, costs, expected, thresholds, levels, contexts, error, pull
+):
+    """Choose a row's levels again, one after the other, by a metric (d, d).
+
+    The errors (d,) of the other entries are known, from a first choice in ``levels``, and so is
+    their pull on each entry, metric @ error. What is stored is as for :func:`_choose`; returns the
+    bits.
+    """
+    d = target.shape[0]
+    escape = costs.shape[1] - 1
+    seen, hoped = 0, 0
+    bits = 0.0
+    for i in range(d):
+        c = context_of(expected[i], seen, hoped, thresholds)
+        own = metric[i, i]
+        best_at = levels[i] + pull[i] / own
+        x = abs(best_at)
+        top = int(min(np.floor(x + 0.5), 1048575.0))
+        best, cost, level = np.inf, 0.0, 0
+        for candidate in (0, top - 1, top):
+            if candidate < 0:
+                continue
+            b = costs[c, min(candidate, escape)]
+            if candidate >= escape:
+                b += 2 * np.floor(np.log2(candidate - escape + 1)) + 1
+            j = weight * own * (x - candidate) ** 2 + lam * b
+            if j < best:
+                best, cost, level = j, b, candidate
+        bits += cost
+        signed = level if best_at > 0 else -level
+        if signed != levels[i]:
+            moved = levels[i] - signed
+            error[i] += moved
+            row = metric[i]
+            for k in range(d):
+                pull[k] += moved * row[k]
+            levels[i] = signed
+        contexts[i] = c
+        seen += min(level, escape)
+        hoped += expected[i]
+    return bits
+
+
 def _steps(
     weights: NDArray[np.float64], lam: float, largest: NDArray[np.float64]
 ) -> NDArray[np.int32]:
@@ -73,6 +118,7 @@ def quantise_rows(
     public: Public | None = None,
     sweeps: int = 2,
     predict: bool = True,
+    metric: NDArray[np.float64] | None = None,
 ) -> Rows:
     """Quantise rows so that distortion + lam * bits is small.
 
@@ -81,6 +127,9 @@ def quantise_rows(
     sweeps. The rows that predict a row are searched greedily among the public rows and the rows
     before it, by the same objective.
 
+    With a metric M the distortion is ``trace((D - D') M (D - D')' gram)``. The rows that predict a
+    row are still searched by squared distance, of M's mean weight; then its levels are chosen by M.
+
     Args:
         rows: (K, d) float64.
         gram: (K, K) float64, ``C'C`` of the codes C.
@@ -88,12 +137,14 @@ def quantise_rows(
         public: what is known before the first row, or None.
         sweeps: number of sweeps.
         predict: search for rows that predict others.
+        metric: (d, d) float64, symmetric, or None for squared distance.
     """
     k, d = rows.shape
     given = np.zeros((0, d)) if public is None else public.rows
     p = len(given)
+    mean_weight = 1.0 if metric is None else float(np.trace(metric)) / d
     weights = np.diag(gram)
-    exponents = _steps(weights, lam, np.abs(rows).max(axis=1, initial=0.0))
+    exponents = _steps(weights * mean_weight, lam, np.abs(rows).max(axis=1, initial=0.0))
     levels = np.zeros((k, d), np.int32)
     error = np.zeros((k, d))
     values = np.concatenate([given, np.zeros((k, d))])
@@ -111,7 +162,7 @@ def quantise_rows(
             target = rows[j] - (others @ error) / weights[j]
             used: list[tuple[int, int]] = []
             step = step_size(int(exponents[j]))
-            weight = weights[j] * step * step
+            weight = weights[j] * step * step * mean_weight
             expected, costs = model.expected(int(exponents[j])), model.costs()
             rest, side = target, 1.0
             best = (np.inf, 0.0, target, used)
@@ -132,6 +183,21 @@ def quantise_rows(
             bits, _ = _choose(
                 rest / step, weight, lam, costs, expected, THRESHOLDS, chosen, contexts
             )
+            if metric is not None:
+                missed = rest / step - chosen
+                bits = _choose_by(
+                    rest / step,
+                    metric,
+                    weights[j] * step * step,
+                    lam,
+                    costs,
+                    expected,
+                    THRESHOLDS,
+                    chosen,
+                    contexts,
+                    missed,
+                    metric @ missed,
+                )
             total += bits + side
             terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in used]
             model.learn(int(exponents[j]), contexts, np.abs(chosen))

@@ -1,4 +1,5 @@
 from .estimator import SemanticDictionary
+from .metric import Metric
 from .priors import Prior
 
-__all__ = ["Prior", "SemanticDictionary"]
+__all__ = ["Metric", "Prior", "SemanticDictionary"]

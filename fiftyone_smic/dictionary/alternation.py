@@ -52,7 +52,7 @@ class Alternation:
         items: (N, d) float32 latents.
         n_items: number of items that these stand for.
         mean: (d,) float32.
-        lam, max_level, max_nonzero, nonnegative, prior, n_jobs: see
+        lam, max_level, max_nonzero, nonnegative, prior, n_jobs, metric: see
             :class:`fiftyone_smic.dictionary.learning.Settings`.
         done: called after each round.
         gather: returns the sums over all items under a pursuit, where these are not in one array;
@@ -68,6 +68,7 @@ class Alternation:
     nonnegative: bool
     prior: Prior | None
     n_jobs: int | None
+    metric: NDArray[np.float32] | None
     done: Callable[[], None]
     gather: Callable[[Pursuit], Statistics] | None = None
 
@@ -83,7 +84,7 @@ class Alternation:
             rng: source of the initial atoms.
         """
         seen = subsample(self.items, max(10 * wanted, 4000), rng)
-        atoms = residual_stages(seen - self.mean, wanted, rng)
+        atoms = self._seen(lambda items: residual_stages(items, wanted, rng), seen - self.mean)
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
         return self._run(atoms, costs, rounds, sample)
 
@@ -135,7 +136,8 @@ class Alternation:
             return learned
         codes = self._pursuit(atoms, _costs(fewer)).code(self.items)
         rest = self.items - self.mean - np.asarray(codes.astype(np.float32) @ atoms)
-        atoms = np.concatenate([atoms, centres(rest, new, rng)[0]])
+        found = self._seen(lambda items: centres(items, new, rng)[0], rest)
+        atoms = np.concatenate([atoms, found])
         uses = self.n_items // (2 * new) + 1
         others = uses * fewer.other_counts.sum() // max(fewer.counts.sum(), 1)
         fewer.counts = np.append(fewer.counts, np.full(new, uses))
@@ -188,13 +190,32 @@ class Alternation:
             mean=self.mean,
             nonnegative=self.nonnegative,
             n_jobs=self.n_jobs,
+            metric=self.metric,
         )
+
+    def _seen(
+        self,
+        find: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        items: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the atoms (k, d) that ``find`` finds by squared distance, by the metric instead.
+
+        It is given the items in a basis in which the one is the other.
+        """
+        if self.metric is None:
+            return find(items)
+        values, axes = np.linalg.eigh(self.metric.astype(np.float64))
+        there = (axes * np.sqrt(values)).astype(np.float32)
+        back = (axes / np.sqrt(values)).T.astype(np.float32)
+        return find(items @ there) @ back
 
     def _solve(self, sums: Statistics, predict: bool) -> tuple[Rows, NDArray[np.intp]]:
         """Return the least-squares atoms, quantised, and the positions of those that are not 0."""
         gram, cross = sums.gram + 2 * self.lam * np.eye(len(sums.counts)), sums.centred(self.mean)
         atoms = np.asarray(np.linalg.solve(gram, cross), np.float64) if len(gram) else cross
-        rows = quantisation.quantise_atoms(atoms, gram, self.lam, self.prior, predict=predict)
+        rows = quantisation.quantise_atoms(
+            atoms, gram, self.lam, self.prior, predict=predict, metric=self.metric
+        )
         used = np.asarray(rows.levels.any(axis=1))
         used[rows.terms[:, 0]] = True
         alive = np.flatnonzero(used)
@@ -202,7 +223,12 @@ class Alternation:
 
     def _objective(self, rows: Rows, atoms: NDArray[np.float32], sums: Statistics) -> float:
         payload = Costs.from_counts(*sums.of_codes).total(*sums.of_codes)
-        return sums.distortion(self.mean, atoms) + self.lam * (rows.bits + payload)
+        distortion = (
+            sums.distortion(self.mean, atoms)
+            if self.metric is None
+            else sums.change(self.mean, atoms, self.metric)  # the rest is the same for all atoms
+        )
+        return distortion + self.lam * (rows.bits + payload)
 
 
 def _costs(sums: Statistics) -> Costs:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fiftyone_smic.dictionary import serialization
 from fiftyone_smic.dictionary.fitted import Fitted
+from fiftyone_smic.dictionary.metric import Metric, as_metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior
 from fiftyone_smic.dictionary.statistics import Statistics
 from fiftyone_smic.dictionary.validation import (
@@ -61,6 +62,11 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
             archive can then be read only with it.
         n_jobs: number of threads of the pursuit. None means ``OMP_NUM_THREADS`` or else all cores,
             -1 all cores. The result is the same for every number.
+        metric: which differences between latents matter: a :class:`Metric`, a (d, d) symmetric
+            positive definite matrix M, or the file of a metric or of a prior that carries one.
+            Everywhere above ``|z - z'|^2`` then is ``(z - z')' M (z - z')``, with M scaled so that
+            the latents vary by it as much as by squared distance. None means squared distance. An
+            archive does not hold the metric and is read without it; :meth:`to_arrays` holds it.
 
     Attributes:
         mean_: (d,) float32, exactly the value that an archive holds.
@@ -81,6 +87,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         max_level_: largest magnitude of a coefficient.
         nonnegative_: whether all coefficients are positive.
         prior_: the :class:`Prior`, or None.
+        metric_: (d, d) float32, the metric as it was scaled to the latents, or None.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -114,6 +121,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
             Interval(Integral, None, -1, closed="right"),
             None,
         ],
+        "metric": ["array-like", Metric, str, os.PathLike, None],
     }
 
     def __init__(
@@ -129,6 +137,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         random_state: Any = 0,
         prior: Prior | str | os.PathLike[str] | None = None,
         n_jobs: int | None = None,
+        metric: Metric | ArrayLike | str | os.PathLike[str] | None = None,
     ) -> None:
         self.n_atoms = n_atoms
         self.lam = lam
@@ -140,6 +149,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         self.random_state = random_state
         self.prior = prior
         self.n_jobs = n_jobs
+        self.metric = metric
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -169,7 +179,8 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
 
         Raises:
             ValueError: fewer than two items, rows with NaN or infinity (the message names them), a
-                parameter out of range, ``n_items`` less than N, or a prior of another dimension.
+                parameter out of range, ``n_items`` less than N, a prior or a metric of another
+                dimension, or a matrix that is no metric.
 
         Example:
             >>> latents = np.random.default_rng(0).normal(size=(50, 8))
@@ -184,7 +195,8 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
             raise ValueError(
                 f"the prior is for {len(prior.mean)} dimensions, the latents have {z.shape[1]}"
             )
-        fresh._fix(prior)
+        metric = _fitting(self.metric, z)
+        fresh._fix(prior, None if metric is None else metric.scaled_to(z))
         fresh._learn(z, check_item_count(n_items, len(z)), progress)
         return self._become(fresh)
 
@@ -264,6 +276,35 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         return self._become(changed)
 
     # --- using --------------------
+
+    def with_metric(
+        self, metric: Metric | ArrayLike | str | os.PathLike[str] | None, X: ArrayLike
+    ) -> SemanticDictionary:
+        """Return a copy with the same atoms that codes by a metric.
+
+        A dictionary that was read from an archive has no metric, because an archive holds none.
+
+        Args:
+            metric: as for the parameter of that name; None for squared distance.
+            X: (N, d) latents of the collection, or what its codes rebuild: the metric is scaled to
+                them.
+
+        Raises:
+            ValueError: what is given is no metric, or of another dimension.
+
+        Example:
+            >>> latents = np.random.default_rng(0).normal(size=(50, 8))
+            >>> dictionary = SemanticDictionary(4, max_iter=2).fit(latents)
+            >>> dictionary.with_metric(np.eye(8), latents).transform(latents).shape[0]
+            50
+        """
+        check_is_fitted(self, "atoms_")
+        z = self._latents(X, reset=False)
+        found = _fitting(metric, z)
+        changed = copy.copy(self)
+        changed.metric = found
+        changed.metric_ = None if found is None else found.scaled_to(z)
+        return changed
 
     def transform(self, X: ArrayLike) -> csr_matrix:
         """Code latents under the training statistics.
@@ -419,3 +460,13 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         z = check_latents(X, minimum=minimum, dimensions=None if reset else self.n_features_in_)
         validate_data(self, X, reset=reset, skip_check_array=True)
         return z
+
+
+def _fitting(
+    metric: Metric | ArrayLike | str | os.PathLike[str] | None, z: NDArray[np.float32]
+) -> Metric | None:
+    """The metric, if it is one for latents like z (N, d); else ValueError."""
+    found = as_metric(metric)
+    if found is not None and found.dim != z.shape[1]:
+        raise ValueError(f"the metric is for {found.dim} dimensions, the latents have {z.shape[1]}")
+    return found

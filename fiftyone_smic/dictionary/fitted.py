@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_random_state
 
 from fiftyone_smic.coding.rows import Rows
@@ -18,6 +18,7 @@ from fiftyone_smic.dictionary.alternation import Alternation
 from fiftyone_smic.dictionary.costs import Costs
 from fiftyone_smic.dictionary.initialization import auto_atoms
 from fiftyone_smic.dictionary.learning import ITEMS_PER_ATOM, Settings, learn
+from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior
 from fiftyone_smic.dictionary.pursuit import Pursuit
 from fiftyone_smic.dictionary.statistics import Statistics
@@ -49,6 +50,7 @@ class Fitted:
     random_state: Any
     prior: Prior | str | os.PathLike[str] | None
     n_jobs: int | None
+    metric: Metric | ArrayLike | str | os.PathLike[str] | None
 
     _stream: Stream | None
     _learned_with: tuple[int | str, int, int | str]
@@ -63,8 +65,9 @@ class Fitted:
             delattr(self, name)
         return self
 
-    def _fix(self, prior: Prior | None) -> None:
+    def _fix(self, prior: Prior | None, metric: NDArray[np.float32] | None) -> None:
         """Set the attributes that hold parameters as they are now."""
+        self.metric_ = metric
         self.lam_ = float(self.lam)
         self.max_nonzero_ = int(self.max_nonzero)
         self.max_level_ = int(self.max_level)
@@ -80,6 +83,7 @@ class Fitted:
             nonnegative=self.nonnegative_,
             prior=self.prior_,
             n_jobs=self.n_jobs,
+            metric=self.metric_,
         )
 
     def _learn(
@@ -191,7 +195,11 @@ class Fitted:
         cross[idle] = self.atoms_[idle]
         if self.n_atoms_:
             atoms = np.asarray(np.linalg.solve(gram, cross), np.float64)
-            self._set_atoms(quantisation.quantise_atoms(atoms, gram, self.lam_, self.prior_))
+            self._set_atoms(
+                quantisation.quantise_atoms(
+                    atoms, gram, self.lam_, self.prior_, metric=self.metric_
+                )
+            )
         self._set_counts(*sums.of_codes)
         self._stream = stream
 
@@ -203,6 +211,7 @@ class Fitted:
             mean=self.mean_,
             nonnegative=self.nonnegative_,
             n_jobs=self.n_jobs,
+            metric=self.metric_,
         )
 
     def _costs(self) -> Costs:
@@ -248,6 +257,7 @@ class Fitted:
         other_counts: NDArray,
         level_counts: NDArray,
         size_counts: NDArray,
+        metric: NDArray[np.float32] | None = None,
     ) -> Self:
         """Set what was learned, from an archive or stored arrays; the prior is the parameter's."""
         prior = as_prior(self.prior)
@@ -260,9 +270,10 @@ class Fitted:
             or level_counts.shape != (2 * self.max_level + 1,)
             or size_counts.shape != (self.max_nonzero + 1,)
             or (prior is not None and prior.mean.shape != (d,))
+            or (metric is not None and metric.shape != (d, d))
         ):
             raise ValueError("not a stored dictionary: its arrays do not fit together")
-        self._fix(prior)
+        self._fix(prior, metric)
         self.n_features_in_ = d
         with np.errstate(over="ignore", invalid="ignore"):
             self._set_mean(mean)

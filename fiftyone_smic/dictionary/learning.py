@@ -35,6 +35,7 @@ class Settings:
         nonnegative: whether all coefficients are positive.
         prior: public prior in whose basis the rows are coded, or None.
         n_jobs: number of threads, see :func:`fiftyone_smic.utils.parallel.thread_count`.
+        metric: (d, d) by which distances are measured, or None for squared distance.
     """
 
     lam: float
@@ -43,6 +44,7 @@ class Settings:
     nonnegative: bool
     prior: Prior | None
     n_jobs: int | None = None
+    metric: NDArray[np.float32] | None = None
 
     @property
     def stored_lam(self) -> float:
@@ -104,7 +106,9 @@ def learn(
         known: atoms (K, d) and costs to go on from too; the better of both results is returned.
     """
     mean = items.mean(axis=0, dtype=np.float64)
-    mean_rows = quantisation.quantise_mean(mean, n_items, settings.lam, settings.prior)
+    mean_rows = quantisation.quantise_mean(
+        mean, n_items, settings.lam, settings.prior, metric=settings.metric
+    )
     mean_value = quantisation.mean_value(mean_rows, settings.prior)
     # The first rounds need not see every item of a large collection.
     sample = subsample(items, ITEMS_PER_ATOM * n_atoms, rng)
@@ -127,6 +131,7 @@ def learn(
         nonnegative=settings.nonnegative,
         prior=settings.prior,
         n_jobs=settings.n_jobs,
+        metric=settings.metric,
         done=done,
     )
     found = alternation.start(sample, n_atoms, max_iter, rng)

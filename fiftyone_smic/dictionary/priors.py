@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +26,7 @@ from fiftyone_smic.utils.vectors import unit
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
+    from fiftyone_smic.dictionary.metric import Metric
 
 #: Folder of the shipped priors.
 FOLDER = Path(__file__).parent / "data"
@@ -122,11 +123,13 @@ class Prior:
         )
         return replace(bare, atoms=(learned.atoms @ bare.axes).astype(np.float16))
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, metric: Metric | None = None) -> None:
         """Write the prior as an .npz file of about 2 d (d + P) bytes.
 
         Args:
             path: of the file, conventionally ``*.prior.npz``; replaced if it exists.
+            metric: a metric to carry along, which ``SemanticDictionary(metric=path)`` then takes.
+                The prior and its hash are the same without it.
 
         Raises:
             OSError: the file cannot be written.
@@ -139,8 +142,16 @@ class Prior:
             ...     Prior.load(f"{folder}/mine.prior.npz").hash == prior.hash
             True
         """
+        arrays: dict[str, Any] = {
+            "mean": self.mean,
+            "basis": self.basis,
+            "profile": self.profile,
+            "atoms": self.atoms,
+        }
+        if metric is not None:
+            arrays["metric"] = metric.matrix
         with open(path, "wb") as f:
-            np.savez(f, mean=self.mean, basis=self.basis, profile=self.profile, atoms=self.atoms)
+            np.savez(f, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Prior:

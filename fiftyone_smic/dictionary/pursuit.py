@@ -212,6 +212,8 @@ class Pursuit:
         nonnegative: allow only positive coefficients.
         sweeps: most sweeps that remove and reselect each atom.
         n_jobs: number of threads, see :func:`fiftyone_smic.utils.parallel.thread_count`.
+        metric: (d, d) float32 by which distances are measured; None for squared distance. It is
+            in the atoms' correlations once, so that an item costs no more.
     """
 
     def __init__(
@@ -224,13 +226,19 @@ class Pursuit:
         nonnegative: bool = False,
         sweeps: int = 1,
         n_jobs: int | None = None,
+        metric: NDArray[np.float32] | None = None,
     ) -> None:
         self.n_atoms, self.limit = len(atoms), len(costs.size) - 1
         self.nonnegative, self.sweeps, self.n_jobs = nonnegative, sweeps, n_jobs
         self.atoms = np.zeros((-(-len(atoms) // BLOCK) * BLOCK, atoms.shape[1]), np.float32)
         self.atoms[: len(atoms)] = atoms
         wide = self.atoms.astype(np.float64)
-        self.gram = (wide @ wide.T).astype(np.float32)
+        if metric is not None:
+            seen = wide @ metric.astype(np.float64)
+            self.gram = (seen @ wide.T).astype(np.float32)
+            self.atoms = seen.astype(np.float32)
+        else:
+            self.gram = (wide @ wide.T).astype(np.float32)
         self.offset = None if mean is None else mean @ self.atoms.T
         # An atom that cannot be used costs more than any item is worth.
         self.one, self.other = np.full((2, len(self.atoms)), 1e30, np.float32)

@@ -21,11 +21,27 @@ def quantise_atoms(
     prior: Prior | None,
     *,
     predict: bool = True,
+    metric: NDArray[np.float32] | None = None,
 ) -> Rows:
     """Quantise atoms (K, d); see :func:`fiftyone_smic.coding.row_quantiser.quantise_rows`."""
     if prior is None:
-        return quantise_rows(atoms, gram, lam, predict=predict)
-    return quantise_rows(atoms @ prior.axes, gram, lam, public=prior.public, predict=predict)
+        return quantise_rows(atoms, gram, lam, predict=predict, metric=_along(metric, None))
+    return quantise_rows(
+        atoms @ prior.axes,
+        gram,
+        lam,
+        public=prior.public,
+        predict=predict,
+        metric=_along(metric, prior),
+    )
+
+
+def _along(metric: NDArray[np.float32] | None, prior: Prior | None) -> NDArray[np.float64] | None:
+    """The metric in the basis in which rows are coded."""
+    if metric is None:
+        return None
+    wide = metric.astype(np.float64)
+    return wide if prior is None else prior.axes.T @ wide @ prior.axes
 
 
 def atom_values(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
@@ -34,7 +50,14 @@ def atom_values(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Prior | None) -> Rows:
+def quantise_mean(
+    mean: NDArray[np.float64],
+    n_items: int,
+    lam: float,
+    prior: Prior | None,
+    *,
+    metric: NDArray[np.float32] | None = None,
+) -> Rows:
     """Quantise a mean (d,) that ``n_items`` items share.
 
     Returns:
@@ -42,9 +65,10 @@ def quantise_mean(mean: NDArray[np.float64], n_items: int, lam: float, prior: Pr
     """
     gram = np.full((1, 1), float(n_items))
     if prior is None:
-        return quantise_rows(mean[None], gram, lam, sweeps=1)
+        return quantise_rows(mean[None], gram, lam, sweeps=1, metric=_along(metric, None))
     moved = (mean - prior.mean) @ prior.axes
-    return quantise_rows(moved[None], gram, lam, public=prior.public, sweeps=1)
+    along = _along(metric, prior)
+    return quantise_rows(moved[None], gram, lam, public=prior.public, sweeps=1, metric=along)
 
 
 def mean_value(rows: Rows, prior: Prior | None) -> NDArray[np.float32]:

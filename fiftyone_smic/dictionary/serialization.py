@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiftyone_smic.coding.rows import Rows
+from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.dictionary.stored import stored_array, stored_counts, stored_rows
 from fiftyone_smic.dictionary.stream import Stream
@@ -41,6 +42,7 @@ def to_arrays(of: SemanticDictionary, stream: bool) -> dict[str, NDArray]:
         **_rows_to_arrays("mean", of.mean_rows_),
         **_rows_to_arrays("atom", of.atom_rows_),
         **prior,
+        **({} if of.metric_ is None else {"metric": of.metric_}),
         "counts": of.counts_,
         "other_counts": of.other_counts_,
         "level_counts": of.level_counts_,
@@ -71,6 +73,12 @@ def from_arrays(
         found = {name: np.array(arrays.get(f"prior_{name}")) for name in _PRIOR}
         out.prior = Prior(**found).checked("not a stored dictionary: its prior")
         public = len(out.prior.atoms)
+    if "metric" in arrays:
+        stored = stored_array(arrays, "metric", np.float32, (None, None))
+        try:
+            out.metric = Metric(stored)
+        except ValueError as e:
+            raise ValueError(f"not a stored dictionary: {e}") from e
     mean = stored_rows(arrays, "mean", (1, None), public)
     d = mean.levels.shape[1]
     atoms = stored_rows(arrays, "atom", (None, d), public)
@@ -84,6 +92,7 @@ def from_arrays(
         other_counts,
         stored_counts(arrays, "level_counts", (2 * max_level + 1,)),
         stored_counts(arrays, "size_counts", (max_nonzero + 1,)),
+        metric=out.metric.matrix if isinstance(out.metric, Metric) else None,
     )
     out._stream = Stream.from_arrays(arrays, k, d, max_level, max_nonzero)
     return out

@@ -213,6 +213,17 @@ class Statistics:
         """Return the sum of c (z - mean)', (K, d) float64."""
         return self.cross / _GRID - self.total[:, None] * mean.astype(np.float64)
 
+    def change(
+        self, mean: NDArray[np.float32], atoms: NDArray[np.float32], metric: NDArray[np.float32]
+    ) -> float:
+        """Return by how much the codes change the sum over items of (z - z')' metric (z - z').
+
+        Without codes every z' is the mean.
+        """
+        a = atoms.astype(np.float64)
+        seen = a @ metric.astype(np.float64)
+        return float(np.einsum("ij,ij->", seen, self.gram @ a - 2 * self.centred(mean)))
+
     def distortion(self, mean: NDArray[np.float32], atoms: NDArray[np.float32]) -> float:
         """Return the sum over items of |z - mean - sum_j c_j atom_j|^2."""
         m, a = mean.astype(np.float64), atoms.astype(np.float64)

@@ -17,6 +17,7 @@ from fiftyone_smic.fiftyone.learning import learn_dictionary
 from fiftyone_smic.fiftyone.names import name_atoms
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.visualization import visualize_atoms
+from fiftyone_smic.pipelines.keeping import check_keep
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
 from fiftyone_smic.utils.progress import Portion, stage
 
@@ -57,6 +58,7 @@ def compress_dataset(
     *,
     encoder: str | None = None,
     lam: float = LAM,
+    keep: str = "everything",
     names: bool = True,
     map: bool = True,
     overwrite: bool = False,
@@ -74,6 +76,8 @@ def compress_dataset(
         latents_field: The vector field of the embeddings.
         encoder: As for ``compute_latents``; by default what suits the images.
         lam: λ of the dictionary: higher means fewer bits and less detail.
+        keep: What the bits are spent on first, ``"everything"`` or ``"words"``; see
+            ``learn_dictionary``.
         names: Name the atoms after the encoder's words.
         map: Lay atoms and samples out on a map.
         overwrite: Learn the dictionary again even if there is one of that key; its codes go.
@@ -91,6 +95,7 @@ def compress_dataset(
         (12, 12)
     """
     started = time.perf_counter()
+    check_keep(keep)
     samples = image_samples(samples)
     reused: list[str] = []
     known = key in runs.list_dictionaries(samples) and not overwrite
@@ -116,6 +121,7 @@ def compress_dataset(
                 key,
                 latents_field,
                 lam=lam,
+                keep=keep,
                 overwrite=overwrite,
                 progress=Portion(report, 0.5, 0.7),
             )

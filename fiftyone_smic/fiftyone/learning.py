@@ -12,12 +12,16 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import images_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
+from fiftyone_smic.models.encoders import load_matching
+from fiftyone_smic.models.identity import EncoderIdentity
+from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
 
 logger = logging.getLogger(__name__)
@@ -38,6 +42,7 @@ def learn_dictionary(
     max_iter: int = 20,
     seed: int = 0,
     prior: Prior | str | os.PathLike[str] | None = None,
+    keep: str = "everything",
     patches_field: str | None = None,
     overwrite: bool = False,
     progress: Progress = None,
@@ -63,6 +68,10 @@ def learn_dictionary(
         seed: Seed of the initialisation.
         prior: Shared statistics of the encoder's latents, or their file, by default the shipped
             ones of the encoder. Whoever reads an archive of this dictionary needs the same.
+        keep: What the bits are spent on first: ``"everything"`` that varies between the images, or
+            ``"words"``, so that searches by text find more of what full latents find. ``"words"``
+            takes the vocabulary of the encoder as the :class:`~fiftyone_smic.dictionary.Metric`,
+            and samples that are encoded later are coded by it too.
         patches_field: Learn from the objects in this field of detections or polylines;
             ``latents_field`` is then an attribute of its labels.
         overwrite: Replace the dictionary of that key; its codes are dropped with it.
@@ -74,7 +83,8 @@ def learn_dictionary(
     Raises:
         ValueError: The key is taken or is no field name, the collection is empty or holds no
             images, latents are missing or fewer than two, the prior does not fit them, a target
-            cannot be met, or another process has stored the same key meanwhile.
+            cannot be met, the encoder has no texts for ``keep="words"``, or another process has
+            stored the same key meanwhile.
         OSError: The prior's file cannot be read.
 
     Example:
@@ -89,6 +99,7 @@ def learn_dictionary(
     runs.check_free(samples, key, overwrite)
     samples = images_of(samples, patches_field)
     given = as_prior(prior)
+    check_keep(keep)
     latents = read_latents(samples, latents_field, patches_field)
     if len(latents.ids) < 2:
         raise ValueError(
@@ -105,13 +116,16 @@ def learn_dictionary(
     target = {"bits_per_item": bits_per_item, "explained_variance": explained_variance}
     targeted = any(value is not None for value in target.values())
     known = given or shipped_prior(latents.encoder)
+    metric = _words(latents.encoder, latents.source) if keep == "words" else None
     with reporting(progress, len(latents.ids)) as report:
 
         def fitting(fraction: float) -> None:
             report(0.95 * fraction)
 
         if not targeted:
-            dictionary = SemanticDictionary(n_atoms, lam=lam, prior=known, **settings)
+            dictionary = SemanticDictionary(
+                n_atoms, lam=lam, prior=known, metric=metric, **settings
+            )
             dictionary.fit(latents.values, progress=fitting)
         else:
             dictionary = learn_to_target(
@@ -121,6 +135,7 @@ def learn_dictionary(
                 n_atoms=n_atoms,
                 progress=fitting,
                 prior=known,
+                metric=metric,
                 **settings,
             )
         codes = dictionary.transform(latents.values)
@@ -135,7 +150,13 @@ def learn_dictionary(
             dim=int(latents.values.shape[1]),
             n_atoms=int(dictionary.n_atoms_),
             items=len(latents.ids),
-            settings={"n_atoms": n_atoms, "lam": dictionary.lam_, **target, **settings},
+            settings={
+                "n_atoms": n_atoms,
+                "lam": dictionary.lam_,
+                **target,
+                "keep": keep,
+                **settings,
+            },
             digest=runs.digest(dictionary),
             learned={
                 "bits_per_item": rate.bits_per_item,
@@ -150,3 +171,13 @@ def learn_dictionary(
     if advice := prior_advice(dictionary, len(latents.ids), rate.total_bits):
         logger.warning(advice)
     return dictionary
+
+
+def _words(encoder: str, source: str | None) -> Metric:
+    """The metric of the vocabulary of the encoder that made the latents."""
+    if not EncoderIdentity.parse(encoder).known:
+        raise ValueError(
+            "these latents do not say which encoder made them, so there are no words to keep "
+            "first; pass keep='everything'"
+        )
+    return metric_of_words(load_matching(encoder, source))

@@ -17,11 +17,12 @@ from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import coded_samples, images_for, rebuilt_latents
 from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.gallery import dataset_gallery
-from fiftyone_smic.fiftyone.names import default_vocabulary, encode_texts
+from fiftyone_smic.fiftyone.names import encode_texts
 from fiftyone_smic.fiftyone.pictures import default_folder, save_picture, writable
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.models.generators.registry import NEAREST
+from fiftyone_smic.pipelines.keeping import default_vocabulary
 from fiftyone_smic.semantics.directions import add, text_direction
 from fiftyone_smic.semantics.names import read_vocabulary
 from fiftyone_smic.utils.defaults import KEY

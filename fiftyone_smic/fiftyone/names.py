@@ -18,10 +18,10 @@ from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.models.encoders import describe, load_matching
+from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
+from fiftyone_smic.pipelines.keeping import default_vocabulary
 from fiftyone_smic.semantics.names import (
-    VOCABULARIES,
     chance,
     distinct,
     nearest,
@@ -197,19 +197,6 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
         kept[i] = name
     own = {*config.own_names, *given} - {i for i, name in given.items() if name is None}
     _store(samples, key, kept, sorted(own))
-
-
-def default_vocabulary(encoder: str) -> Path | list[str]:
-    """Return the texts that suit an encoder.
-
-    Args:
-        encoder: Its identity.
-
-    Returns:
-        The file of a built-in list, or all texts of an encoder that knows only certain texts.
-    """
-    about = describe(encoder)
-    return about.texts() if about.texts else VOCABULARIES / f"{about.vocabulary}.txt"
 
 
 def _own_names(config: runs.SMICRunConfig) -> dict[int, str]:

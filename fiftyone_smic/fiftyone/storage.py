@@ -10,7 +10,6 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import coded_samples, count_coded, images_for
 from fiftyone_smic.fiftyone.crops import crop_files
@@ -106,7 +105,7 @@ def measure_storage(
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
     whole = len(ids) == count_coded(fields.everything(samples._root_dataset), key)
-    prior = runs.load_dictionary(samples, key).prior_
+    learned = runs.load_dictionary(samples, key)
     rng = np.random.default_rng(seed)
     with reporting(progress, len(CURVE_FACTORS) + 1) as report:
         chosen = [ids[i] for i in rng.permutation(len(ids))[:most_latents]]
@@ -119,7 +118,7 @@ def measure_storage(
         curve = []
         for done, factor in enumerate(CURVE_FACTORS):
             stage(report, f"Learning dictionary {done + 1} of {len(CURVE_FACTORS)}")
-            curve.append(_point(latents.values, config, factor, prior, len(ids)))
+            curve.append(_point(latents.values, config, factor, learned, len(ids)))
             report(0.7 * (done + 1) / len(CURVE_FACTORS))
         if patches_field is None:
             files = coded.select(chosen[:most_pictures]).values("filepath")
@@ -146,7 +145,7 @@ def _point(
     latents: np.ndarray,
     config: runs.SMICRunConfig,
     factor: float,
-    prior: Prior | None,
+    learned: SemanticDictionary,
     items: int,
 ) -> dict[str, float]:
     """Return bits and fidelity of a dictionary with another λ."""
@@ -155,7 +154,7 @@ def _point(
     settings["lam"] = float(config.settings["lam"]) * factor
     if len(latents) < config.items:  # "auto" would choose the number of atoms for a part alone
         settings["n_atoms"] = config.n_atoms
-    dictionary = SemanticDictionary(**settings, prior=prior)
+    dictionary = SemanticDictionary(**settings, prior=learned.prior_, metric=learned.metric_)
     codes = dictionary.fit_transform(latents)
     rate = encode_archive(dictionary, codes, encoder=config.encoder)[1]
     shared = (rate.dictionary_bits + rate.header_bits) / items

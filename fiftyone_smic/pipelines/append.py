@@ -19,6 +19,7 @@ from fiftyone_smic.metrics import Rate, item_fidelity
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.pipelines.census import Census, take_census
 from fiftyone_smic.pipelines.compress import reasons, require_images
+from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
 from fiftyone_smic.pipelines.latent_cache import LatentCache, encode_files
 from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.utils.files import check_replaceable, lock
@@ -82,11 +83,16 @@ def append_folder(
     num_workers: int = 0,
     prior: Prior | str | os.PathLike[str] | None = None,
     assume_new: bool = False,
+    keep: str = "everything",
 ) -> Appended:
     """Add the images below a folder to a ``.smic`` file, coded with the dictionary it has.
 
-    What is in the file stays as it is. The new images have distortions if those in the file have.
-    Images that the archive holds, by their names, are left out;
+    What is in the file stays as it is. A file does not say what it was
+    compressed to keep: the new images are coded by squared distance unless ``keep="words"`` is
+    given here too.
+
+    The new images have distortions if those in the file have. Images that the archive holds, by
+    their names, are left out;
     see :func:`fiftyone_smic.utils.names.find_known` for when two names are the same. The names are
     looked at again when the file is written, under a lock, so that several processes may append at
     the same time.
@@ -101,6 +107,8 @@ def append_folder(
         assume_new: Add the images whose names cannot tell whether the archive holds them: all
             images, if the archive has no names, or those in subfolders, if its names have no
             folders.
+        keep: What the bits of the new images are spent on first, ``"everything"`` or ``"words"``;
+            see :func:`~fiftyone_smic.pipelines.compress.compress_folder`.
 
     Raises:
         ArchiveError: The file is not a sound archive, or its prior is missing.
@@ -122,6 +130,7 @@ def append_folder(
         >>> appended.items, appended.rate.items
         (3, 15)
     """
+    check_keep(keep)
     public = as_prior(prior)
     content = read_archive(archive, public)
     check_replaceable(archive)
@@ -141,6 +150,7 @@ def append_folder(
     seconds: dict[str, float] = {}
     with stage("Loading the encoder", seconds, "load"):
         model = load_matching(content.encoder, encoder, device=device, precision=precision)
+    metric = metric_of_words(model) if keep == "words" else None
     cache = LatentCache.beside(archive, f"{model.name} {precision}")
     with stage("Encoding the images", seconds, "latents") as progress:
         found = encode_files(
@@ -166,7 +176,11 @@ def append_folder(
             cache.remove()
             raise NothingNew(f"another process has just added all of {folder}", census)
         latents = found.latents[left]
-        codes = now.dictionary.transform(latents)
+        dictionary = now.dictionary
+        if metric is not None:
+            rebuilt = dictionary.inverse_transform(now.codes)
+            dictionary = dictionary.with_metric(metric, rebuilt)
+        codes = dictionary.transform(latents)
         added = [name for name, new in zip(names, left, strict=True) if new]
         measured = now.distortion is not None
         rate = append_archive(

@@ -11,6 +11,7 @@ from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipp
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.pipelines.census import Census, take_census
+from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
 from fiftyone_smic.pipelines.latent_cache import LatentCache, encode_files
 from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.utils.defaults import LAM
@@ -67,6 +68,7 @@ def compress_folder(
     seed: int = 0,
     prior: Prior | str | os.PathLike[str] | None = None,
     distortion: bool = False,
+    keep: str = "everything",
 ) -> Compressed:
     """Write the images below a folder as a ``.smic`` file, showing progress bars.
 
@@ -94,6 +96,10 @@ def compress_folder(
             it again. None takes the one shipped for the encoder, if there is one.
         distortion: Keep each image's distortion, which takes about 4 bits; see
             :attr:`fiftyone_smic.archive.Archive.distortion`.
+        keep: What the bits are spent on first: ``"everything"`` that varies between the images, or
+            ``"words"``, so that searches by text find more of what full latents find. ``"words"``
+            takes the encoder's own vocabulary as the :class:`~fiftyone_smic.dictionary.Metric`.
+            The archive is read alike either way.
 
     Raises:
         ValueError: Fewer than two images can be read, or a setting is out of range.
@@ -111,6 +117,7 @@ def compress_folder(
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
     check_replaceable(archive)
+    check_keep(keep)
     public = as_prior(prior)
     dictionary = SemanticDictionary(n_atoms, lam=lam, random_state=seed, prior=public)
     dictionary._validate_params()
@@ -125,6 +132,7 @@ def compress_folder(
     with stage("Loading the encoder", seconds, "load"):
         label = encoder or default_encoder(census.images)
         model = load_encoder(label, device=device, precision=precision)
+        metric = metric_of_words(model) if keep == "words" else None
     cache = LatentCache.beside(archive, f"{model.name} {precision}")
     with stage("Encoding the images", seconds, "latents") as progress:
         found = encode_files(
@@ -143,7 +151,7 @@ def compress_folder(
             f"{len(census.images)} could be read{reasons(census)}"
         )
     with stage("Learning the dictionary", seconds, "dictionary") as progress:
-        dictionary.set_params(prior=public or shipped_prior(model.name))
+        dictionary.set_params(prior=public or shipped_prior(model.name), metric=metric)
         dictionary.fit(found.latents, progress=progress)
     with stage("Writing the archive", seconds, "archive"):
         codes = dictionary.transform(found.latents)

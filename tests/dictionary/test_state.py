@@ -7,9 +7,12 @@ import pytest
 
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary import Prior, SemanticDictionary
-from tests.archive.test_golden import FOLDER
+from tests.archive.test_golden import DATA
 
 from .test_stream import latents, new
+
+#: Files that an earlier version wrote.
+FOLDER = DATA / "format6"
 
 
 @pytest.fixture(scope="module")

@@ -322,3 +322,28 @@ def test_a_small_collection_is_told_what_a_prior_saves(make_dataset, clustered, 
     prior = smic.Prior.build(clustered)
     smic.learn_dictionary(dataset, "public", n_atoms=8, prior=prior)
     assert "small archive" not in caplog.text
+
+
+def test_a_dictionary_of_words_is_kept_and_encodes_by_it(postcards):
+    learned = smic.learn_dictionary(postcards, "words", keep="words", lam=0.01, progress=False)
+    plain = smic.learn_dictionary(postcards, "plain", lam=0.01, progress=False)
+    kept = load_dictionary(postcards, "words")
+    assert np.array_equal(kept.metric_, learned.metric_) and plain.metric_ is None
+    smic.encode(postcards, "words", progress=False)
+    latents = np.stack(postcards.values("clip_latents")).astype(np.float32)
+    codes = learned.transform(latents)
+    stored = postcards.values("words_atoms")
+    assert [sorted(row) for row in stored] == [sorted(row.indices.tolist()) for row in codes]
+    assert not np.array_equal(learned.atoms_, plain.atoms_)
+    with pytest.raises(ValueError, match="'everything' or 'words'"):
+        smic.learn_dictionary(postcards, "other", keep="words!", progress=False)
+    assert "other" not in list_dictionaries(postcards)
+
+
+def test_latents_of_an_unknown_encoder_have_no_words(postcards):
+    postcards.set_values("clip_latents", postcards.values("clip_latents"))
+    field = postcards.get_field("clip_latents")
+    field.info = {}
+    field.save()
+    with pytest.raises(ValueError, match="no words to keep first; pass keep='everything'"):
+        smic.learn_dictionary(postcards, "words", keep="words", progress=False)
