@@ -68,8 +68,8 @@ class Alternation:
     nonnegative: bool
     prior: Prior | None
     n_jobs: int | None
-    metric: NDArray[np.float32] | None
     done: Callable[[], None]
+    metric: NDArray[np.float32] | None = None
     gather: Callable[[Pursuit], Statistics] | None = None
 
     def start(

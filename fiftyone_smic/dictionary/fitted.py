@@ -158,6 +158,7 @@ class Fitted:
             n_jobs=settings.n_jobs,
             done=lambda: progress and progress(next(done) / (rounds + 1)),
             gather=gather,
+            metric=self.metric_,
         )
         found = alternation.refine(self.atom_rows_, self.atoms_, self._costs(), rounds)
         self._set_atoms(found.rows)
