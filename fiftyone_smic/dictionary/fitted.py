@@ -143,7 +143,9 @@ class Fitted:
             progress: called with the fraction done after each call of ``gather``.
         """
         settings = self._settings()
-        rows = quantisation.quantise_mean(mean, n_items, settings.lam, settings.prior)
+        rows = quantisation.quantise_mean(
+            mean, n_items, settings.lam, settings.prior, metric=settings.metric
+        )
         self._set_mean(rows)
         done = count(1)
         alternation = Alternation(
