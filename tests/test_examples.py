@@ -15,6 +15,7 @@ import pytest
 PACKAGES = (
     "fiftyone_smic",
     "fiftyone_smic.archive",
+    "fiftyone_smic.cluster",
     "fiftyone_smic.curation",
     "fiftyone_smic.dictionary",
     "fiftyone_smic.fiftyone",

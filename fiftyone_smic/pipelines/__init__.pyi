@@ -1,5 +1,5 @@
 from .append import Appended, NothingNew, append_folder
-from .block_jobs import ArrayLatents, Latents
+from .block_jobs import ArrayLatents
 from .blocks import BlocksCompressed, compress_blocks
 from .census import Census, take_census
 from .compress import Compressed, compress_folder
@@ -11,7 +11,6 @@ __all__ = [
     "BlocksCompressed",
     "Census",
     "Compressed",
-    "Latents",
     "NothingNew",
     "Regenerated",
     "append_folder",

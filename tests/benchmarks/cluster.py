@@ -92,7 +92,7 @@ def one(items: int, workers: int, passes: int, atoms: int, dimensions: int) -> d
     import ray
     from ray.cluster_utils import Cluster
 
-    from fiftyone_smic.cluster import RayMap
+    from fiftyone_smic.cluster.mapping import RayMap
     from fiftyone_smic.pipelines import compress_blocks
 
     node = {"num_cpus": 1, "object_store_memory": 300 << 20, "include_dashboard": False}

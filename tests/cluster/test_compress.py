@@ -18,9 +18,10 @@ pytest.importorskip("pyarrow")
 
 from fiftyone_smic.archive import DamagedArchiveError, iter_archive, read_archive, write_archive
 from fiftyone_smic.cli import app
-from fiftyone_smic.cluster import RayMap, compress, decompress, open_shards
+from fiftyone_smic.cluster import compress, decompress, open_shards
 from fiftyone_smic.cluster import encoding as encoding_module
 from fiftyone_smic.cluster.encoding import to_parquet
+from fiftyone_smic.cluster.mapping import RayMap
 from fiftyone_smic.cluster.storage import list_files
 from fiftyone_smic.curation import search, search_archive
 from fiftyone_smic.pipelines import compress_blocks
