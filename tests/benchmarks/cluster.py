@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.cluster                    # 100,000 items on 1 and 2 workers
     python -m tests.benchmarks.cluster --items 1000000 --workers 2
-    python -m tests.benchmarks.cluster --items 10000000 --workers 2 --passes 1
+    python -m tests.benchmarks.cluster --items 10000000 --workers 2 --dimensions 32 --atoms 64 --lam 0.01
 
 The latents are drawn as mixtures wherever they are read, so they take no disk. Each line of the
 table is a run in a process of its own, on nodes of one CPU each that this machine plays; with more
@@ -87,7 +87,7 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def one(items: int, workers: int, passes: int, atoms: int, dimensions: int) -> dict:
+def one(items: int, workers: int, passes: int, atoms: int, dimensions: int, lam: float) -> dict:
     """Compress on so many nodes of one CPU each, and return what it took."""
     import ray
     from ray.cluster_utils import Cluster
@@ -113,6 +113,7 @@ def one(items: int, workers: int, passes: int, atoms: int, dimensions: int) -> d
                 target,
                 encoder="benchmark/1",
                 n_atoms=atoms,
+                lam=lam,
                 passes=passes,
                 each=each,
                 work=work,
@@ -150,10 +151,12 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--atoms", type=int, default=1024)
     parser.add_argument("--dimensions", type=int, default=512)
+    parser.add_argument("--lam", type=float, default=0.002)
     parser.add_argument("--single", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.single:
-        found = one(given.items[0], given.workers[0], given.passes, given.atoms, given.dimensions)
+        settings = given.passes, given.atoms, given.dimensions, given.lam
+        found = one(given.items[0], given.workers[0], *settings)
         print(json.dumps(found))
         return
     print(
@@ -166,7 +169,7 @@ def main() -> None:
         for workers in given.workers:
             start = "from tests.benchmarks.cluster import main; main()"  # workers import it, too
             command = [sys.executable, "-c", start, "--single"]
-            for name in ("passes", "atoms", "dimensions"):
+            for name in ("passes", "atoms", "dimensions", "lam"):
                 command += [f"--{name}", str(getattr(given, name))]
             command += ["--items", str(items), "--workers", str(workers)]
             run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
