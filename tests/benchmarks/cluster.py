@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.cluster                    # 100,000 items on 1 and 2 workers
     python -m tests.benchmarks.cluster --items 1000000 --workers 2
-    python -m tests.benchmarks.cluster --items 10000000 --workers 2 --dimensions 32 --atoms 64 --lam 0.01
+    python -m tests.benchmarks.cluster --items 10000000 --workers 2 --dimensions 32 --atoms 64 \\
+        --lam 0.01
 
 The latents are drawn as mixtures wherever they are read, so they take no disk. Each line of the
 table is a run in a process of its own, on nodes of one CPU each that this machine plays; with more
