@@ -90,6 +90,7 @@ def search(
     *,
     text_mean: ArrayLike | None = None,
     latents: ArrayLike | None = None,
+    by: str = "cosine",
 ) -> Found:
     """Find the items whose codes lie nearest to latents of texts or images.
 
@@ -106,13 +107,16 @@ def search(
             texts are compared by what tells them apart.
         latents: (N, d) latents of the items, where they are still there: then the result says how
             far codes and latents agree on these queries.
+        by: ``"cosine"`` as above, or ``"product"``: the inner product of query and rebuilt latent,
+            which estimates the cosine that the full latent of unit norm has. With codes of a metric
+            of texts it finds more of what full latents find; ``text_mean`` is not used.
 
     Returns:
         Scores and indices, (m, k) each.
 
     Raises:
         ValueError: codes of another dictionary, no codes, k out of range, or queries that are not
-            finite or of another encoder.
+            finite or of another encoder, or another ``by``.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -129,15 +133,20 @@ def search(
     if len(q) == 0:
         raise ValueError("there are no queries: give the latent of a text or an image")
     z = None if latents is None else check_beside(latents, n, dictionary.n_features_in_)
-    asked = directions(dictionary, q, text_mean)
+    if by not in ("cosine", "product"):
+        raise ValueError(f"by must be 'cosine' or 'product', got {by!r}")
+    whole = by == "product"
+    asked = unit(q) if whole else directions(dictionary, q, text_mean)
+    shared = asked @ dictionary.mean_ if whole else np.zeros(len(q), np.float32)
     lengths = Geometry.of(dictionary).displacements(c)
     scale = 1 / np.sqrt(lengths + SHRINKAGE * lengths.mean() + 1e-9)
     weights = c.astype(np.float32)
-    weights.data *= np.repeat(scale, np.diff(c.indptr)).astype(np.float32)
+    if not whole:
+        weights.data *= np.repeat(scale, np.diff(c.indptr)).astype(np.float32)
     by_atom = dictionary.atoms_ @ asked.T
     scores, indices, tied = np.empty((len(q), k), np.float32), np.empty((len(q), k), np.intp), 0
     for row in range(len(q)):
-        all_scores = weights @ by_atom[:, row]
+        all_scores = weights @ by_atom[:, row] + shared[row]
         indices[row] = best(all_scores, k)
         scores[row] = all_scores[indices[row]]
         tied += k < n and int((all_scores >= scores[row, -1]).sum()) > k

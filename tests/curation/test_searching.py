@@ -29,6 +29,16 @@ def test_search_scores_are_cosines_without_the_mean(collection):
     assert sorted(found.indices[0]) == list(range(400))
 
 
+def test_search_by_product_ranks_like_rebuilt_latents(collection):
+    z, _, dictionary, codes = collection
+    found = curation.search(dictionary, codes, z[:4], k=400, by="product")
+    expected = dictionary.inverse_transform(codes) @ z[:4].T
+    for row in range(4):
+        np.testing.assert_allclose(found.scores[row], expected[found.indices[row], row], atol=1e-5)
+    with pytest.raises(ValueError, match="'cosine' or 'product', got 'dot'"):
+        curation.search(dictionary, codes, z[:4], by="dot")
+
+
 def test_a_text_lies_apart_from_images_and_is_found_all_the_same(collection):
     _, place, dictionary, codes = collection
     rng = np.random.default_rng(3)
