@@ -30,6 +30,7 @@ from .fiftyone.explaining import (
     find_novel,
     find_weak_slices,
 )
+from .fiftyone.expressions import match
 from .fiftyone.keys import list_dictionaries
 from .fiftyone.latents import compute_latents
 from .fiftyone.learning import learn_dictionary
@@ -79,6 +80,7 @@ __all__ = [
     "load_generator",
     "load_model",
     "load_postcards",
+    "match",
     "measure_drawings",
     "name_atoms",
     "read_archive",

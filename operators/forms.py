@@ -8,6 +8,7 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
+from .curating import findings
 from .words import TERMS, amount
 
 #: The button of a result that opens the panel.
@@ -18,15 +19,21 @@ def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
     """Let the user choose dataset, view or selection; returns what is chosen now.
 
     A button of the panel opens a form on what the panel shows: on samples, by ``sample_ids``, on
-    objects, by ``label_ids``, or on the whole dataset, by ``whole``. Then there is no choice, and
-    the form says so.
+    objects, by ``label_ids``, on what curation found, by ``found``, or on the whole dataset, by
+    ``whole``. Then there is no choice, and the form says so.
     """
+    if ctx.params.get("quiet"):
+        inputs.bool("quiet", view=types.HiddenView(read_only=False))
     if ctx.params.get("label_ids"):
         inputs.list("label_ids", types.String(), view=types.HiddenView(read_only=False))
         note(inputs, "target", f"On {amount(len(ctx.params['label_ids']), 'object')} of the panel")
     elif ctx.params.get("sample_ids"):
         inputs.list("sample_ids", types.String(), view=types.HiddenView(read_only=False))
         note(inputs, "target", f"On {amount(len(ctx.params['sample_ids']), 'sample')} of the panel")
+    elif ctx.params.get("found"):
+        inputs.str("found", view=types.HiddenView(read_only=False))
+        inputs.str("part", view=types.HiddenView(read_only=False))
+        note(inputs, "target", f"On {amount(len(collection(ctx)), 'sample')} that were found")
     elif ctx.params.get("whole"):
         inputs.bool("whole", view=types.HiddenView(read_only=False))
         note(inputs, "target", f"On the whole dataset: {amount(len(ctx.dataset), 'sample')}")
@@ -54,6 +61,8 @@ def collection(ctx: Any) -> SampleCollection:
         return ctx.dataset.select_labels(ids=ids, fields=objects_of(ctx))
     if ctx.params.get("sample_ids"):
         return ctx.dataset.select(ctx.params["sample_ids"])
+    if ctx.params.get("found"):
+        return findings.get(ctx.dataset, ctx.params["found"]).part(ctx.params.get("part"))
     if ctx.params.get("whole"):
         return ctx.dataset
     return ctx.target_view(require_flat=True)

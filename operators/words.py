@@ -29,6 +29,9 @@ TERMS = {
     "there.",
     "lift": "How many times more common that label is among the images that have the concept than "
     "in the whole dataset.",
+    "near": "Similarity of two images: 1 is the same picture, 0 is no more alike than any two.",
+    "q": "Of all statements with a q as small as this, at most that share is due to chance, with "
+    "all tests that were made counted in.",
     "λ": "λ is the error that one bit must save: a higher λ makes the archive smaller and keeps "
     "less detail.",
 }
@@ -87,3 +90,25 @@ def listed(names: list[str], most: int = 12) -> str:
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+
+
+def share(part: float) -> str:
+    """Return a share as whole per cent, and a small one as what it is.
+
+    Example:
+        >>> share(0.41), share(0.004), share(0)
+        ('41 %', '0.4 %', '0 %')
+    """
+    return f"{part:.1%}".replace("%", " %") if 0 < part < 0.01 else f"{part:.0%}".replace("%", " %")
+
+
+def chance(q: float) -> str:
+    """Return a corrected p-value as one reads it.
+
+    Example:
+        >>> chance(0.00004), chance(0.0312), chance(0.4)
+        ('q < .001', 'q = .031', 'q = .40')
+    """
+    if q < 0.001:
+        return "q < .001"
+    return f"q = {q:.3f}".replace("0.", ".") if q < 0.1 else f"q = {q:.2f}".replace("0.", ".")

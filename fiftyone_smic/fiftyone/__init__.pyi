@@ -12,6 +12,7 @@ from .curation import find_leaks, find_near_duplicates, find_outliers, search, s
 from .drawings import DrawingsReport, measure_drawings
 from .encoding import EncodeReport, encode
 from .explaining import compare, explain_labels, find_label_issues, find_novel, find_weak_slices
+from .expressions import match
 from .fields import dictionary_fields
 from .keys import list_dictionaries
 from .latent_rows import LatentsReport
@@ -79,6 +80,7 @@ __all__ = [
     "load_dictionary",
     "load_model",
     "load_postcards",
+    "match",
     "match_atom",
     "measure_drawings",
     "measure_storage",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,44 @@ class CurationReport:
     views: Mapping[str, fo.DatasetView] = field(default_factory=dict)
     fields: tuple[str, ...] = ()
     tag: str | None = None
+    _found: _Found | None = field(default=None, repr=False, compare=False)
+
+    def save(self, *, field: bool = False, tag: str | None = None) -> CurationReport:
+        """Write what was found into the samples, after a look at it.
+
+        Args:
+            field: Write the scores into the sample fields that the function describes.
+            tag: Tag the samples that the function would tag.
+
+        Returns:
+            The report, which names what was written.
+
+        Raises:
+            ValueError: There are no scores to write, the tag is no word, or the dictionary was
+                replaced since.
+
+        Example:
+            >>> import fiftyone_smic as smic
+            >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
+            >>> _ = smic.compute_latents(dataset, progress=False)
+            >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
+            >>> _ = smic.encode(dataset, progress=False)
+            >>> report = smic.find_outliers(dataset, k=2)
+            >>> report.save(field=True, tag="look").fields
+            ('smic_outlier_score',)
+            >>> len(dataset.match_tags("look"))
+            2
+        """
+        check_tag(tag)
+        found, written = self._found, self.fields
+        if field:
+            if found is None or not found.columns:
+                raise ValueError("this report has no scores that could be written; give a tag")
+            found.coded.write(found.columns)
+            written = tuple(fields.field_name(self.key, suffix) for suffix in found.columns)
+        if tag is not None:
+            (self.view if found is None else found.tagged).tag_samples(tag)
+        return replace(self, fields=written, tag=tag or self.tag)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return the rows of the result, with sample ids where it speaks of items."""
@@ -189,6 +227,7 @@ class Coded:
         views: Mapping[str, Sequence[int] | np.ndarray] | None = None,
         *,
         columns: Mapping[str, Sequence[Any]] | None = None,
+        field: bool = False,
         tag: str | None = None,
         tagged: Sequence[int] | np.ndarray | None = None,
     ) -> CurationReport:
@@ -198,26 +237,26 @@ class Coded:
             result: The library's result.
             found: Positions of the samples that were found, in their order.
             views: Name -> positions of further views.
-            columns: Field suffix -> N values to write; other samples lose theirs.
+            columns: Field suffix -> N values; where they are written, other samples lose theirs.
+            field: Write them now; the report's ``save`` writes them later.
             tag: A tag to add to what was found.
             tagged: Positions of the samples that get the tag, by default ``found``.
         """
         check_tag(tag)
-        if columns:
-            self._write(columns)
-        if tag is not None:
-            self.view(found if tagged is None else tagged).tag_samples(tag)
-        return CurationReport(
+        report = CurationReport(
             key=self.key,
             view=self.view(found),
             result=result,
             ids=tuple(self.ids),
             views={name: self.view(items) for name, items in (views or {}).items()},
-            fields=tuple(fields.field_name(self.key, suffix) for suffix in columns or ()),
-            tag=tag,
+            # A copy has none of the latents that this one may have read.
+            _found=_Found(
+                replace(self), columns or {}, self.view(found if tagged is None else tagged)
+            ),
         )
+        return report.save(field=field, tag=tag) if field or tag is not None else report
 
-    def _write(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def write(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write scores; what an earlier run left on other samples goes, so that none are mixed."""
         dataset = self.samples._root_dataset
         names = {suffix: fields.field_name(self.key, suffix) for suffix in columns}
@@ -245,6 +284,15 @@ class Coded:
             raise
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What a report can still write."""
+
+    coded: Coded
+    columns: Mapping[str, Sequence[Any]]
+    tagged: fo.DatasetView
+
+
 def check_tag(tag: str | None) -> None:
     """Raise ``ValueError`` unless samples can be tagged so; None stands for no tag."""
     if tag is not None and (not isinstance(tag, str) or not tag.strip()):
@@ -260,3 +308,41 @@ def _label_fields(samples: SampleCollection) -> str:
         and issubclass(known.document_type, fo.Classification)
     ]
     return ", ".join(map(repr, there)) or "'ground_truth'"
+
+
+def split_of_each(
+    samples: SampleCollection, splits: Iterable[str] | Mapping[str, SampleCollection | str]
+) -> dict[str, str]:
+    """Return sample id -> split.
+
+    Args:
+        samples: The collection; samples of no split are left out.
+        splits: Tags, or split -> a view or tag.
+
+    Raises:
+        ValueError: There is one split only, one is empty, or a sample lies in two.
+    """
+    named = splits if isinstance(splits, Mapping) else {name: name for name in splits}
+    if len(named) < 2:
+        raise ValueError(
+            f"there is {len(named)} split and a leak lies between two; give a field, or a dict "
+            'such as {"train": view, "test": view}'
+        )
+    there = set(samples.values("id"))
+    where: dict[str, str] = {}
+    for name, part in named.items():
+        view = samples.match_tags(part) if isinstance(part, str) else part
+        ids = [i for i in view.values("id") if i in there]
+        if not ids:
+            raise ValueError(
+                f"split {name!r} has no samples of this view; "
+                + (f"none has the tag {part!r}" if isinstance(part, str) else "choose another view")
+            )
+        twice = [i for i in ids if i in where]
+        if twice:
+            raise ValueError(
+                f"{len(twice)} samples lie in {where[twice[0]]!r} and in {name!r} (the first: "
+                f"{twice[0]}); put each into one split"
+            )
+        where.update(dict.fromkeys(ids, name))
+    return where

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from fiftyone_smic.curation.surprise import REMARKABLE
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import image_samples
-from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag
+from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag, split_of_each
 from fiftyone_smic.fiftyone.similarity import text_encoder
 from fiftyone_smic.utils.defaults import KEY
 
@@ -74,7 +74,8 @@ def search(
         found,
         order,
         dict(zip(called, found.indices, strict=True)),
-        columns={fields.SEARCH_SCORE: scores} if field else None,
+        columns={fields.SEARCH_SCORE: scores},
+        field=field,
         tag=tag,
     )
 
@@ -190,7 +191,8 @@ def find_near_duplicates(
         found,
         every,
         {"keep": found.kept, "remove": found.removable},
-        columns={fields.DUPLICATE_OF: kept} if field else None,
+        columns={fields.DUPLICATE_OF: kept},
+        field=field,
         tag=tag,
         tagged=found.removable,
     )
@@ -256,7 +258,8 @@ def select_subset(
     return coded.report(
         found,
         found.indices,
-        columns={fields.SUBSET_PLACE: places} if field else None,
+        columns={fields.SUBSET_PLACE: places},
+        field=field,
         tag=tag,
     )
 
@@ -309,7 +312,8 @@ def find_outliers(
         found,
         first,
         {c: [i for i in first if causes[i] == c] for c in sorted({causes[i] for i in first})},
-        columns={fields.OUTLIER_SCORE: found.scores.tolist()} if field else None,
+        columns={fields.OUTLIER_SCORE: found.scores.tolist()},
+        field=field,
         tag=tag,
     )
 
@@ -355,7 +359,7 @@ def find_leaks(
         coded = Coded.read(samples, key)
         given = coded.labels(splits)
     else:
-        where = _splits(image_samples(samples), splits)
+        where = split_of_each(image_samples(samples), splits)
         coded = Coded.read(samples.select(list(where)), key)
         given = [where[i] for i in coded.ids]
     found = curation.leaks(coded.dictionary, coded.codes, given, threshold, coded.latents)
@@ -367,33 +371,3 @@ def find_leaks(
         {split: items for split, items in leaking.items() if len(items)},
         tag=tag,
     )
-
-
-def _splits(
-    samples: SampleCollection, splits: Iterable[str] | Mapping[str, SampleCollection | str]
-) -> dict[str, str]:
-    """Return sample id -> split."""
-    named = splits if isinstance(splits, Mapping) else {name: name for name in splits}
-    if len(named) < 2:
-        raise ValueError(
-            f"there is {len(named)} split and a leak lies between two; give a field, or a dict "
-            'such as {"train": view, "test": view}'
-        )
-    there = set(samples.values("id"))
-    where: dict[str, str] = {}
-    for name, part in named.items():
-        view = samples.match_tags(part) if isinstance(part, str) else part
-        ids = [i for i in view.values("id") if i in there]
-        if not ids:
-            raise ValueError(
-                f"split {name!r} has no samples of this view; "
-                + (f"none has the tag {part!r}" if isinstance(part, str) else "choose another view")
-            )
-        twice = [i for i in ids if i in where]
-        if twice:
-            raise ValueError(
-                f"{len(twice)} samples lie in {where[twice[0]]!r} and in {name!r} (the first: "
-                f"{twice[0]}); put each into one split"
-            )
-        where.update(dict.fromkeys(ids, name))
-    return where

@@ -66,7 +66,7 @@ def find_label_issues(
         fields.LABEL_DOUBT: [None if np.isnan(s) else float(s) for s in found.scores],
         fields.SUGGESTED_LABEL: [str(label) for label in found.suggested],
     }
-    return coded.report(found, found.indices, wrong, columns=columns if field else None, tag=tag)
+    return coded.report(found, found.indices, wrong, columns=columns, field=field, tag=tag)
 
 
 def explain_labels(
@@ -305,8 +305,8 @@ def find_novel(
         sides = (known.latents, new.latents)
     found = curation.novelty(new.dictionary, *sides)
     groups = {f"group {i}": group for i, group in enumerate(found.groups)}
-    columns = {fields.NOVELTY: found.scores.tolist()} if field else None
-    return new.report(found, found.indices, groups, columns=columns, tag=tag)
+    columns = {fields.NOVELTY: found.scores.tolist()}
+    return new.report(found, found.indices, groups, columns=columns, field=field, tag=tag)
 
 
 def _together(views: dict[str, list[int]]) -> list[int]:

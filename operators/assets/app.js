@@ -4,11 +4,13 @@
     window.__foo__;
   const PLUGIN = "fiftyone_smic";
 
+  // Returns whether there was one.
   function closeResult() {
     const dialog = document.querySelector('[data-cy="operators-prompt-view-modal"]');
     const buttons = dialog ? [...dialog.querySelectorAll("button")] : [];
     const done = buttons.find((button) => button.textContent.trim() === "Done");
     if (done) done.click();
+    return Boolean(done);
   }
 
   class CloseResult extends Operator {
@@ -17,8 +19,12 @@
       return new OperatorConfig({ name: "close_result", label, unlisted: true });
     }
 
+    // A run that takes no time is over before the App has drawn its bar, so wait for that.
     async execute() {
-      closeResult();
+      for (let i = 0, calm = 0; i < 40 && calm < 6; i++) {
+        calm = closeResult() ? 0 : calm + 1;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
     }
   }
 

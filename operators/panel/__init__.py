@@ -7,14 +7,17 @@ import json
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from ..curating import findings
 from ..layouts import PLUGIN
 from ..words import amount
-from . import atoms, compare, items, mix, storage, views
+from . import atoms, compare, curate, items, mix, storage, views
 from .generators import chosen_generator
 from .parts import NARROW, row, small
 from .states import missing
@@ -25,6 +28,7 @@ TABS: dict[str, tuple[str, Any]] = {
     "storage": ("Storage", storage),
     "atoms": ("Concepts", atoms),
     "mix": ("Mix", mix),
+    "curate": ("Curate", curate),
 }
 
 #: Keeps the tabs, which come first, in sight while what is below them scrolls. The App passes no
@@ -94,7 +98,8 @@ class SMICPanel(foo.Panel):
             category=foo.Categories.ANALYZE,
             help_markdown=(
                 "Compares samples with the pictures drawn again from their codes, shows what the "
-                "collection takes and which concepts it is made of, and mixes new pictures."
+                "collection takes and which concepts it is made of, mixes new pictures, and finds, "
+                "chooses, cleans and compares samples."
             ),
             allow_multiple=False,
         )
@@ -225,6 +230,54 @@ class SMICPanel(foo.Panel):
         if key and mix.keep(ctx, key, int(ctx.params["index"])) is not None:
             ctx.ops.notify("The picture is a sample of this dataset now.", variant="success")
             ctx.trigger("reload_dataset")
+
+    def on_search(self, ctx: Any) -> None:
+        """Search the dataset for the text that was typed, and show what is found in the grid."""
+        text = curate.typed(ctx)
+        if not text:
+            ctx.ops.notify("Type what to search for.", variant="warning")
+            return
+        self._search(ctx, {"query": text, "by": "text"})
+
+    def on_like(self, ctx: Any) -> None:
+        """Search for samples like those that are selected."""
+        self._search(ctx, {"by": "selected"})
+
+    def _search(self, ctx: Any, params: dict[str, Any]) -> None:
+        given = {**params, "key": current_key(ctx), "whole": True, "quiet": True}
+        ctx.prompt(
+            f"{PLUGIN}/search_samples",
+            params=given,
+            on_success=self.on_searched,
+            skip_prompt=True,
+        )
+
+    def on_searched(self, ctx: Any) -> None:
+        """Show in the grid what the search that has just ended found."""
+        found = findings.of_card(ctx.dataset, current_key(ctx) or "", "find")
+        if found is not None and len(found.report.view):
+            views.narrow(ctx, _window(ctx), found.part(None), found.title)
+
+    def on_found(self, ctx: Any) -> None:
+        """Narrow the grid to what was found, or to a part of it."""
+        with self._still_there(ctx):
+            found = findings.get(ctx.dataset, ctx.params["found"])
+            view = found.part(ctx.params.get("part"))
+            views.narrow(ctx, _window(ctx), view, ctx.params["what"])
+
+    def on_groups(self, ctx: Any) -> None:
+        """Show near duplicates as FiftyOne shows groups: one after the other, each with its own."""
+        with self._still_there(ctx):
+            view = findings.get(ctx.dataset, ctx.params["found"]).grouped()
+            views.narrow(ctx, _window(ctx), view, "that stand for a group of near duplicates each")
+
+    @contextmanager
+    def _still_there(self, ctx: Any) -> Iterator[None]:
+        """Say why a finding cannot be shown: the App's server forgets them when it restarts."""
+        try:
+            yield
+        except ValueError as error:
+            ctx.ops.notify(str(error), variant="warning")
 
     def prompt(self, ctx: Any) -> None:
         """Open the form of the operator that a button names."""

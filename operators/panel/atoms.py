@@ -145,6 +145,13 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
             picture(others, name, path, "Opposite sample", EXEMPLAR, sample, componentsProps=NARROW)
 
 
+def figures(ctx: Any, key: str) -> Any:
+    """Return the statistics of the atoms, without labels."""
+    from fiftyone_smic.fiftyone.statistics import atom_statistics
+
+    return atom_statistics(ctx.dataset, key)
+
+
 def _statistics(ctx: Any, key: str) -> tuple[Any, list[str], str | None, str]:
     """Statistics of the atoms, the label fields there are, and what was chosen of them."""
     from fiftyone_smic.fiftyone.statistics import atom_statistics, label_fields

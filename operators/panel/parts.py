@@ -59,19 +59,27 @@ def picture(
     panel.str(name, default=media_url(path), view=shown)
 
 
-def row(panel: types.Object, name: str, gap: int = 1, **view: Any) -> types.Object:
-    """Put things side by side, broken into lines where the panel is narrow."""
+def row(
+    panel: types.Object, name: str, gap: int = 1, align: str = "top", **view: Any
+) -> types.Object:
+    """Put things side by side, broken into lines where the panel is narrow.
+
+    ``align``: where they are in the line's height, "top", "center" or "bottom".
+    """
     inside = types.Object()
     panel.define_property(
-        name, inside, view=types.GridView(orientation="2d", gap=gap, align_y="top", **view)
+        name, inside, view=types.GridView(orientation="2d", gap=gap, align_y=align, **view)
     )
     return inside
 
 
-def columns(panel: types.Object, name: str, n: int = 2) -> list[types.Object]:
-    """Put ``n`` columns side by side where the panel is wide, one below the other where not."""
+def columns(panel: types.Object, name: str, n: int = 2, width: int = 400) -> list[types.Object]:
+    """Put ``n`` columns side by side where the panel is wide, one below the other where not.
+
+    ``width``: that a column needs, in pixels.
+    """
     line = row(panel, name, gap=3)
-    share = {"item": {"sx": {"flex": 1, "minWidth": "min(100%, 400px)", "width": "auto"}}}
+    share = {"item": {"sx": {"flex": 1, "minWidth": f"min(100%, {width}px)", "width": "auto"}}}
     found = []
     for i in range(n):
         column = types.Object()
@@ -150,6 +158,15 @@ def chip(
             "button": {"sx": {**small_text, "& p": {"fontSize": "inherit"}}},
         },
     )
+
+
+def bar(panel: types.Object, name: str, share: float, width: int, colour: str = ACCENT) -> None:
+    """A share from 0 to 1 as a bar in a :func:`row`; ``width`` pixels stand for 1."""
+    filled = max(1.0, 100 * min(1.0, share))
+    paint = f"linear-gradient(90deg, {colour} {filled:.1f}%, transparent {filled:.1f}%)"
+    look = {"width": f"{width}px", "height": "10px", "backgroundImage": paint, "p": "0 !important"}
+    frame = {"backgroundColor": "action.hover", "borderRadius": "3px", "overflow": "hidden"}
+    panel.md("", name=name, componentsProps={"item": {"sx": {**look, **frame}}})
 
 
 def plot(

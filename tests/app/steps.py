@@ -22,6 +22,9 @@ ARGUMENTS = [
 BARS = ".js-plotly-plot .bars"
 #: Of the Atoms tab; no other plot has buttons.
 MAP = ".js-plotly-plot:has(.modebar-btn)"
+#: Of the Curate tab: the line to search with.
+CURATE = 'button:has-text("Search")'
+RESULT = '[data-cy="operators-prompt-view-modal"]'
 FORM = '[data-cy="operators-prompt-modal"]'
 
 
@@ -184,3 +187,13 @@ def count(page, n):
     from playwright.sync_api import expect
 
     expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{n:,} sample")
+
+
+def curate(page, panel, button, sign):
+    """Press a button of the Curate tab, run the form as it stands, and wait for what it says."""
+    panel.get_by_role("button", name=button, exact=True).click()
+    filled_form(page).get_by_role("button", name="Execute").click()
+    page.locator(FORM).wait_for(state="detached")
+    page.locator(RESULT).wait_for(state="detached")
+    said = panel.get_by_text(re.compile(sign)).first
+    said.wait_for()

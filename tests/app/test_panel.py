@@ -10,6 +10,7 @@ from fiftyone_smic.fiftyone import match_atom
 
 from .steps import (
     BARS,
+    CURATE,
     MAP,
     click_atom,
     close,
@@ -141,6 +142,7 @@ def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
         ("Storage", BARS, "button", "Measure"),
         ("Concepts", MAP, "combobox", ""),
         ("Mix", 'img[alt="Start"]', "button", "Draw"),
+        ("Curate", CURATE, "button", "Two parts"),
         ("Compare", 'img[alt="Regenerated"]', "button", "Refresh"),
     ):
         open_tab(panel, name, sign)

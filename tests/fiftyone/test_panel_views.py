@@ -140,3 +140,33 @@ def test_a_button_of_the_storage_tab_takes_the_whole_dataset(coded):
     measure = next(b for b in buttons(window.layout) if "Measure" in str(b["view"].get("label")))
     assert "60 samples" in measure["view"]["label"]
     assert measure["view"]["params"]["with"] == {"key": "smic", "whole": True}
+
+
+def test_the_curate_tab_shows_what_was_found_and_leads_back(coded):
+    import fiftyone.operators as foo
+
+    from fiftyone_smic.fiftyone.plugin import install_plugin
+
+    install_plugin()
+    window = Window(coded)
+    window.send("on_choice", path="tab", value="curate")
+    for said in ("60 samples", "Find", "Choose", "Clean", "Compare", "do not say which model"):
+        assert said in window.text()
+    finder = foo.get_operator("fiftyone_smic/find_near_duplicates")
+    request = {"dataset_name": coded.name, "params": {"threshold": 0.99}}
+    found = finder.execute(ExecutionContext(request))["buttons"][0][2]["found"]
+    window.send("refresh")
+    assert "can go: each is that near" in window.text()
+    window.send("on_found", found=found, part="keep", what="of each group")
+    groups = smic.find_near_duplicates(coded, threshold=0.99)
+    assert sorted(window.paths) == sorted(groups.views["keep"].values("filepath"))
+    assert "of each group" in window.text()
+    window.send("on_groups", found=found)
+    coded.reload()
+    assert coded.count("smic_duplicate_of") == len(groups.view)
+    assert "Back to the view before" in window.text()
+    window.send("on_back")
+    window.send("on_back")
+    assert len(window.paths) == 60
+    told = window.send("on_found", found="gone", what="")
+    assert any("no longer there" in json.dumps(each["params"]) for each in told)

@@ -1,0 +1,271 @@
+"""The operators of curation: what they say, what they write, and what they refuse."""
+
+from __future__ import annotations
+
+import threading
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+from fiftyone.operators.executor import ExecutionContext
+
+import fiftyone_smic as smic
+from fiftyone_smic.fiftyone.plugin import install_plugin
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin():
+    """The plugin, installed as a user would."""
+    install_plugin()
+
+
+@pytest.fixture
+def coded(make_dataset, clustered):
+    """60 samples of five kinds, coded: two are copies, three are labelled wrong."""
+    latents = clustered.copy()
+    latents[58], latents[59] = latents[0], latents[1]
+    dataset = make_dataset(latents)
+    centres = latents @ latents[:12].T
+    kinds = [f"kind{np.argmax(row)}" for row in centres]
+    dataset.set_values("kind", [fo.Classification(label=kind) for kind in kinds])
+    dataset.set_values("wrong", [kind == kinds[0] for kind in kinds])
+    dataset.set_values("tags", [["test"] if i % 4 == 3 else ["train"] for i in range(60)])
+    smic.learn_dictionary(dataset, lam=0.0005)
+    smic.encode(dataset)
+    return dataset
+
+
+def context(samples, selected=(), **params):
+    dataset = samples._root_dataset
+    request = {"dataset_name": dataset.name, "params": params, "selected": list(selected)}
+    if samples is not dataset:
+        request["view"] = samples._serialize()
+    return ExecutionContext(request)
+
+
+def operator(name):
+    return foo.get_operator(f"fiftyone_smic/{name}")
+
+
+def run(name, samples, **params):
+    return operator(name).execute(context(samples, **params))
+
+
+def complaints(name, samples, **params):
+    """What a form says is wrong, by input."""
+    form = operator(name).resolve_input(context(samples, **params))
+    return {n: p.error_message for n, p in form.type.properties.items() if p.invalid}
+
+
+def found_by(done):
+    """The id of the finding that a result's buttons lead on from."""
+    return done["buttons"][0][2]["found"]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "says"),
+    [
+        ("search_samples", {"by": "concepts", "expression": "atom 0 | !atom 0"}, "**60 samples**"),
+        ("select_subset", {"k": 5}, "**5 samples** of 60, representative"),
+        ("select_subset", {"k": 5, "already": "test"}, "**5 samples** of 60"),
+        ("find_near_duplicates", {"threshold": 0.9999}, "2 groups"),
+        ("find_outliers", {"k": 3}, "of 60"),
+        ("find_label_issues", {"label_field": "kind"}, "are told right"),
+        ("find_leaks", {"first": "tag:train", "second": "tag:test"}, "If splits were drawn"),
+        ("compare_parts", {"first": "tag:train", "second": "tag:test"}, "**train** (45 samples)"),
+        ("compare_parts", {"first": "label:kind.label=kind0", "shuffled": True}, "of 20 runs"),
+        ("explain_labels", {"label_field": "kind"}, "go together with a label of kind"),
+        ("find_weak_slices", {"errors": "wrong"}, "weak slice"),
+        ("find_novel", {"first": "tag:train", "second": "tag:test"}, "new beside train"),
+    ],
+)
+def test_each_says_what_it_found_and_writes_nothing_by_itself(coded, state, name, params, says):
+    before = state(coded)
+    assert complaints(name, coded, **params, tag="") == {}
+    done = run(name, coded, **params)
+    assert says in done["summary"]
+    assert done["buttons"][-1][0] == "Open the SMIC panel"
+    assert state(coded) == before
+
+
+def test_causes_are_concepts_with_shares_and_views(coded):
+    from operators.curating import findings
+
+    run("explain_labels", coded, label_field="kind")
+    found = findings.of_card(coded, "smic", "compare")
+    cause = found.outcome.causes[0]
+    share = cause.shares[0]
+    inside = found.part(share.part)
+    label = share.label.removeprefix("of ")
+    assert set(inside.values("kind.label")) == {label}
+    whole = coded.count_values("kind.label")[label]
+    assert share.share == pytest.approx(len(inside) / whole)
+    atom, sign, _ = cause.atoms[0]
+    assert len(smic.fiftyone.match_atom(inside, atom, sign=sign)) == len(inside)
+
+
+def test_a_text_is_searched_for_and_selected_samples_are_too(encoded):
+    done = run("search_samples", encoded, query="night", k=10, tag="dark", field=True)
+    assert "The **10 samples** of 80 nearest to “night”" in done["summary"]
+    assert len(encoded.match_tags("dark")) == 10
+    assert encoded.count("smic_search_score") == 10
+    first = encoded.first().id
+    ctx = context(encoded, selected=[first], by="selected")
+    assert "most like 1 selected sample" in operator("search_samples").execute(ctx)["summary"]
+
+
+def test_near_duplicates_are_deleted_but_for_one_of_each_only_when_that_is_confirmed(coded, state):
+    done = run("find_near_duplicates", coded, threshold=0.9999)
+    use = {"found": found_by(done), "part": "remove", "action": "delete"}
+    before = state(coded)
+    assert "Tick the box" in complaints("use_found", coded, **use)["unsure"]
+    with pytest.raises(ValueError, match="not confirmed"):
+        run("use_found", coded, **use)
+    assert state(coded) == before
+    assert complaints("use_found", coded, **use, sure=True) == {}
+    said = run("use_found", coded, **use, sure=True)["summary"]
+    assert "**2 samples** were deleted" in said
+    assert len(coded) == 58
+    again = run("find_near_duplicates", coded, threshold=0.9999)
+    assert "there are no near duplicates" in again["summary"]
+
+
+def test_what_is_found_is_tagged_saved_and_exported(coded, tmp_path):
+    found = found_by(run("select_subset", coded, k=6, tag=""))
+    run("use_found", coded, found=found, action="tag", name="six")
+    assert len(coded.match_tags("six")) == 6
+    run("use_found", coded, found=found, action="save", name="the six")
+    assert set(coded.load_saved_view("the six").values("id")) == set(
+        coded.match_tags("six").values("id")
+    )
+    again = complaints("use_found", coded, found=found, action="save", name="the six")
+    assert "choose another name" in again["name"]
+    path = tmp_path / "six.smic"
+    run("export_archive", coded, found=found, key="smic", path=str(path))
+    assert len(smic.read_archive(path)) == 6
+
+
+def test_a_run_that_is_stopped_writes_nothing(coded, state):
+    from operators.running import Report, Stopped
+
+    before = state(coded)
+    stop = threading.Event()
+    report = Report(lambda kind, value: stop.set(), stop)  # while it works
+    ctx = context(coded, k=5, tag="chosen", field=True)
+    with pytest.raises(Stopped):
+        operator("select_subset").work(ctx, report)
+    assert state(coded) == before
+
+
+def test_a_finding_is_gone_with_its_dictionary(coded):
+    from operators.curating import findings
+
+    found = found_by(run("select_subset", coded, k=6))
+    assert findings.of_card(coded, "smic", "choose").id == found
+    smic.learn_dictionary(coded, lam=0.005, overwrite=True)
+    smic.encode(coded)
+    assert findings.of_card(coded, "smic", "choose") is None
+    said = complaints("use_found", coded, found="not there")
+    assert "run the search again" in said["gone"]
+
+
+FINDERS = [
+    "search_samples",
+    "select_subset",
+    "find_near_duplicates",
+    "find_outliers",
+    "find_label_issues",
+    "find_leaks",
+    "compare_parts",
+    "explain_labels",
+    "find_weak_slices",
+    "find_novel",
+    "compute_similarity",
+]
+
+
+def test_every_form_says_what_is_missing_first(make_dataset, clustered):
+    dataset = make_dataset(clustered)
+    for name in FINDERS:
+        assert "Run 'SMIC: learn dictionary' first" in complaints(name, dataset)["no_dictionary"]
+    smic.learn_dictionary(dataset)
+    for name in FINDERS:
+        assert "Run 'SMIC: encode samples' first" in complaints(name, dataset)["no_codes"], name
+    smic.encode(dataset)
+    assert "Import labels first" in complaints("explain_labels", dataset)["no_labels"]
+    assert "Import labels first" in complaints("find_label_issues", dataset)["no_labels"]
+    assert "evaluate its predictions" in complaints("find_weak_slices", dataset)["no_errors"]
+    assert "tag samples" in complaints("compare_parts", dataset)["no_parts"]
+    assert "choose the model" in complaints("search_samples", dataset)["no_texts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "where", "says"),
+    [
+        ("select_subset", {"k": 61}, "k", "between 1 and 60"),
+        ("find_outliers", {"k": 0}, "k", "between 1 and 60"),
+        ("find_near_duplicates", {"threshold": 2}, "threshold", "between 0 and 1"),
+        ("search_samples", {"expression": "atom 0 & nihgt"}, "expression", "there is no atom"),
+        ("search_samples", {"expression": "(atom 0"}, "expression", "at position"),
+        ("compare_parts", {"first": "tag:test", "second": "tag:test"}, "second", "same samples"),
+        ("select_subset", {"tag": "  "}, "tag", "needs a letter"),
+        ("select_subset", {"key": "gone"}, "key", "there is no dictionary"),
+        ("compute_similarity", {"brain_key": "two words"}, "brain_key", "letters, digits"),
+    ],
+)
+def test_forms_say_what_is_wrong(coded, state, name, params, where, says):
+    before = state(coded)
+    assert says in complaints(name, coded, **params)[where]
+    assert state(coded) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "says"),
+    [
+        ("select_subset", {"k": 61, "tag": "x", "field": True}, "61"),
+        ("search_samples", {"expression": "nothing", "tag": "x"}, "there is no atom"),
+        ("search_samples", {"query": "night", "tag": "x"}, "do not say which encoder"),
+        ("search_samples", {"query": " "}, "nothing to search for"),
+        ("find_label_issues", {"label_field": "same", "tag": "x"}, "label"),
+        ("explain_labels", {"label_field": "same", "tag": "x"}, "label"),
+        ("find_label_issues", {"label_field": "some", "tag": "x"}, "have no label"),
+        ("find_label_issues", {"label_field": "all", "tag": "x", "field": True}, "label"),
+        ("find_leaks", {"first": "tag:every", "tag": "x"}, "no samples of this view"),
+        ("find_leaks", {"first": "tag:every", "second": "tag:test", "tag": "x"}, "lie in"),
+        ("compare_parts", {"first": "tag:every"}, "no samples"),
+        ("compare_parts", {"first": "tag:every", "second": "tag:test"}, "in both views"),
+        ("find_novel", {"first": "tag:every", "second": "tag:test", "tag": "x"}, "in both views"),
+        ("find_near_duplicates", {"key": "gone", "tag": "x"}, "gone"),
+        ("find_outliers", {"key": "other", "tag": "x"}, "encode"),
+        ("use_found", {"found": "gone", "action": "delete", "sure": True}, "no longer there"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(coded, state, name, params, says):
+    coded.tag_samples("every")
+    coded.set_values("same", [fo.Classification(label="one")] * 60)
+    coded.set_values("some", [None, *[fo.Classification(label="one")] * 59])
+    coded.set_values("all", [fo.Classification(label=f"{i}") for i in range(60)])
+    smic.learn_dictionary(coded, "other")
+    before = state(coded)
+    with pytest.raises(ValueError, match=says):
+        run(name, coded, **params)
+    assert state(coded) == before
+
+
+def test_an_empty_view_is_refused(coded, state):
+    before = state(coded)
+    empty = coded.match({"_id": None})
+    for name in ("select_subset", "find_outliers", "find_near_duplicates"):
+        assert "choose another view" in complaints(name, empty)["collection"]
+        with pytest.raises(ValueError, match="no samples"):
+            run(name, empty, tag="x")
+    assert state(coded) == before
+
+
+def test_the_app_searches_codes(coded):
+    done = run("compute_similarity", coded, brain_key="codes")
+    assert "**60 samples** can be searched by their codes" in done["summary"]
+    assert "this model reads no texts" in done["summary"]
+    first = coded.first().id
+    assert coded.sort_by_similarity(first, k=3, brain_key="codes").first().id == first
