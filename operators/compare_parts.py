@@ -30,7 +30,7 @@ class CompareParts(Finder):
     parameters = ("key", "view_b", "null")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if forms.coded(ctx, inputs, ctx.dataset, key):
+        if forms.of_images(ctx, inputs, key) and forms.coded(ctx, inputs, ctx.dataset, key):
             sides.ask(ctx, inputs, NAMES, ("This part", "Beside this one"))
             null_runs(inputs)
 

@@ -30,7 +30,7 @@ class FindNovel(Finder):
     parameters = ("key", "reference", "field", "tag")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if forms.coded(ctx, inputs, ctx.dataset, key) and sides.ask(
+        if forms.of_images(ctx, inputs, key) and forms.coded(ctx, inputs, ctx.dataset, key) and sides.ask(
             ctx, inputs, NAMES, ("Known samples", "New samples")
         ):
             keep(inputs, ctx, self.scores)

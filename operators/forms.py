@@ -291,6 +291,18 @@ def new_key(ctx: Any, inputs: types.Object) -> bool:
     return True
 
 
+def of_images(ctx: Any, inputs: types.Object, key: str) -> bool:
+    """Return whether a dictionary codes whole images; where it codes objects, the form stops."""
+    from fiftyone_smic.fiftyone.runs import check_of_images, load_config
+
+    try:
+        check_of_images(load_config(ctx.dataset, key), key)
+    except ValueError as error:
+        stop(inputs, "of_objects", "This dictionary codes objects", str(error))
+        return False
+    return True
+
+
 def held(ctx: Any, samples: Any, key: str, suffix: str) -> int:
     """Return how many samples, or objects, have a value in one of a key's fields."""
     from fiftyone_smic.fiftyone.fields import field_name

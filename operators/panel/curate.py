@@ -76,6 +76,9 @@ FRAME = {
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """What the collection is made of, and a card for each of the four things to do."""
+    from fiftyone_smic.fiftyone.runs import check_of_images, load_config
+
+    check_of_images(load_config(ctx.dataset, key), key)  # the panel shows what it says
     _overview(host, ctx, panel, key)
     for column, names in zip(columns(panel, "cards"), ORDER, strict=True):
         for name in names:

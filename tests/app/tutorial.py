@@ -1,4 +1,4 @@
-"""Take the pictures of the tutorial, curate-<step>.png: ``python -m tests.app.tutorial FOLDER``.
+"""Take the pictures of the tutorial, curate-<step>.webp: ``python -m tests.app.tutorial FOLDER``.
 
 FOLDER holds photographs, one folder for each label. The tutorial shows those of
 clothing-dataset-small (A. Grigorev, CC0), 250 of them: 25 of each label.
@@ -68,9 +68,8 @@ def take(page: Any, name: str) -> None:
     page.locator('[data-cy="looker"]').first.wait_for()
     steps.settle(page)  # the grid is filled
     shot = page.screenshot(clip={"x": 300, "y": 0, "width": 1300, "height": 1100})
-    path = DOCS / f"curate-{name}.png"
-    image = Image.open(io.BytesIO(shot)).convert("RGB")
-    image.quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
+    path = DOCS / f"curate-{name}.webp"
+    Image.open(io.BytesIO(shot)).convert("RGB").save(path, quality=70, method=6)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

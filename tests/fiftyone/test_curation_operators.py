@@ -5,35 +5,49 @@ from __future__ import annotations
 import threading
 
 import fiftyone as fo
-import fiftyone.operators as foo
 import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone.plugin import install_plugin
+from operators import _class_in
+from operators.curating import findings
 
 
-@pytest.fixture(scope="module", autouse=True)
-def plugin():
-    """The plugin, installed as a user would."""
-    install_plugin()
+@pytest.fixture(scope="module")
+def learned():
+    """60 samples of five kinds with labels, tags and codes; two of them are copies."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(5, size=60)
+    latents = rng.normal(size=(5, 16))[kinds] + 0.3 * rng.normal(size=(60, 16)) + 2
+    latents[58:], kinds[58:] = latents[:2], kinds[:2]
+    latents = (latents / np.linalg.norm(latents, axis=1, keepdims=True)).astype(np.float32)
+    dataset = fo.Dataset()
+    dataset.add_samples(
+        [
+            fo.Sample(
+                f"/nowhere/{i:03d}.jpg",
+                clip_latents=latent,
+                kind=fo.Classification(label=f"kind{kind}"),
+                wrong=bool(kind == 0),
+                tags=["test"] if i % 4 == 3 else ["train"],
+            )
+            for i, (latent, kind) in enumerate(zip(latents, kinds, strict=True))
+        ],
+        progress=False,
+    )
+    smic.learn_dictionary(dataset, lam=0.0005, progress=False)
+    smic.encode(dataset, progress=False)
+    yield dataset
+    dataset.delete()
 
 
 @pytest.fixture
-def coded(make_dataset, clustered):
-    """60 samples of five kinds, coded: two are copies, three are labelled wrong."""
-    latents = clustered.copy()
-    latents[58], latents[59] = latents[0], latents[1]
-    dataset = make_dataset(latents)
-    centres = latents @ latents[:12].T
-    kinds = [f"kind{np.argmax(row)}" for row in centres]
-    dataset.set_values("kind", [fo.Classification(label=kind) for kind in kinds])
-    dataset.set_values("wrong", [kind == kinds[0] for kind in kinds])
-    dataset.set_values("tags", [["test"] if i % 4 == 3 else ["train"] for i in range(60)])
-    smic.learn_dictionary(dataset, lam=0.0005)
-    smic.encode(dataset)
-    return dataset
+def coded(learned):
+    """A copy that a test may change."""
+    dataset = learned.clone()
+    yield dataset
+    dataset.delete()
 
 
 def context(samples, selected=(), **params):
@@ -45,7 +59,7 @@ def context(samples, selected=(), **params):
 
 
 def operator(name):
-    return foo.get_operator(f"fiftyone_smic/{name}")
+    return _class_in(name)()
 
 
 def run(name, samples, **params):
@@ -69,7 +83,7 @@ def found_by(done):
         ("search_samples", {"by": "concepts", "expression": "atom 0 | !atom 0"}, "**60 samples**"),
         ("select_subset", {"k": 5}, "**5 samples** of 60, representative"),
         ("select_subset", {"k": 5, "already": "test"}, "**5 samples** of 60"),
-        ("find_near_duplicates", {"threshold": 0.9999}, "2 groups"),
+        ("find_near_duplicates", {"threshold": 0.9999}, "in 2 groups"),
         ("find_outliers", {"k": 3}, "of 60"),
         ("find_label_issues", {"label_field": "kind"}, "are told right"),
         ("find_leaks", {"first": "tag:train", "second": "tag:test"}, "If splits were drawn"),
@@ -77,7 +91,7 @@ def found_by(done):
         ("compare_parts", {"first": "label:kind.label=kind0", "shuffled": True}, "of 20 runs"),
         ("explain_labels", {"label_field": "kind"}, "go together with a label of kind"),
         ("find_weak_slices", {"errors": "wrong"}, "weak slice"),
-        ("find_novel", {"first": "tag:train", "second": "tag:test"}, "new beside train"),
+        ("find_novel", {"first": "tag:train", "second": "tag:test"}, "beside train"),
     ],
 )
 def test_each_says_what_it_found_and_writes_nothing_by_itself(coded, state, name, params, says):
@@ -90,8 +104,6 @@ def test_each_says_what_it_found_and_writes_nothing_by_itself(coded, state, name
 
 
 def test_causes_are_concepts_with_shares_and_views(coded):
-    from operators.curating import findings
-
     run("explain_labels", coded, label_field="kind")
     found = findings.of_card(coded, "smic", "compare")
     cause = found.outcome.causes[0]
@@ -159,8 +171,6 @@ def test_a_run_that_is_stopped_writes_nothing(coded, state):
 
 
 def test_a_finding_is_gone_with_its_dictionary(coded):
-    from operators.curating import findings
-
     found = found_by(run("select_subset", coded, k=6))
     assert findings.of_card(coded, "smic", "choose").id == found
     smic.learn_dictionary(coded, lam=0.005, overwrite=True)
@@ -237,7 +247,7 @@ def test_forms_say_what_is_wrong(coded, state, name, params, where, says):
         ("compare_parts", {"first": "tag:every", "second": "tag:test"}, "in both views"),
         ("find_novel", {"first": "tag:every", "second": "tag:test", "tag": "x"}, "in both views"),
         ("find_near_duplicates", {"key": "gone", "tag": "x"}, "gone"),
-        ("find_outliers", {"key": "other", "tag": "x"}, "encode"),
+        ("find_outliers", {"key": "uncoded", "tag": "x"}, "encode"),
         ("use_found", {"found": "gone", "action": "delete", "sure": True}, "no longer there"),
     ],
 )
@@ -246,7 +256,7 @@ def test_bad_input_is_named_and_changes_nothing(coded, state, name, params, says
     coded.set_values("same", [fo.Classification(label="one")] * 60)
     coded.set_values("some", [None, *[fo.Classification(label="one")] * 59])
     coded.set_values("all", [fo.Classification(label=f"{i}") for i in range(60)])
-    smic.learn_dictionary(coded, "other")
+    smic.learn_dictionary(coded, "uncoded", progress=False)
     before = state(coded)
     with pytest.raises(ValueError, match=says):
         run(name, coded, **params)

@@ -143,18 +143,14 @@ def test_a_button_of_the_storage_tab_takes_the_whole_dataset(coded):
 
 
 def test_the_curate_tab_shows_what_was_found_and_leads_back(coded):
-    import fiftyone.operators as foo
+    from operators.find_near_duplicates import FindNearDuplicates
 
-    from fiftyone_smic.fiftyone.plugin import install_plugin
-
-    install_plugin()
     window = Window(coded)
     window.send("on_choice", path="tab", value="curate")
     for said in ("60 samples", "Find", "Choose", "Clean", "Compare", "do not say which model"):
         assert said in window.text()
-    finder = foo.get_operator("fiftyone_smic/find_near_duplicates")
     request = {"dataset_name": coded.name, "params": {"threshold": 0.99}}
-    found = finder.execute(ExecutionContext(request))["buttons"][0][2]["found"]
+    found = FindNearDuplicates().execute(ExecutionContext(request))["buttons"][0][2]["found"]
     window.send("refresh")
     assert "can go: each is that near" in window.text()
     window.send("on_found", found=found, part="keep", what="of each group")
