@@ -30,8 +30,10 @@ class FindNovel(Finder):
     parameters = ("key", "reference", "field", "tag")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if forms.of_images(ctx, inputs, key) and forms.coded(ctx, inputs, ctx.dataset, key) and sides.ask(
-            ctx, inputs, NAMES, ("Known samples", "New samples")
+        if (
+            forms.of_images(ctx, inputs, key)
+            and forms.coded(ctx, inputs, ctx.dataset, key)
+            and sides.ask(ctx, inputs, NAMES, ("Known samples", "New samples"))
         ):
             keep(inputs, ctx, self.scores)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import fiftyone as fo
 import pytest
 from fiftyone import ViewField as F
+from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import match_atom
