@@ -38,7 +38,7 @@ class CompareParts(Finder):
         inputs = types.Object()
         if ctx.params.get("quiet"):
             inputs.bool("quiet", view=types.HiddenView(read_only=False))
-        if forms.check_images(inputs, ctx.dataset):  # the form itself chooses the samples
+        if forms.images(inputs, ctx.dataset) is not None:  # the form itself chooses the samples
             self.form(ctx, inputs, ctx.dataset)
         return self.shown(inputs)
 
