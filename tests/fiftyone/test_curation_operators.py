@@ -66,9 +66,9 @@ def run(operator_name, samples, **params):
     return operator(operator_name).execute(context(samples, **params))
 
 
-def complaints(name, samples, **params):
+def complaints(operator_name, samples, **params):
     """What a form says is wrong, by input."""
-    form = operator(name).resolve_input(context(samples, **params))
+    form = operator(operator_name).resolve_input(context(samples, **params))
     return {n: p.error_message for n, p in form.type.properties.items() if p.invalid}
 
 
@@ -156,7 +156,7 @@ def test_what_is_found_is_tagged_saved_and_exported(coded, tmp_path):
     assert "choose another name" in again["name"]
     path = tmp_path / "six.smic"
     run("export_archive", coded, found=found, key="smic", path=str(path))
-    assert len(smic.read_archive(path)) == 6
+    assert smic.read_archive(path).codes.shape[0] == 6
 
 
 def test_a_run_that_is_stopped_writes_nothing(coded, state):
