@@ -1,4 +1,4 @@
-"""The panel's tab Curate: search, near duplicates, a subset, two parts compared."""
+"""The panel's tab Curate: a text is searched for."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ import pytest
 
 import fiftyone_smic as smic
 
-from .steps import (
-    CURATE,
-    FORM,
-    RESULT,
-    close,
-    count,
-    curate,
-    execute,
-    filled_form,
-    open_panel,
-    open_tab,
-)
+from .steps import CURATE, count, open_panel, open_tab
 
 pytestmark = pytest.mark.app
 
@@ -42,76 +31,3 @@ def test_a_text_is_searched_for_and_the_grid_shows_what_is_found(tab, curated):
     assert wanted.view.count_values("time.label")["night"] > 6  # so the view is worth a look
     panel.get_by_role("button", name="Back to the view before").click()
     count(page, 60)
-
-
-def test_of_near_duplicates_one_of_each_is_kept(tab, curated):
-    import fiftyone as fo
-
-    page, panel = tab
-    first = curated.first()
-    copies = curated.add_samples(
-        [fo.Sample(first.filepath, clip_latents=first.clip_latents)], progress=False
-    )
-    smic.encode(curated.select(copies), "scenes", progress=False)
-    found = smic.find_near_duplicates(curated, "scenes", threshold=0.999)
-    panel.get_by_role("button", name="Near duplicates").click()
-    form = filled_form(page)
-    form.get_by_role("spinbutton").first.fill("0.999")
-    filled_form(page).get_by_role("button", name="Execute").click()
-    panel.get_by_text("can go: each is that near").wait_for()
-    page.locator(RESULT).wait_for(state="detached")
-    panel.get_by_role("button", name="Keep one of each").click()
-    form = page.locator(FORM)
-    form.get_by_text("Tick the box").first.wait_for()
-    form.get_by_text("Yes, delete").click()
-    form.get_by_role("button", name="Delete", exact=True).click()
-    count(page, 61 - len(found.views["remove"]))
-    curated.reload()
-    left = set(curated.values("id"))
-    assert left == set(found.ids) - set(found.views["remove"].values("id"))
-    assert len({first.id, *copies} & left) == 1
-    curated.delete_samples(left & set(copies))
-    assert len(found.views["remove"]) == 1, "the other tests need the 60 postcards"
-    if first.id not in left:
-        curated.add_sample(first)
-
-
-def test_a_subset_is_chosen_and_tagged(tab, curated):
-    page, panel = tab
-    curate(page, panel, "Choose a subset", "of 60, representative")
-    curated.reload()
-    chosen = curated.match_tags("chosen")
-    assert len(chosen) == 6
-    panel.get_by_role("button", name="Show 6 samples").click()
-    count(page, 6)
-    curated.untag_samples("chosen")
-
-
-def test_two_parts_are_compared_and_a_cause_shows_its_samples(tab, curated):
-    page, panel = tab
-    panel.get_by_role("button", name="Two parts").click()
-    form = filled_form(page)
-    form.get_by_role("combobox").nth(1).click()
-    page.get_by_role("option", name="time: night").click()
-    filled_form(page).get_by_role("button", name="Execute").click()
-    panel.get_by_text("and the others").first.wait_for()
-    page.locator(RESULT).wait_for(state="detached")
-    night = curated.match({"time.label": "night"})
-    report = smic.compare(curated.exclude(night.values("id")), night, "scenes")
-    row = report.result.found[0]
-    share = f"{row.in_b:.0%} of night".replace("%", " %")
-    panel.get_by_role("button", name=share).first.click()
-    inside = night.select(list(report.views.values())[1].values("id"))
-    count(page, len(inside))
-
-
-def test_an_operator_leads_from_its_result_to_the_grid(visit, curated):
-    from .steps import open_form
-
-    page = visit(curated)
-    form = open_form(page, "SMIC: choose a subset")
-    execute(page, form, "Tagged:")
-    page.get_by_role("button", name="Show 6 samples in the grid").click()
-    count(page, 6)
-    curated.untag_samples("chosen")
-    assert page.locator(RESULT).count() == 0 or close(page) is None
