@@ -9,7 +9,7 @@ from fiftyone.operators import types
 from . import forms
 from .curating import sides
 from .curating.finder import Finder, null_runs, nulls
-from .curating.findings import Cause, Outcome, Share
+from .findings import Cause, Outcome, Share
 from .words import amount, chance, share
 
 NAMES = ("first", "second")

@@ -8,8 +8,8 @@ from fiftyone.operators import types
 
 from .compare_parts import MOST, of, plain, shuffled
 from .curating.finder import Finder, label_field, null_runs, nulls
-from .curating.findings import Cause, Outcome, Share
 from .find_label_issues import with_labels
+from .findings import Cause, Outcome, Share
 from .words import amount, chance, share
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from .curating.finder import Finder, label_field
-from .curating.findings import Cause, Outcome, Share, Strip
+from .findings import Cause, Outcome, Share, Strip
 from .words import amount, share
 
 SHOWN = 12

@@ -9,8 +9,8 @@ from fiftyone.operators import types
 from . import forms
 from .curating import sides
 from .curating.finder import Finder
-from .curating.findings import Outcome, Strip
 from .find_near_duplicates import checked, threshold
+from .findings import Outcome, Strip
 from .words import amount, chance
 
 NAMES = ("first", "second")

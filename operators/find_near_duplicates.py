@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from . import forms
 from .curating.finder import Finder
-from .curating.findings import Outcome, Strip
+from .findings import Outcome, Strip
 from .words import amount
 
 #: Groups that are shown, and samples of each.

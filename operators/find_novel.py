@@ -9,7 +9,7 @@ from fiftyone.operators import types
 from . import forms
 from .curating import sides
 from .curating.finder import Finder, keep
-from .curating.findings import Outcome, Strip
+from .findings import Outcome, Strip
 from .words import amount
 
 NAMES = ("first", "second")

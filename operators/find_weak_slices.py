@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from . import forms
 from .compare_parts import MOST, of, shuffled
 from .curating.finder import Finder, label_field, null_runs, nulls
-from .curating.findings import Cause, Outcome, Share
+from .findings import Cause, Outcome, Share
 from .words import amount, chance, share
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-from .curating import findings
+from . import findings
 from .words import TERMS, amount
 
 #: The button of a result that opens the panel.

@@ -6,7 +6,7 @@ from typing import Any
 
 import fiftyone.operators as foo
 
-from .curating import findings
+from . import findings
 
 
 class ShowFound(foo.Operator):

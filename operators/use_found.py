@@ -7,9 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from . import forms
+from . import findings, forms
 from .base import Button, OfThePanel, SMICOperator
-from .curating import findings
 from .words import amount
 
 ACTIONS = {

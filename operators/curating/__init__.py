@@ -1,1 +1,1 @@
-"""What the operators of curation share: how they run, what they found, which parts they take."""
+"""What the operators of curation share: how they run, and which parts they take."""

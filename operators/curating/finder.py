@@ -8,11 +8,10 @@ from fiftyone.operators import types
 
 from fiftyone_smic.utils.progress import stage
 
-from .. import forms
+from .. import findings, forms
 from ..base import PLUGIN, Button, DictionaryOperator
+from ..findings import Finding, Outcome
 from ..words import amount
-from . import findings
-from .findings import Finding, Outcome
 
 #: Buttons of a result that show a part.
 _MOST_PARTS = 3

@@ -14,7 +14,7 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from ..curating import findings
+from .. import findings
 from ..layouts import PLUGIN
 from ..words import amount
 from . import atoms, compare, curate, items, mix, storage, views

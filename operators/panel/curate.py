@@ -6,7 +6,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from ..curating import findings
+from .. import findings
 from ..search_samples import why_no_texts
 from ..words import amount, share
 from . import outcomes

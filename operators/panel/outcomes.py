@@ -6,7 +6,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from ..curating.findings import Cause, Finding, Share, Strip
+from ..findings import Cause, Finding, Share, Strip
 from ..words import amount, share
 from .parts import ACCENT, GREY, NARROW, bar, chip, picture, plot, row, small
 

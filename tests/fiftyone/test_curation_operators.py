@@ -10,8 +10,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
-from operators import _class_in
-from operators.curating import findings
+from operators import _class_in, findings
 
 
 @pytest.fixture(scope="module")
