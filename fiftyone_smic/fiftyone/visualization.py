@@ -17,24 +17,17 @@ from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import images_for, objects_of, rebuilt_latents
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
+from fiftyone_smic.fiftyone.map_layout import directions_of, lay_out
 from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
-from fiftyone_smic.utils.progress import Portion, stage
+from fiftyone_smic.utils.progress import stage
 
 #: A map needs at least this many samples and atoms together.
 FEWEST = 5
 #: Number of cells along the longer side of the map; with many samples, each cell shows one dot.
 CELLS = 60
-#: UMAP is fitted on at most this many samples; the others are placed on the map it made.
-MOST_FITTED = 8_000
-#: Number of neighbours on the map that decide where another sample is placed.
-NEIGHBOURS = 5
-#: A neighbour's weight is exp(SHARPNESS * cosine), relative to the most similar neighbour.
-SHARPNESS = 50.0
-#: Number of samples compared with the map at a time: 4,000 x 8,000 float32 take 128 MB.
-ROWS_AT_ONCE = 4_000
 
 
 @dataclass(frozen=True)
@@ -276,8 +269,8 @@ def visualize_atoms(
         ids, values, skipped = latents.ids, latents.values, latents.skipped
     else:
         ids, values = rebuilt_latents(samples, key)
-    directions = _unit(values - dictionary.mean_)
-    atoms = _unit(dictionary.atoms_)
+    directions = directions_of(values - dictionary.mean_)
+    atoms = directions_of(dictionary.atoms_)
     if len(directions) + len(atoms) < FEWEST:
         raise ValueError(
             f"a map needs at least {FEWEST} samples and atoms together and there are "
@@ -288,7 +281,7 @@ def visualize_atoms(
         import umap  # noqa: F401  (not measured: its time does not depend on the map)
 
         started = time.perf_counter()
-        atom_points, points = _place(atoms, directions, seed, report)
+        atom_points, points = lay_out(atoms, directions, seed, report)
         report(0.95)
         store_map(samples, key, brain_key, ids, points, atom_points)
         runs.note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
@@ -302,105 +295,6 @@ def visualize_atoms(
         uses=_uses(samples, key, len(atoms)),
         skipped=skipped,
     )
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # A row at the mean has no direction; a tiny one along the first axis keeps cosine defined.
-    rows = np.where(norms > 0, rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
-    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
-
-
-class _Layout:
-    """A file for UMAP's own progress bar that passes the fraction done on.
-
-    Args:
-        report: Gets the fraction of the epochs that are done; it may raise an exception to stop.
-    """
-
-    def __init__(self, report: Any) -> None:
-        self._report = report
-
-    def write(self, text: str) -> None:
-        done, slash, total = text.strip().partition("/")
-        if slash and done.isdigit() and total.isdigit() and int(total):
-            self._report(int(done) / int(total))
-
-    def flush(self) -> None:
-        """Do nothing; :meth:`write` passes everything on at once."""
-
-
-def _place(
-    atoms: np.ndarray, directions: np.ndarray, seed: int, report: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    import warnings
-
-    import umap
-
-    rng = np.random.default_rng(seed)
-    fitted = np.sort(rng.permutation(len(directions))[:MOST_FITTED])
-    both = np.concatenate([atoms, directions[fitted]])
-    stage(report, "Laying out the map")
-    bar = {
-        "disable": False,
-        "file": _Layout(Portion(report, 0.1, 0.7)),
-        "bar_format": "{n_fmt}/{total_fmt}",
-        "mininterval": 0.3,
-    }
-    with warnings.catch_warnings():
-        # "n_jobs value overridden to 1 by setting random_state" is intended: maps are repeatable.
-        warnings.filterwarnings("ignore", message="n_jobs value", category=UserWarning)
-        reducer = umap.UMAP(
-            n_neighbors=min(15, len(both) - 1),
-            min_dist=0.1,
-            metric="cosine",
-            # The spectral start fails on a handful of points.
-            init="spectral" if len(both) > 20 else "random",
-            random_state=seed,
-            tqdm_kwds=bar,
-        )
-        placed = reducer.fit_transform(both).astype(np.float32)
-        points = np.empty((len(directions), 2), dtype=np.float32)
-        points[fitted] = placed[len(atoms) :]
-    others = np.setdiff1d(np.arange(len(directions)), fitted)
-    if len(others):
-        stage(report, "Placing the other samples")
-        points[others] = _near(directions[others], both, placed, seed, Portion(report, 0.7, 0.95))
-    return placed[: len(atoms)], points
-
-
-def _near(
-    rows: np.ndarray, fitted: np.ndarray, placed: np.ndarray, seed: int, report: Any
-) -> np.ndarray:
-    """Place rows on a map at the weighted mean of their most similar neighbours on it.
-
-    UMAP's own ``transform`` starts from the same means and then moves the points for a hundred
-    epochs, which takes minutes for 50,000 samples and changes little.
-
-    Args:
-        rows: (M, d) float32 of unit norm.
-        fitted: (F, d) float32 of unit norm, what is on the map.
-        placed: (F, 2) float32, where it is.
-        seed: Seed of the small random shift that keeps equal rows apart.
-        report: A function that gets the fraction done.
-
-    Returns:
-        (M, 2) float32: the positions.
-    """
-    points = np.empty((len(rows), 2), dtype=np.float32)
-    k = min(NEIGHBOURS, len(fitted))
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        similar = rows[part] @ fitted.T
-        nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
-        # Cosines of neighbours differ little, so their differences are sharpened.
-        best = np.take_along_axis(similar, nearest, axis=1)
-        weights = np.exp((best - best.max(axis=1, keepdims=True)) * SHARPNESS)
-        weights /= weights.sum(axis=1, keepdims=True)
-        points[part] = np.einsum("nk,nkd->nd", weights, placed[nearest])
-        report(min(1.0, (start + ROWS_AT_ONCE) / len(rows)))
-    spread = 0.005 * np.ptp(placed, axis=0).max()
-    return points + np.random.default_rng(seed).normal(0, spread, points.shape).astype(np.float32)
 
 
 def store_map(
