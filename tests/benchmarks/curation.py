@@ -63,6 +63,22 @@ def probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray, truth: np.nda
     return float(LogisticRegression(C=10, max_iter=300).fit(train, labels).score(test, truth))
 
 
+def brain_subsets(z: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """What FiftyOne's brain puts first, given the full latents."""
+    import fiftyone as fo
+    import fiftyone.brain as fob
+
+    dataset = fo.Dataset()
+    dataset.add_samples([fo.Sample(f"/nowhere/{i}.jpg") for i in range(len(z))], progress=False)
+    fob.compute_representativeness(dataset, embeddings=z, progress=False)
+    fob.compute_uniqueness(dataset, embeddings=z, progress=False)
+    chosen = {}
+    for name in ("representativeness", "uniqueness"):
+        chosen[f"brain's {name}"] = np.argsort(dataset.values(name))[::-1][:k]
+    dataset.delete()
+    return chosen
+
+
 class Benchmark:
     """One collection, its labels, its codes."""
 
@@ -171,6 +187,7 @@ class Benchmark:
     def subsets(self, k: int = 50) -> None:
         rows: dict[str, list[float]] = {}
         better = 0
+        chosen_by = ("representative", "diverse", "balanced")
         for seed in range(self.seeds):
             train, test = train_test_split(
                 np.arange(len(self.z)), test_size=0.4, random_state=seed, stratify=self.y
@@ -180,18 +197,21 @@ class Benchmark:
             rng = np.random.default_rng(seed)
             chosen = {
                 m: curation.select(self.dictionary, self.codes[train], k, m).indices
-                for m in ("representative", "diverse", "balanced")
+                for m in chosen_by
             }
             chosen["random"] = rng.choice(len(z), k, replace=False)
+            chosen |= brain_subsets(z, k)
             everything = probe(z, y, held, truth)
             found = {m: probe(z[i], y[i], held, truth) / everything for m, i in chosen.items()}
-            better += found["representative"] > found["random"]
+            better += all(
+                found["representative"] > value for m, value in found.items() if m not in chosen_by
+            )
             for name, value in found.items():
                 rows.setdefault(name, []).append(value)
         for name, values in rows.items():
             bar = 0.95 if name == "representative" else None
             self.table.add(f"subset of {k}: share of all data's accuracy, {name}", values, bar)
-        print(f"  representative above random in {better} of {self.seeds} seeds")
+        print(f"  representative above random and brain in {better} of {self.seeds} seeds")
 
     def duplicates(self) -> None:
         rows: dict[str, list[float]] = {"recall": [], "precision": [], "share": [], "leaks": []}

@@ -17,8 +17,9 @@ The texts of the metric are never asked: they are ``--others`` without those tha
 above 0.97 with a text asked or with a class; without ``--others`` every second text is asked and
 the metric is made from the rest.
 
-What was tried on 3,045 Unsplash latents, 1,203 nouns asked, the metric of 244 others, by a sketch of
-the method before it was built, not by this command (recall@20 and explained variance; plain is .138 and .420 at 15.7 bits of payload, .204 and .522 at 26.1):
+What was tried on 3,045 Unsplash latents, 1,203 nouns asked, the metric of 244 others, by a sketch
+of the method before it was built, not by this command (recall@20 and explained variance; plain is
+.138 and .420 at 15.7 bits of payload, .204 and .522 at 26.1):
 
 - W = covariance of texts to the power 1/4, plus 0.3: .213 and .477 at 26.0, so hardly any gain in
   recall; .234 to .288 in centred recall, where it is best of all.
