@@ -147,7 +147,7 @@ def get(dataset: fo.Dataset, name: str) -> Finding:
     raise ValueError("This result is no longer there; run the search again")
 
 
-def forget(dataset: fo.Dataset, name: str) -> None:
+def forget(name: str) -> None:
     """Drop a finding, as after its samples were deleted."""
     for path in [path for path, finding in _KEPT.items() if finding.id == name]:
         del _KEPT[path]

@@ -108,6 +108,7 @@ class UseFound(OfThePanel, SMICOperator):
             if not ctx.params.get("sure"):
                 raise ValueError("Deleting was not confirmed, so nothing was deleted")
             ctx.dataset.delete_samples(samples.values("id"))
+            findings.forget(finding.id)  # it speaks of samples that are gone
         said["left"] = f"{len(ctx.dataset):,}"
         return {"summary": DONE[action].format(**said), "buttons": [list(forms.PANEL)]}
 

@@ -1,4 +1,4 @@
-"""The panel's tab Curate: a text is searched for."""
+"""The panel's tab Curate: search, near duplicates, a subset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import pytest
 
 import fiftyone_smic as smic
 
-from .steps import CURATE, count, open_panel, open_tab
+from .steps import (
+    CURATE,
+    FORM,
+    RESULT,
+    count,
+    curate,
+    filled_form,
+    open_panel,
+    open_tab,
+)
 
 pytestmark = pytest.mark.app
 
@@ -31,3 +40,44 @@ def test_a_text_is_searched_for_and_the_grid_shows_what_is_found(tab, curated):
     assert wanted.view.count_values("time.label")["night"] > 6  # so the view is worth a look
     panel.get_by_role("button", name="Back to the view before").click()
     count(page, 60)
+
+
+def test_of_near_duplicates_one_of_each_is_kept(tab, curated):
+    import fiftyone as fo
+
+    page, panel = tab
+    first = curated.first()
+    copies = curated.add_samples(
+        [fo.Sample(first.filepath, clip_latents=first.clip_latents)], progress=False
+    )
+    smic.encode(curated.select(copies), "scenes", progress=False)
+    found = smic.find_near_duplicates(curated, "scenes", threshold=0.999)
+    gone = set(found.views["remove"].values("id"))
+    assert len(gone) == 1
+    panel.get_by_role("button", name="Near duplicates").click()
+    form = filled_form(page)
+    form.get_by_role("spinbutton").first.fill("0.999")
+    filled_form(page).get_by_role("button", name="Execute").click()
+    panel.get_by_text("can go: each is that near").wait_for()
+    page.locator(RESULT).wait_for(state="detached")
+    panel.get_by_role("button", name="Keep one of each").click()
+    form = page.locator(FORM)
+    form.get_by_text("Tick the box").first.wait_for()
+    form.get_by_text("Yes, delete").click()
+    form.get_by_role("button", name="Delete", exact=True).click()
+    count(page, 60)
+    curated.reload()
+    left = set(curated.values("id"))
+    assert left == set(found.ids) - gone
+    assert len({first.id, *copies} & left) == 1
+
+
+def test_a_subset_is_chosen_and_tagged(tab, curated):
+    page, panel = tab
+    curate(page, panel, "Choose a subset", "of 60, representative")
+    curated.reload()
+    chosen = curated.match_tags("chosen")
+    assert len(chosen) == 6
+    panel.get_by_role("button", name="Show 6 samples").click()
+    count(page, 6)
+    curated.untag_samples("chosen")
