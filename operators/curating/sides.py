@@ -101,8 +101,8 @@ def view_of(ctx: Any, part: str) -> Any:
 
 def called(ctx: Any, names: tuple[str, str]) -> tuple[str, str]:
     """Return what the two parts are called in sentences."""
-    first, second = (_called(part) for part in chosen(ctx, names, offered(ctx)))
-    return first, "the others" if second == REST else second
+    first, second = chosen(ctx, names, offered(ctx))
+    return _called(first), "the others" if second == REST else _called(second)
 
 
 def _called(part: str) -> str:

@@ -1,10 +1,11 @@
-"""The panel's tab Curate: search, near duplicates, a subset."""
+"""The panel's tab Curate: search, near duplicates, a subset, two parts compared."""
 
 from __future__ import annotations
 
 import pytest
 
 import fiftyone_smic as smic
+from operators.words import chance
 
 from .steps import (
     CURATE,
@@ -81,3 +82,17 @@ def test_a_subset_is_chosen_and_tagged(tab, curated):
     panel.get_by_role("button", name="Show 6 samples").click()
     count(page, 6)
     curated.untag_samples("chosen")
+
+
+def test_two_parts_are_compared(tab, curated):
+    page, panel = tab
+    panel.get_by_role("button", name="Two parts").click()
+    form = filled_form(page)
+    form.get_by_role("combobox").nth(1).click()
+    page.get_by_role("option", name="time: night").click()
+    filled_form(page).get_by_role("button", name="Execute").click()
+    panel.get_by_text("the others", exact=True).first.wait_for()
+    night = curated.match({"time.label": "night"})
+    result = smic.compare(curated.exclude(night.values("id")), night, "scenes").result
+    said = chance(result.p).replace("q", "p")
+    panel.get_by_text(f"({said})").first.wait_for()

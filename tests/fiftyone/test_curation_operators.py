@@ -88,6 +88,8 @@ def found_by(done):
         ("find_leaks", {"first": "tag:train", "second": "tag:test"}, "If splits were drawn"),
         ("compare_parts", {"first": "tag:train", "second": "tag:test"}, "**train** (45 samples)"),
         ("compare_parts", {"first": "label:kind.label=kind0", "shuffled": True}, "of 20 runs"),
+        ("compare_parts", {"first": "label:kind.label=kind0"}, "occurs in"),
+        ("compare_parts", {"first": "label:kind.label=kind0"}, "and **the others** ("),
         ("explain_labels", {"label_field": "kind"}, "go together with a label of kind"),
         ("find_weak_slices", {"errors": "wrong"}, "weak slice"),
         ("find_novel", {"first": "tag:train", "second": "tag:test"}, "beside train"),
