@@ -56,8 +56,10 @@ def visit(context, app, dataset, width=1500, height=950, theme="dark"):
     page.set_viewport_size({"width": width, "height": height})
     page.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
     page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")
-    page.locator('[data-cy="looker"]').first.wait_for()
-    if page.locator('[data-cy="btn-view-stage-delete"]').count():  # the server has kept a view
+    kept = page.locator('[data-cy="btn-view-stage-delete"]')
+    # The server may have kept a view, even one in which there is nothing.
+    page.locator('[data-cy="looker"]').or_(kept).first.wait_for()
+    if kept.count():
         page.locator('[data-cy="btn-clear-view-bar"]').click()
     count(page, len(dataset))
     return page
