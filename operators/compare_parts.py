@@ -8,16 +8,15 @@ from fiftyone.operators import types
 
 from . import forms
 from .curating import sides
-from .curating.finder import Finder, null_runs, nulls
+from .curating.finder import null_runs, nulls
 from .findings import Cause, Outcome, Share
 from .words import amount, chance, share
 
-NAMES = ("first", "second")
 #: Concepts that are shown.
 MOST = 12
 
 
-class CompareParts(Finder):
+class CompareParts(sides.OfTwoParts):
     """Test in which concepts two parts of a dataset differ."""
 
     operator_name = "compare_parts"
@@ -30,17 +29,8 @@ class CompareParts(Finder):
     parameters = ("key", "view_b", "null")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if forms.of_images(ctx, inputs, key) and forms.coded(ctx, inputs, ctx.dataset, key):
-            sides.ask(ctx, inputs, NAMES, ("This part", "Beside this one"))
+        if self.asked(ctx, inputs, key, ("This part", "Beside this one")):
             null_runs(inputs)
-
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
-        if ctx.params.get("quiet"):
-            inputs.bool("quiet", view=types.HiddenView(read_only=False))
-        if forms.images(inputs, ctx.dataset) is not None:  # the form itself chooses the samples
-            self.form(ctx, inputs, ctx.dataset)
-        return self.shown(inputs)
 
     def call(self, samples: Any, arguments: dict[str, Any]) -> Any:
         from fiftyone_smic.fiftyone import compare
@@ -49,19 +39,19 @@ class CompareParts(Finder):
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         # The second part is the library's first: "b" is what has changed beside "a".
-        new, old = sides.views(ctx, NAMES)
+        new, old = sides.views(ctx)
         return {"key": forms.default_key(ctx), "view_a": old, "view_b": new, **nulls(ctx)}
 
     def title(self, ctx: Any, arguments: dict[str, Any]) -> str:
-        new, old = sides.called(ctx, NAMES)
+        new, old = sides.called(ctx)
         return f"in which {new} differs from {old}"
 
     def outcome(self, ctx: Any, report: Any, arguments: dict[str, Any]) -> Outcome:
         found = report.result
-        new, old = sides.called(ctx, NAMES)
+        new, old = sides.called(ctx)
         n_old, n_new = found.sizes
         which = f"**{new}** ({amount(n_new, 'sample')}) and **{old}** ({amount(n_old, 'sample')})"
-        p = chance(found.p).replace("q", "p")
+        p = chance(found.p, "p")
         if found.p < 0.05:
             text = f"{which} **differ** ({p})."
         else:
@@ -84,10 +74,9 @@ class CompareParts(Finder):
                 f"**“{name}”** occurs in {share(row.in_b)} of {new} and "
                 f"{share(row.in_a)} of {old}, {chance(row.q)}."
             )
-            quoted = repr(plain(found.names[row.atom], row.sign))
             shares = (
-                Share(f"of {new}", row.in_b, f"{quoted} in b", f"of {new} with “{name}”"),
-                Share(f"of {old}", row.in_a, f"{quoted} in a", f"of {old} with “{name}”"),
+                Share(f"of {new}", row.in_b, f"{name!r} in b", f"of {new} with “{name}”"),
+                Share(f"of {old}", row.in_a, f"{name!r} in a", f"of {old} with “{name}”"),
             )
             causes.append(Cause(sentence, (of(found.names, row.atom, row.sign),), shares))
         return Outcome(text, causes=tuple(causes))

@@ -13,7 +13,6 @@ from .find_near_duplicates import checked, threshold
 from .findings import Outcome, Strip
 from .words import amount, chance
 
-NAMES = ("first", "second")
 PAIRS = 6
 
 
@@ -30,14 +29,14 @@ class FindLeaks(Finder):
     parameters = ("key", "splits", "threshold", "tag")
 
     def asks(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if sides.ask(ctx, inputs, NAMES, ("One split", "Another split")):
+        if sides.ask(ctx, inputs, ("One split", "Another split")):
             threshold(ctx, inputs)
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         given = super().arguments(ctx)
         if "splits" not in given:
-            called = sides.called(ctx, NAMES)
-            views = sides.views(ctx, NAMES)
+            called = sides.called(ctx)
+            views = sides.views(ctx)
             here = set(forms.collection(ctx).values("id"))
             parts = [view.select([i for i in view.values("id") if i in here]) for view in views]
             given["splits"] = dict(zip(called, parts, strict=True))
@@ -53,7 +52,7 @@ class FindLeaks(Finder):
         usual = (
             f" If splits were drawn by chance, {found.expected:.1f} of "
             f"{amount(found.near, 'pair')} would cross ({found.low:.0f} to {found.high:.0f}; "
-            f"{chance(found.p).replace('q', 'p')})."
+            f"{chance(found.p, 'p')})."
         )
         if not n:
             return Outcome(

@@ -8,15 +8,14 @@ from fiftyone.operators import types
 
 from . import forms
 from .curating import sides
-from .curating.finder import Finder, keep
+from .curating.finder import keep
 from .findings import Outcome, Strip
 from .words import amount
 
-NAMES = ("first", "second")
 GROUPS, MEMBERS = 4, 8
 
 
-class FindNovel(Finder):
+class FindNovel(sides.OfTwoParts):
     """Find samples that are unlike a known part of the dataset."""
 
     operator_name = "find_novel"
@@ -30,23 +29,11 @@ class FindNovel(Finder):
     parameters = ("key", "reference", "field", "tag")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if (
-            forms.of_images(ctx, inputs, key)
-            and forms.coded(ctx, inputs, ctx.dataset, key)
-            and sides.ask(ctx, inputs, NAMES, ("Known samples", "New samples"))
-        ):
+        if self.asked(ctx, inputs, key, ("Known samples", "New samples")):
             keep(inputs, ctx, self.scores)
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
-        if ctx.params.get("quiet"):
-            inputs.bool("quiet", view=types.HiddenView(read_only=False))
-        if forms.images(inputs, ctx.dataset) is not None:  # the form itself chooses the samples
-            self.form(ctx, inputs, ctx.dataset)
-        return self.shown(inputs)
-
     def arguments(self, ctx: Any) -> dict[str, Any]:
-        known, new = sides.views(ctx, NAMES)
+        known, new = sides.views(ctx)
         given = {"key": forms.default_key(ctx), **forms.chosen(ctx, "field", "tag")}
         return {**given, "reference": known, "new": new}
 
@@ -57,12 +44,12 @@ class FindNovel(Finder):
         return find_novel(given.pop("new", samples), **given)
 
     def title(self, ctx: Any, arguments: dict[str, Any]) -> str:
-        known, new = sides.called(ctx, NAMES)
+        known, new = sides.called(ctx)
         return f"of {new} that are new beside {known}"
 
     def outcome(self, ctx: Any, report: Any, arguments: dict[str, Any]) -> Outcome:
         found = report.result
-        known, new = sides.called(ctx, NAMES)
+        known, new = sides.called(ctx)
         n, m = len(found.indices), len(found.scores)
         if n:
             text = (

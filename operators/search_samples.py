@@ -46,7 +46,7 @@ class SearchSamples(Finder):
                 least=1,
                 most=len(samples),
                 label="How many",
-                description="The nearest so many are found",
+                description="This many are found, the nearest first",
             )
 
     def _by(self, ctx: Any) -> str:

@@ -102,13 +102,13 @@ def share(part: float) -> str:
     return f"{part:.1%}".replace("%", " %") if 0 < part < 0.01 else f"{part:.0%}".replace("%", " %")
 
 
-def chance(q: float) -> str:
-    """Return a corrected p-value as one reads it.
+def chance(value: float, letter: str = "q") -> str:
+    """Return a p-value as one reads it; it is called q where it is corrected for many tests.
 
     Example:
-        >>> chance(0.00004), chance(0.0312), chance(0.4)
-        ('q < .001', 'q = .031', 'q = .40')
+        >>> chance(0.00004), chance(0.0312), chance(0.4, "p")
+        ('q < .001', 'q = .031', 'p = .40')
     """
-    if q < 0.001:
-        return "q < .001"
-    return f"q = {q:.3f}".replace("0.", ".") if q < 0.1 else f"q = {q:.2f}".replace("0.", ".")
+    if value < 0.001:
+        return f"{letter} < .001"
+    return f"{letter} = {value:.{3 if value < 0.1 else 2}f}".replace("0.", ".")

@@ -155,7 +155,7 @@ def encode_archive(
     # A collection of no items has tables of no counts.
     total = reduce(add, counts, CodeCounts.of(c[:0], head.max_level, head.max_nonzero))
     return join_blocks(
-        dictionary, head, total, [code_block(part, total, n, d) for part, n, d in parts]
+        dictionary, head, total, [code_block(part, total, *beside) for part, *beside in parts]
     )
 
 
@@ -208,7 +208,7 @@ def append_archive(
 ) -> Rate:
     """Add items to an archive; what is in it stays as it is, byte for byte.
 
-    The new items become blocks behind the old ones. The file is written anew beside the old one and
+    The new items become blocks behind the old ones. The new file is written beside the old one and
     put in its place, so nobody ever sees half of an append. Several processes may append at the
     same time: each waits for the one before.
 
@@ -268,7 +268,7 @@ def _append(
     if not head.ordered:
         raise ValueError(
             "nothing can be appended to an unordered archive, which is one sorted set: "
-            "read it and write all items anew"
+            "read it and write all items again"
         )
     c = check_archivable(codes, head)
     if head.named != (names is not None):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: A job whose worker died is done again so many times.
+#: A job whose worker died is done again up to this many times.
 RETRIES = 20
 
 
@@ -47,7 +47,7 @@ class RayMap:
     worker or node died is made again elsewhere; an exception of the job itself is raised here.
 
     Args:
-        cpus: CPUs that a call takes; a job's arithmetic then runs on so many threads.
+        cpus: CPUs that a call takes; a job's arithmetic then runs on as many threads.
         gpus: GPUs that a call takes.
         ahead: Calls under way for each that the cluster has room for.
     """

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fiftyone_smic.utils.files import replacing
 from fiftyone_smic.utils.vectors import unit
 
 #: Weight of plain squared distance beside a metric's own part, which has weight 1.
@@ -129,7 +130,7 @@ class Metric:
         """Write the metric as an .npz file, which :meth:`load` reads.
 
         Args:
-            path: of the file; replaced if it exists.
+            path: of the file. It appears whole or not at all; an old one is replaced.
 
         Raises:
             OSError: the file cannot be written.
@@ -141,7 +142,7 @@ class Metric:
             ...     Metric.load(f"{folder}/words.npz").dim
             2
         """
-        with open(path, "wb") as f:
+        with replacing(path) as f:
             np.savez(f, metric=self.matrix)
 
     @classmethod

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from fiftyone_smic.coding.rows import Public
 from fiftyone_smic.dictionary.initialization import auto_atoms
 from fiftyone_smic.dictionary.learning import Settings, learn
+from fiftyone_smic.utils.files import replacing
 from fiftyone_smic.utils.vectors import unit
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Prior:
         }
         if metric is not None:
             arrays["metric"] = metric.matrix
-        with open(path, "wb") as f:
+        with replacing(path) as f:
             np.savez(f, **arrays)
 
     @classmethod
@@ -257,9 +258,9 @@ def prior_advice(dictionary: SemanticDictionary, items: int, total_bits: int) ->
     return (
         f"The dictionary takes {bits / total_bits:.0%}".replace("%", " %") + " of this small "
         f"archive: {bits / items:.1f} of {total_bits / items:.1f} bits for each item. A prior of "
-        "the same encoder saves most of them; build one from a few thousand other latents, with "
-        "Prior.build(latents).save(file) or `fiftyone-smic prior build latents.npy -o file`, and "
-        "pass it as prior"
+        "the same encoder can save a large part of them; build one from a few thousand other "
+        "latents, with Prior.build(latents).save(file) or `fiftyone-smic prior build latents.npy "
+        "-o file`, and pass it as prior"
     )
 
 

@@ -447,7 +447,7 @@ def install(
             "fidelity": None,
         }
     codes = archive.codes[list(rows) if rows is not None else list(range(len(ids)))]
-    runs.save_dictionary(dataset, key, dictionary, config, overwrite=overwrite)
+    stored = runs.save_dictionary(dataset, key, dictionary, config, overwrite=overwrite)
     try:
         names = runs.atom_names(dataset, key)
         columns = code_columns(dictionary, codes, None, names, digest=config.digest)
@@ -456,7 +456,7 @@ def install(
         else:
             _write_to_objects(dataset, key, config, ids, columns)
     except BaseException:
-        runs.delete_current(dataset, key, config.digest)
+        runs.delete_stored(dataset, key, stored)
         raise
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
+from fiftyone_smic.archive import item_distortion
 from fiftyone_smic.curation.results import several, signed
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
@@ -161,8 +162,7 @@ class Coded:
         """(N,) squared distances of latents and what codes rebuild, where latents are there."""
         if self.latents is None:
             return None
-        left = self.latents - self.dictionary.inverse_transform(self.codes)
-        return np.square(left, dtype=np.float64).sum(axis=1)
+        return item_distortion(self.dictionary, self.latents, self.codes)
 
     def view(self, items: Sequence[int] | np.ndarray) -> fo.DatasetView:
         """Return the samples of these positions, in this order."""

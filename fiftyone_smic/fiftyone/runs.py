@@ -336,7 +336,7 @@ def save_dictionary(
     config: SMICRunConfig,
     *,
     overwrite: bool = False,
-) -> None:
+) -> Any:
     """Store a dictionary. One that has the same key is replaced when the new one is complete.
 
     Args:
@@ -345,6 +345,9 @@ def save_dictionary(
         dictionary: A fitted dictionary.
         config: Its configuration.
         overwrite: Replace a dictionary that has this key, and drop its codes.
+
+    Returns:
+        The database's id of the stored run.
 
     Raises:
         ValueError: Another process has stored a dictionary under this key meanwhile.
@@ -386,6 +389,7 @@ def save_dictionary(
     dataset._run_cache.pop(key, None)
     dataset._run_cache.pop(saved_as, None)
     dataset.reload()
+    return new.id
 
 
 def _run_id(dataset: fo.Dataset, key: str) -> Any:
@@ -425,10 +429,13 @@ def update_config(
     run.reload()
 
 
-def delete_current(samples: SampleCollection, key: str, digest: str) -> None:
-    """Delete a dictionary with its fields, unless another process deleted or replaced it."""
-    if key in list_dictionaries(samples) and load_config(samples, key).digest == digest:
-        samples._root_dataset.delete_run(key)
+def delete_stored(dataset: fo.Dataset, key: str, run: Any) -> None:
+    """Delete what :func:`save_dictionary` stored as ``run``, unless something replaced it since.
+
+    Another process may have stored an equal dictionary, so its digest does not tell.
+    """
+    if _run_id(dataset, key) == run:
+        dataset.delete_run(key)
 
 
 def check_current(samples: SampleCollection, key: str, digest: str | None) -> None:

@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 #: Most atoms that "auto" takes: sums over items take 8 K (K + d) bytes, on every worker.
 MOST_ATOMS = 2048
-#: Sums come from at most so many jobs.
+#: The sums of a pass come from at most this many jobs.
 _GATHERS = 256
 
 

@@ -10,10 +10,33 @@ from fiftyone.operators import types
 
 from .. import forms
 from ..words import amount
+from .finder import Finder
 
 #: Labels of one field that are offered, the most common first.
 _MOST_LABELS = 30
 REST = "rest"
+#: The two inputs of a form.
+NAMES = ("first", "second")
+
+
+class OfTwoParts(Finder):
+    """A finder whose form itself chooses the samples: two parts of the dataset."""
+
+    def resolve_input(self, ctx: Any) -> types.Property:
+        inputs = types.Object()
+        if ctx.params.get("quiet"):
+            inputs.bool("quiet", view=types.HiddenView(read_only=False))
+        if forms.images(inputs, ctx.dataset) is not None:
+            self.form(ctx, inputs, ctx.dataset)
+        return self.shown(inputs)
+
+    def asked(self, ctx: Any, inputs: types.Object, key: str, labels: tuple[str, str]) -> bool:
+        """Ask for the two parts; returns whether there are any."""
+        return (
+            forms.of_images(ctx, inputs, key)
+            and forms.coded(ctx, inputs, ctx.dataset, key)
+            and ask(ctx, inputs, labels)
+        )
 
 
 def offered(ctx: Any) -> dict[str, str]:
@@ -46,7 +69,7 @@ def _labels(dataset: fo.Dataset) -> dict[str, list[tuple[str, int]]]:
     return most
 
 
-def ask(ctx: Any, inputs: types.Object, names: tuple[str, str], labels: tuple[str, str]) -> bool:
+def ask(ctx: Any, inputs: types.Object, labels: tuple[str, str]) -> bool:
     """Choose two parts; returns whether there are any."""
     options = offered(ctx)
     if not options:
@@ -56,28 +79,28 @@ def ask(ctx: Any, inputs: types.Object, names: tuple[str, str], labels: tuple[st
         )
         forms.stop(inputs, "no_parts", "No parts here", why)
         return False
-    first, second = chosen(ctx, names, options)
-    forms.dropdown(inputs, names[0], options, first, labels[0])
+    first, second = chosen(ctx, options)
+    forms.dropdown(inputs, NAMES[0], options, first, labels[0])
     others = {REST: "All other samples", **options}
-    prop = forms.dropdown(inputs, names[1], others, second, labels[1])
+    prop = forms.dropdown(inputs, NAMES[1], others, second, labels[1])
     if first == second:
         forms.wrong(prop, "Choose another part: these are the same samples")
         return False
     return True
 
 
-def chosen(ctx: Any, names: tuple[str, str], options: dict[str, str]) -> tuple[str, str]:
+def chosen(ctx: Any, options: dict[str, str]) -> tuple[str, str]:
     """Return the two parts that are chosen: train and test where there are such tags."""
     usual = [f"tag:{tag}" for tag in ("train", "test") if f"tag:{tag}" in options]
-    given = [ctx.params.get(name) for name in names]
+    given = [ctx.params.get(name) for name in NAMES]
     first = given[0] if given[0] in options else next(iter([*usual, *options]))
     fallback = usual[1] if len(usual) == 2 and first == usual[0] else REST
     return first, given[1] if given[1] in {*options, REST} else fallback
 
 
-def views(ctx: Any, names: tuple[str, str]) -> tuple[Any, Any]:
+def views(ctx: Any) -> tuple[Any, Any]:
     """Return the views of the two parts that are chosen."""
-    first, second = chosen(ctx, names, offered(ctx))
+    first, second = chosen(ctx, offered(ctx))
     one = view_of(ctx, first)
     if second == REST:
         return one, ctx.dataset.exclude(one.values("id"))
@@ -99,9 +122,9 @@ def view_of(ctx: Any, part: str) -> Any:
     return ctx.dataset.match(F(path) == value)
 
 
-def called(ctx: Any, names: tuple[str, str]) -> tuple[str, str]:
+def called(ctx: Any) -> tuple[str, str]:
     """Return what the two parts are called in sentences."""
-    first, second = chosen(ctx, names, offered(ctx))
+    first, second = chosen(ctx, offered(ctx))
     return _called(first), "the others" if second == REST else _called(second)
 
 

@@ -138,6 +138,18 @@ def test_a_dictionary_that_another_process_stored_meanwhile_stays(encoded, tmp_p
         smic.learn_dictionary(dataset, key, n_atoms=4, overwrite=True)
         raise ValueError("replaced meanwhile")
 
+    def imported(dataset, key, *arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(archives, "write_codes", write_codes)
+            smic.import_codes(dataset, tmp_path / "a.smic", key, overwrite=True)
+        raise ValueError("imported meanwhile")
+
+    write_codes = archives.write_codes
+    monkeypatch.setattr(archives, "write_codes", imported)
+    with pytest.raises(ValueError, match="imported meanwhile"):
+        smic.import_codes(encoded, tmp_path / "a.smic", "same")
+    assert encoded.values("same_atoms") == encoded.values("smic_atoms")  # the other import's
+
     monkeypatch.setattr(archives, "write_codes", replaced)
     with pytest.raises(ValueError, match="replaced meanwhile"):
         smic.import_codes(encoded, tmp_path / "a.smic", "other")
