@@ -29,8 +29,9 @@ class EncodeSamples(DictionaryOperator):
     )
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
+        from fiftyone_smic.fiftyone.durations import measured
         from fiftyone_smic.fiftyone.objects import root_of
-        from fiftyone_smic.fiftyone.runs import load_config, measured
+        from fiftyone_smic.fiftyone.runs import load_config
 
         config = load_config(ctx.dataset, key)
         field = config.latents_field

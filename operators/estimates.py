@@ -117,7 +117,7 @@ def drawing_cost(
     ctx: Any, inputs: types.Object, what: str, n: int, encoder: str, generator: str | None = None
 ) -> None:
     """Show what drawing ``n`` pictures will cost."""
-    from fiftyone_smic.fiftyone.runs import measured
+    from fiftyone_smic.fiftyone.durations import measured
 
     if generator == NEAREST:
         cost(inputs, what, n, measured=None, guess=COPY_SECONDS, loading=1)

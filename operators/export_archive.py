@@ -30,7 +30,7 @@ class ExportArchive(DictionaryOperator):
     parameters = ("key", "path", "names")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import measured
+        from fiftyone_smic.fiftyone.durations import measured
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:

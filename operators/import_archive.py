@@ -57,7 +57,7 @@ class ImportArchive(SMICOperator):
 
     def _archive(self, ctx: Any, inputs: types.Object, path: Path) -> None:
         from fiftyone_smic.archive.errors import ArchiveError
-        from fiftyone_smic.fiftyone.runs import measured
+        from fiftyone_smic.fiftyone.durations import measured
 
         try:
             info = _info(path)

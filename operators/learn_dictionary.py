@@ -58,7 +58,7 @@ class LearnDictionary(SMICOperator):
     then = (("Encode samples", "encode_samples"),)
 
     def form(self, ctx: Any, inputs: types.Object, samples: Any) -> None:
-        from fiftyone_smic.fiftyone.runs import measured
+        from fiftyone_smic.fiftyone.durations import measured
 
         field = sources.latents_field(ctx, inputs)
         if field is None:

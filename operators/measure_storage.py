@@ -26,7 +26,7 @@ class MeasureStorage(DictionaryOperator):
     parameters = ("key", "most_pictures", "most_latents")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import measured
+        from fiftyone_smic.fiftyone.durations import measured
 
         count = forms.coded(ctx, inputs, samples, key)
         if not count:

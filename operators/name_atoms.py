@@ -33,7 +33,8 @@ class NameAtoms(DictionaryOperator):
     parameters = ("key", "vocabulary", "labels", "weak", "overwrite")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import load_config, measured
+        from fiftyone_smic.fiftyone.durations import measured
+        from fiftyone_smic.fiftyone.runs import load_config
         from fiftyone_smic.models.encoders import EncoderIdentity, describe
 
         config = load_config(ctx.dataset, key)

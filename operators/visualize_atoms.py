@@ -24,7 +24,8 @@ class VisualizeAtoms(DictionaryOperator):
     parameters = ("key", "brain_key", "seed")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        from fiftyone_smic.fiftyone.runs import load_config, measured
+        from fiftyone_smic.fiftyone.durations import measured
+        from fiftyone_smic.fiftyone.runs import load_config
 
         config = load_config(ctx.dataset, key)
         default = config.brain_key or f"{key}_umap"

@@ -155,7 +155,7 @@ def encode_archive(
     # A collection of no items has tables of no counts.
     total = reduce(add, counts, CodeCounts.of(c[:0], head.max_level, head.max_nonzero))
     return join_blocks(
-        dictionary, head, total, [code_block(part, total, *beside) for part, *beside in parts]
+        dictionary, head, total, [code_block(part, total, n, d) for part, n, d in parts]
     )
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
-from fiftyone_smic.archive import Archive, read_archive, write_archive
+from fiftyone_smic.archive import read_archive, write_archive
 from fiftyone_smic.dictionary.priors import Prior
-from fiftyone_smic.fiftyone import fields, objects, placeholders, runs
-from fiftyone_smic.fiftyone.codes import code_columns, images_for, read_codes, tag, write_codes
+from fiftyone_smic.fiftyone import placeholders, runs
+from fiftyone_smic.fiftyone.codes import images_for, read_codes
 from fiftyone_smic.fiftyone.curated import Coded
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
+from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.matching import match, relative_names
 from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.pictures import default_folder
@@ -82,7 +82,7 @@ def export_archive(
     started = time.perf_counter()
     samples = images_for(samples, key)
     ids, rate = write_archive_of(samples, key, path, names, distortion)
-    runs.note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
+    note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
     return rate
 
 
@@ -370,7 +370,7 @@ def import_codes(
         latents_field=field,
         patches_field=patches_field,
     )
-    runs.note_seconds(samples, key, "import", time.perf_counter() - started, len(ids))
+    note_seconds(samples, key, "import", time.perf_counter() - started, len(ids))
     unmatched = [n for n, sample_id in zip(archive.names, found, strict=True) if sample_id is None]
     return ImportReport(key, len(rows), unmatched)
 
@@ -396,84 +396,3 @@ def _new_folder(dataset: fo.Dataset) -> Path:
     while (parent / f"imported-{count}").exists():
         count += 1
     return parent / f"imported-{count}"
-
-
-def install(
-    dataset: fo.Dataset,
-    ids: list[str],
-    archive: Archive,
-    key: str,
-    rows: Sequence[int] | None = None,
-    *,
-    overwrite: bool = False,
-    **about: Any,
-) -> None:
-    """Store an archive's dictionary, and give samples its codes.
-
-    Args:
-        dataset: The dataset.
-        ids: N sample ids.
-        archive: The archive.
-        key: A key under which a dictionary can be stored.
-        rows: N positions in the archive, one for each sample; by default the first N.
-        overwrite: Replace the dictionary of that key.
-        about: What else is known, see :class:`fiftyone_smic.fiftyone.runs.SMICRunConfig`.
-    """
-    dictionary = archive.dictionary
-    rate, items = archive.rate, archive.codes.shape[0]
-    config = runs.SMICRunConfig(
-        **{
-            "latents_field": LATENTS_FIELD,
-            "encoder_source": EncoderIdentity.parse(archive.encoder).source,
-            "items": items,
-            "settings": {"lam": dictionary.lam_},
-            **about,
-        },
-        encoder=archive.encoder,
-        latent_norm=archive.latent_norm,
-        dim=int(dictionary.n_features_in_),
-        n_atoms=int(dictionary.n_atoms_),
-        digest=runs.digest(dictionary),
-    )
-    if config.storage is None:
-        config.storage = {
-            "items": items,
-            "original_bytes": None,
-            "float32_bytes": 4 * items * int(dictionary.n_features_in_),
-            "pixels_per_item": archive.pixels_per_item,
-            "payload_bits": int(rate.payload_bits),
-            "dictionary_bits": int(rate.dictionary_bits),
-            "header_bits": int(rate.header_bits),
-            "fidelity": None,
-        }
-    codes = archive.codes[list(rows) if rows is not None else list(range(len(ids)))]
-    stored = runs.save_dictionary(dataset, key, dictionary, config, overwrite=overwrite)
-    try:
-        names = runs.atom_names(dataset, key)
-        columns = code_columns(dictionary, codes, None, names, digest=config.digest)
-        if config.patches_field is None:
-            write_codes(dataset, key, ids, columns, digest=config.digest)
-        else:
-            _write_to_objects(dataset, key, config, ids, columns)
-    except BaseException:
-        runs.delete_stored(dataset, key, stored)
-        raise
-
-
-def _write_to_objects(
-    dataset: fo.Dataset,
-    key: str,
-    config: runs.SMICRunConfig,
-    ids: list[str],
-    columns: dict[str, list[Any]],
-) -> None:
-    found = find_objects(fields.everything(dataset), config.patches_field)
-    place = {label_id: i for i, label_id in enumerate(found.ids)}
-    objects.write_codes(
-        found,
-        key,
-        [place[label_id] for label_id in ids],
-        columns,
-        tag(config.digest),
-        lambda: runs.check_current(dataset, key, config.digest),
-    )

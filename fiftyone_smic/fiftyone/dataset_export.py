@@ -18,6 +18,7 @@ from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.archives import write_archive_of
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.crops import dataset_of_objects
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.matching import relative_names
 from fiftyone_smic.utils.defaults import KEY
 
@@ -114,7 +115,7 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
         }
         (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
         seconds = time.perf_counter() - started
-        runs.note_seconds(images, self.key, "export dataset", seconds, len(paths))
+        note_seconds(images, self.key, "export dataset", seconds, len(paths))
 
     def _check_all_coded(self, images: SampleCollection, coded: list[str]) -> None:
         missing = len(set(images.values("id")).difference(coded))

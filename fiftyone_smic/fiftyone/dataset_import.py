@@ -16,9 +16,10 @@ import fiftyone.utils.data as foud
 from fiftyone_smic.archive import ArchiveError, read_archive
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, placeholders, runs
-from fiftyone_smic.fiftyone.archives import empty_folder, install, keep_drawn
+from fiftyone_smic.fiftyone.archives import empty_folder, keep_drawn
 from fiftyone_smic.fiftyone.cleanup import mend_app_config
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
+from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.pipelines.picture_names import safe_names
 from fiftyone_smic.utils.progress import stage

@@ -26,6 +26,7 @@ from fiftyone_smic.fiftyone.codes import (
     tag,
     write_codes,
 )
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
@@ -117,7 +118,7 @@ def encode(
         if len(written) < storage["items"]:
             rate = _measure(dictionary, codes, config, storage["pixels_per_item"])
         seconds = time.perf_counter() - started
-        runs.note_seconds(samples, key, "encode", seconds, len(latents.ids))
+        note_seconds(samples, key, "encode", seconds, len(latents.ids))
         report(1.0)
     return EncodeReport(
         key=key,

@@ -16,6 +16,11 @@ METHOD = "smic"
 _UNFINISHED = re.compile(r"__[0-9a-f]{12}$")
 
 
+def is_temporary(key: str) -> bool:
+    """Tell whether a run of this key is still being stored."""
+    return bool(_UNFINISHED.search(key))
+
+
 def refresh(dataset: fo.Dataset) -> None:
     """Read a dataset's runs from the database again; another process may have changed them.
 
@@ -56,7 +61,7 @@ def list_dictionaries(samples: SampleCollection) -> list[str]:
     """
     refresh(samples._root_dataset)
     keys = samples._root_dataset.list_runs(method=METHOD)
-    return [key for key in keys if not _UNFINISHED.search(key)]
+    return [key for key in keys if not is_temporary(key)]
 
 
 def check_exists(samples: SampleCollection, key: str) -> None:

@@ -15,6 +15,7 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
 from fiftyone_smic.fiftyone import runs
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import images_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
@@ -166,7 +167,7 @@ def learn_dictionary(
         runs.save_dictionary(samples, key, dictionary, config, overwrite=overwrite)
         if not targeted:  # a target takes several fits, it is not known beforehand how many
             seconds = time.perf_counter() - started
-            runs.note_seconds(samples, key, "learn", seconds, len(latents.ids))
+            note_seconds(samples, key, "learn", seconds, len(latents.ids))
         report(1.0)
     if advice := prior_advice(dictionary, len(latents.ids), rate.total_bits):
         logger.warning(advice)

@@ -15,6 +15,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.codes import images_for, relabel
 from fiftyone_smic.fiftyone.collections import tell
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.progress import Progress, reporting
@@ -215,7 +216,7 @@ def _store(
     except BaseException:
         runs.update_config(samples, key, **former)
         raise
-    runs.note_seconds(samples, key, "name", time.perf_counter() - started, coded)
+    note_seconds(samples, key, "name", time.perf_counter() - started, coded)
 
 
 def encode_texts(

@@ -21,6 +21,7 @@ from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.codes import code_digest, code_digests, images_for, read_codes
 from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.crops import crop_files
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.fiftyone.pictures import (
@@ -187,7 +188,7 @@ def regenerate(
             report((start + len(batch)) / len(todo))
     if gallery is None:  # with a gallery the time says nothing about drawing
         drawing = (time.perf_counter() - began) / (steps or model.steps)
-        runs.note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
+        note_seconds(samples, key, "draw", drawing, len(todo), fewest=batch_size)
     if register.skipped:
         logger.warning(
             "%d of %d pictures were drawn and not registered: %s",

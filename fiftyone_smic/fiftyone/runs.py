@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,15 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.keys import METHOD, check_exists, list_dictionaries, refresh
+from fiftyone_smic.fiftyone.keys import METHOD, check_exists, refresh
 from fiftyone_smic.fiftyone.keys import check_free as check_free
+from fiftyone_smic.fiftyone.keys import list_dictionaries as list_dictionaries
+from fiftyone_smic.fiftyone.swapping import end, swap_in
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.defaults import KEY
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.estimator import SemanticDictionary
-
-#: A run over fewer samples than this says nothing about longer runs, because loading and compiling
-#: take most of its time.
-FEWEST_MEASURED = 500
 
 
 class SMICRunConfig(fors.RunConfig):
@@ -55,6 +52,7 @@ class SMICRunConfig(fors.RunConfig):
         own_names: Numbers of the atoms whose names were given by hand.
         brain_key: Key of the brain run that ``visualize_atoms`` stored, or None.
         atom_points: K pairs of coordinates that ``visualize_atoms`` gave the atoms, or None.
+        unfinished: While it is being stored, by whom; None afterwards.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -67,6 +65,7 @@ class SMICRunConfig(fors.RunConfig):
         kwargs.setdefault("own_names", [])
         kwargs.setdefault("brain_key", None)
         kwargs.setdefault("atom_points", None)
+        kwargs.setdefault("unfinished", None)
         super().__init__(**kwargs)
 
 
@@ -186,6 +185,7 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
     check_exists(samples, key)
     dataset = samples._root_dataset
     dataset._doc.runs[key].reload()
+    end(dataset, key)
     return dataset.get_run_info(key).config
 
 
@@ -229,7 +229,11 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
         ['sunset', 'atom 1']
         >>> dataset.delete()
     """
-    config = load_config(samples, key)
+    return names_in(load_config(samples, key))
+
+
+def names_in(config: SMICRunConfig) -> list[str]:
+    """Return the K names of a configuration, see :func:`atom_names`."""
     names = config.names or [None] * config.n_atoms
     return [name or fields.atom_name(i) for i, name in enumerate(names)]
 
@@ -237,42 +241,6 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
 def stored_rate(storage: dict[str, Any]) -> Rate:
     """Return the rate in ``storage`` of a :class:`SMICRunConfig`."""
     return Rate(*(storage[f] for f in ("items", "payload_bits", "dictionary_bits", "header_bits")))
-
-
-def measured(samples: SampleCollection, what: str, encoder: str | None = None) -> float | None:
-    """Return the seconds per sample that ``what`` last took on this dataset.
-
-    Args:
-        samples: A dataset or view.
-        what: One of the names in ``seconds``.
-        encoder: Look only at dictionaries of its latents, as other latents need another generator.
-    """
-    configs = [load_config(samples, key) for key in reversed(list_dictionaries(samples))]
-    fitting = [config.seconds for config in configs if encoder in (None, config.encoder)]
-    return next((seconds[what] for seconds in fitting if what in seconds), None)
-
-
-def note_seconds(
-    samples: SampleCollection,
-    key: str,
-    what: str,
-    seconds: float,
-    n: int,
-    fewest: int = FEWEST_MEASURED,
-) -> None:
-    """Store how long a step took for the next estimate, unless it had too few samples.
-
-    Args:
-        samples: A dataset or view.
-        key: A dictionary of the dataset.
-        what: One of the names in ``seconds`` of :class:`SMICRunConfig`.
-        seconds: Wall time of the step.
-        n: Number of samples.
-        fewest: With fewer samples than this nothing is stored.
-    """
-    if n >= fewest:
-        known = load_config(samples, key).seconds
-        update_config(samples, key, seconds={**known, what: seconds / n})
 
 
 def load_results(samples: SampleCollection, key: str) -> SMICRunResults:
@@ -336,7 +304,8 @@ def save_dictionary(
     config: SMICRunConfig,
     *,
     overwrite: bool = False,
-) -> Any:
+    write: Callable[[str], None] = lambda temporary: None,
+) -> None:
     """Store a dictionary. One that has the same key is replaced when the new one is complete.
 
     Args:
@@ -345,65 +314,20 @@ def save_dictionary(
         dictionary: A fitted dictionary.
         config: Its configuration.
         overwrite: Replace a dictionary that has this key, and drop its codes.
-
-    Returns:
-        The database's id of the stored run.
+        write: Writes what is stored together with the dictionary, such as codes, under the
+            temporary key that it gets; all of it gets the right key with the dictionary.
 
     Raises:
         ValueError: Another process has stored a dictionary under this key meanwhile.
     """
     dataset = samples._root_dataset
-    saved_as = f"{key}__{uuid.uuid4().hex[:12]}"
-    former = _run_id(dataset, key)
-    try:
-        if former is not None and not overwrite:
-            raise ValueError(_taken_meanwhile(key))
-        # It is stored under a temporary key first, so that a failure leaves the old run as it was.
-        dataset.register_run(saved_as, config)
-        dataset.save_run_results(
-            saved_as,
-            SMICRunResults(dataset, config, saved_as, arrays=dictionary.to_arrays()),
-        )
-        old = None
-        if former is not None:
-            old = dataset._doc.runs[key]
-            SMICRun(load_config(dataset, key)).cleanup(dataset, key)
-        # This is one database operation, so that the later of two processes gets an error.
-        new = dataset._doc.runs[saved_as]
-        swapped = foo.get_db_conn().datasets.update_one(
-            {"_id": dataset._doc.id, f"runs.{key}": former},
-            {"$set": {f"runs.{key}": new.id}, "$unset": {f"runs.{saved_as}": ""}},
-        )
-        if not swapped.matched_count:
-            raise ValueError(_taken_meanwhile(key))
-    except BaseException:
-        if saved_as in dataset.list_runs():
-            dataset.delete_run(saved_as)
-        raise
-    new.key = key
-    new.save()
-    if old is not None:
-        if old.results:
-            old.results.delete()
-        old.delete()
-    dataset._run_cache.pop(key, None)
-    dataset._run_cache.pop(saved_as, None)
-    dataset.reload()
-    return new.id
 
+    def store(temporary: str) -> None:
+        results = SMICRunResults(dataset, config, temporary, arrays=dictionary.to_arrays())
+        dataset.save_run_results(temporary, results)
+        write(temporary)
 
-def _run_id(dataset: fo.Dataset, key: str) -> Any:
-    """Return the database's id of the run that is stored as ``key`` now, or None."""
-    refresh(dataset)
-    run = dataset._doc.runs.get(key)
-    return None if run is None else run.id
-
-
-def _taken_meanwhile(key: str) -> str:
-    return (
-        f"another process has stored a dictionary {key!r} meanwhile, and it is kept; choose "
-        "another key, or run this again with overwrite=True to replace it"
-    )
+    swap_in(dataset, key, config, store, overwrite=overwrite)
 
 
 def update_config(
@@ -429,19 +353,20 @@ def update_config(
     run.reload()
 
 
-def delete_stored(dataset: fo.Dataset, key: str, run: Any) -> None:
-    """Delete what :func:`save_dictionary` stored as ``run``, unless something replaced it since.
-
-    Another process may have stored an equal dictionary, so its digest does not tell.
-    """
-    if _run_id(dataset, key) == run:
-        dataset.delete_run(key)
-
-
 def check_current(samples: SampleCollection, key: str, digest: str | None) -> None:
-    """Raise ``ValueError`` if a dictionary is gone or has another digest; None accepts any."""
-    known = key in list_dictionaries(samples)
-    if not known or digest not in (None, load_config(samples, key).digest):
+    """Raise ``ValueError`` if a dictionary is gone or has another digest; None accepts any.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary's key, or the temporary one of a dictionary that is being stored.
+        digest: The digest that it should have.
+    """
+    dataset = samples._root_dataset
+    refresh(dataset)
+    run = dataset._doc.runs.get(key)
+    if run is not None:
+        run.reload()
+    if run is None or digest not in (None, run.config["digest"]):
         raise ValueError(replaced_meanwhile(key))
 
 

@@ -15,6 +15,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import images_for, objects_of, rebuilt_latents
+from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.map_layout import directions_of, lay_out
@@ -284,7 +285,7 @@ def visualize_atoms(
         atom_points, points = lay_out(atoms, directions, seed, report)
         report(0.95)
         store_map(samples, key, brain_key, ids, points, atom_points)
-        runs.note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
+        note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
         report(1.0)
     return AtomsVisualization(
         key=key,

@@ -32,11 +32,9 @@ class OfTwoParts(Finder):
 
     def asked(self, ctx: Any, inputs: types.Object, key: str, labels: tuple[str, str]) -> bool:
         """Ask for the two parts; returns whether there are any."""
-        return (
-            forms.of_images(ctx, inputs, key)
-            and forms.coded(ctx, inputs, ctx.dataset, key)
-            and ask(ctx, inputs, labels)
-        )
+        if not forms.of_images(ctx, inputs, key) or not forms.coded(ctx, inputs, ctx.dataset, key):
+            return False
+        return ask(ctx, inputs, labels)
 
 
 def offered(ctx: Any) -> dict[str, str]:

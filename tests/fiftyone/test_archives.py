@@ -12,7 +12,7 @@ from fiftyone import ViewField as F
 from PIL import Image
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import archives, atom_names, list_dictionaries
+from fiftyone_smic.fiftyone import atom_names, installing, list_dictionaries
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.utils.vectors import unit
 
@@ -133,27 +133,45 @@ def test_codes_for_samples_of_the_same_name(encoded, tmp_path, state):
 
 def test_a_dictionary_that_another_process_stored_meanwhile_stays(encoded, tmp_path, monkeypatch):
     smic.export_archive(encoded, "smic", tmp_path / "a.smic")
-
-    def replaced(dataset, key, *_arguments, **_options):
-        smic.learn_dictionary(dataset, key, n_atoms=4, overwrite=True)
-        raise ValueError("replaced meanwhile")
+    write_codes = installing.write_codes
 
     def imported(dataset, key, *arguments, **options):
         with monkeypatch.context() as patch:
-            patch.setattr(archives, "write_codes", write_codes)
-            smic.import_codes(dataset, tmp_path / "a.smic", key, overwrite=True)
-        raise ValueError("imported meanwhile")
+            patch.setattr(installing, "write_codes", write_codes)
+            smic.import_codes(dataset, tmp_path / "a.smic", "same")
+        return write_codes(dataset, key, *arguments, **options)
 
-    write_codes = archives.write_codes
-    monkeypatch.setattr(archives, "write_codes", imported)
-    with pytest.raises(ValueError, match="imported meanwhile"):
+    monkeypatch.setattr(installing, "write_codes", imported)
+    with pytest.raises(ValueError, match="another process has stored a dictionary 'same'"):
         smic.import_codes(encoded, tmp_path / "a.smic", "same")
     assert encoded.values("same_atoms") == encoded.values("smic_atoms")  # the other import's
+    assert encoded.list_runs() == ["same", "smic"]
 
-    monkeypatch.setattr(archives, "write_codes", replaced)
-    with pytest.raises(ValueError, match="replaced meanwhile"):
-        smic.import_codes(encoded, tmp_path / "a.smic", "other")
-    assert smic.load_dictionary(encoded, "other").n_atoms_ <= 4
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_import_of_codes_that_fails_changes_nothing(
+    encoded, tmp_path, monkeypatch, state, overwrite
+):
+    smic.export_archive(encoded, "smic", tmp_path / "a.smic")
+    smic.learn_dictionary(encoded, n_atoms=4, overwrite=True)
+    smic.encode(encoded)
+    before = state(encoded)
+    set_values = fo.Dataset.set_values
+    calls = []
+
+    def fail_at_third(self, name, *arguments, **options):
+        calls.append(name)
+        if len(calls) == 3:
+            raise OSError("database is full")
+        return set_values(self, name, *arguments, **options)
+
+    monkeypatch.setattr(fo.Dataset, "set_values", fail_at_third)
+    with pytest.raises(OSError, match="database is full"):
+        smic.import_codes(
+            encoded, tmp_path / "a.smic", "smic" if overwrite else "new", overwrite=overwrite
+        )
+    assert state(encoded) == before
+    assert smic.rebuilt_latents(encoded)[1].shape[0] == len(encoded)
 
 
 def test_names_that_fit_several_samples(encoded, tmp_path):

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
 import numpy as np
 import pytest
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import fields, latent_rows
+from fiftyone_smic.fiftyone import (
+    delete_dictionary,
+    fields,
+    installing,
+    latent_rows,
+    swapping,
+)
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
@@ -101,6 +108,77 @@ def test_storing_a_dictionary(make_dataset, clustered, state, monkeypatch):
     with pytest.raises(OSError, match="database is full"):
         smic.learn_dictionary(dataset, "second")
     assert state(dataset) == before
+
+
+#: Where a process dies that stores a dictionary, and whether the key has the new one by then.
+DEATHS = {
+    "before anything is stored": (fo.Dataset, "save_run_results", False),
+    "after codes are written": (installing, "write_codes", False),
+    "before the old fields are deleted": (fo.Dataset, "delete_sample_fields", True),
+    "before the new fields get their names": (fo.Dataset, "rename_sample_fields", True),
+}
+
+
+@pytest.mark.parametrize("when", DEATHS)
+def test_dying_while_a_dictionary_is_replaced(
+    make_dataset, clustered, state, monkeypatch, tmp_path, when
+):
+    dataset = make_dataset(clustered)
+    smic.learn_dictionary(dataset, "other", n_atoms=5)
+    smic.encode(dataset, "other")
+    smic.export_archive(dataset, "other", tmp_path / "a.smic")
+    smic.learn_dictionary(dataset)
+    smic.encode(dataset)
+    smic.import_codes(dataset, tmp_path / "a.smic", "expected")
+    expected = dataset.values("expected_atoms")
+    delete_dictionary(dataset, "expected")
+    before = state(dataset)
+    place, name, swapped = DEATHS[when]
+    whole = getattr(place, name)
+
+    def die(*arguments, **options):
+        if place is installing:
+            whole(*arguments, **options)
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, die)
+        # Nothing that would tidy up is done any more, and later no process has this start.
+        patch.setattr(swapping, "_remove", lambda *_: None)
+        patch.setattr(swapping, "_note", lambda *_: None)
+        patch.setattr(swapping.psutil.Process, "create_time", lambda self: 1.0)
+        with pytest.raises(SystemExit):
+            smic.import_codes(dataset, tmp_path / "a.smic", overwrite=True)
+    found = fo.load_dataset(dataset.name)
+    assert smic.list_dictionaries(found) == ["other", "smic"]
+    if swapped:
+        assert len(smic.rebuilt_latents(found)[0]) == len(found)
+        assert found.values("smic_atoms") == expected
+    else:
+        smic.learn_dictionary(found, "third")  # whatever is stored next removes what is left
+        delete_dictionary(found, "third")
+        assert state(found) == before
+    assert [name for name in found.get_field_schema() if "__" in name] == []
+    assert found.list_runs() == ["other", "smic"]
+    assert foo.get_db_conn().runs.count_documents({"_dataset_id": found._doc.id}) == 2
+
+
+def test_a_process_that_lives_is_left_alone(make_dataset, clustered, monkeypatch):
+    dataset = make_dataset(clustered)
+    seen = []
+
+    def meanwhile(*arguments, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(fo.Dataset, "save_run_results", whole)
+            smic.learn_dictionary(dataset, "quick", n_atoms=4)
+        seen.extend(dataset.list_runs())
+        return whole(*arguments, **options)
+
+    whole = fo.Dataset.save_run_results
+    monkeypatch.setattr(fo.Dataset, "save_run_results", meanwhile)
+    smic.learn_dictionary(dataset, "slow", n_atoms=4)
+    assert len(seen) == 2  # the quick one, and what the slow one has begun
+    assert smic.list_dictionaries(dataset) == ["quick", "slow"]
 
 
 @pytest.mark.parametrize("already", [False, True])
