@@ -23,8 +23,9 @@ def adopt_dictionary(
 ) -> SemanticDictionary:
     """Take over the dictionary of codes that a cloned dataset holds.
 
-    A clone of a view has the samples' codes but not the dictionary they were made with. The codes
-    say which dictionary that was; the one with the same digest is copied from its dataset.
+    A clone of a view has the samples' codes but not the dictionary they were made with, and so does
+    a dataset whose dictionary was being renamed when the process died. The codes say which
+    dictionary that was; the one with the same digest is copied, from its dataset and its key.
 
     Args:
         dataset: A dataset with the code fields of ``key`` and no dictionary of that key.
@@ -106,8 +107,7 @@ def _origin(
     database = foo.get_db_conn()
     for run in database.runs.find({"config.digest": {"$regex": f"^{made_by}"}}, {"key": True}):
         for document in database.datasets.find({f"runs.{run['key']}": run["_id"]}, {"name": True}):
-            if document["_id"] != target._doc.id:
-                return fo.load_dataset(document["name"]), run["key"]
+            return fo.load_dataset(document["name"]), run["key"]
     raise ValueError(
         f"no dataset of this database has the dictionary that made the codes of {key!r}; import "
         "its archive, or remove the codes and learn a dictionary"

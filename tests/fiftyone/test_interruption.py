@@ -15,6 +15,7 @@ from fiftyone_smic.fiftyone import (
     fields,
     installing,
     latent_rows,
+    rename_dictionary,
     swapping,
 )
 from fiftyone_smic.fiftyone.pictures import is_whole
@@ -161,6 +162,26 @@ def test_dying_while_a_dictionary_is_replaced(
     assert [name for name in found.get_field_schema() if "__" in name] == []
     assert found.list_runs() == ["other", "smic"]
     assert foo.get_db_conn().runs.count_documents({"_dataset_id": found._doc.id}) == 2
+
+
+def test_dying_while_a_dictionary_is_renamed(make_dataset, clustered, monkeypatch):
+    dataset = make_dataset(clustered)
+    smic.learn_dictionary(dataset, "before", n_atoms=4)
+    smic.encode(dataset, "before")
+    rebuilt = smic.rebuilt_latents(dataset, "before")[1]
+
+    def die(self, *arguments):
+        rename_fields(self, *arguments)
+        raise SystemExit
+
+    rename_fields = fo.Dataset.rename_sample_fields
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(fo.Dataset, "rename_sample_fields", die)
+        rename_dictionary(dataset, "before", "after")
+    with pytest.raises(ValueError, match="adopt_dictionary"):
+        smic.rebuilt_latents(dataset, "after")
+    smic.adopt_dictionary(dataset, "after")
+    np.testing.assert_array_equal(smic.rebuilt_latents(dataset, "after")[1], rebuilt)
 
 
 def test_a_process_that_lives_is_left_alone(make_dataset, clustered, monkeypatch):
