@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -52,11 +53,18 @@ def in_chunks(action: Callable[[slice], T], n_items: int, n_jobs: int | None = N
         >>> in_chunks(lambda part: part.stop, 1500)
         [1024, 1500]
     """
-    from threadpoolctl import threadpool_limits
-
     parts = [slice(i, min(i + CHUNK, n_items)) for i in range(0, n_items, CHUNK)]
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(thread_count(n_jobs)) as pool,
-    ):
-        return list(pool.map(action, parts))
+    threads = min(thread_count(n_jobs), len(parts))
+    with _blas().limit(limits=1):
+        if threads <= 1:  # a small fit does this hundreds of times, and starts no threads
+            return [action(part) for part in parts]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(action, parts))
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """The BLAS libraries of this process; looking for them takes milliseconds each time."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
