@@ -75,7 +75,7 @@ def make_dataset():
         dataset.delete()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def clustered():
     """60 x 16 float32 unit latents around 5 directions."""
     rng = np.random.default_rng(0)

@@ -42,13 +42,26 @@ def ended(process):
     return out
 
 
-@pytest.fixture
-def coded(make_dataset, clustered):
+@pytest.fixture(scope="module")
+def first_coded(clustered):
     """60 samples with latents of 16 dimensions, a dictionary and codes."""
-    dataset = make_dataset(clustered)
+    dataset = fo.Dataset()
+    dataset.add_samples([fo.Sample(f"/nowhere/{i:03d}.jpg") for i in range(len(clustered))])
+    dataset.add_sample_field("clip_latents", fo.VectorField)
+    dataset.set_values("clip_latents", list(clustered))
     smic.learn_dictionary(dataset, n_atoms=8, lam=0.005)
     smic.encode(dataset)
-    return dataset
+    yield dataset
+    dataset.delete()
+
+
+@pytest.fixture
+def coded(first_coded):
+    """A copy of them that a test may change."""
+    dataset = first_coded.clone()
+    yield dataset
+    if not dataset.deleted:
+        dataset.delete()
 
 
 # --- a view and the whole collection ----------------------------------------------------------
