@@ -14,6 +14,8 @@ from bson import ObjectId
 from fiftyone.core.collections import SampleCollection
 from fiftyone.core.odm.dataset import ActiveFields
 
+from fiftyone_smic.fiftyone.bulk import set_of_samples
+
 logger = logging.getLogger(__name__)
 
 ATOMS = "atoms"
@@ -330,7 +332,9 @@ def write(
     """Set sample fields in bulk, all or none.
 
     If writing is interrupted or fails, every field gets its former values back before the
-    exception goes on. Samples that somebody else deletes meanwhile are left out.
+    exception goes on. If the process is killed, some samples have all of the new values and the
+    others all of the old ones; values of paths into fields are written after the others. Samples
+    that somebody else deletes meanwhile are left out.
 
     Args:
         dataset: The dataset that owns the samples, of any group slice.
@@ -346,19 +350,28 @@ def write(
     there = [sample_id for sample_id in ids if sample_id in former]
     _tell_deleted(len(ids) - len(there), len(ids))
     columns = {name: dict(zip(ids, column, strict=True)) for name, column in values.items()}
+    whole = [name for name in columns if "." not in name]
     started: list[str] = []
     try:
-        for name, column in columns.items():
+        started += whole
+        _set_together(dataset, there, {name: columns[name] for name in whole})
+        for name in [name for name in columns if "." in name]:
             started.append(name)
-            _set(dataset, name, {sample_id: column[sample_id] for sample_id in there})
+            _set(dataset, name, {sample_id: columns[name][sample_id] for sample_id in there})
         check()
     except BaseException:
         place = {name: i for i, name in enumerate(values)}
+        held = {
+            name: {i: row[place[name]] for i, row in former.items()}
+            for name in started
+            if dataset.has_field(name.split(".")[0])
+        }
+        _set_together(dataset, there, {n: column for n, column in held.items() if "." not in n})
         for name in started:
-            if dataset.has_field(name.split(".")[0]):
-                _set(dataset, name, {i: row[place[name]] for i, row in former.items()})
-            else:  # somebody has deleted the field, and its values must not come back with it
+            if name not in held:  # deleted by somebody: its values must not come back with it
                 _unset(dataset, name, there)
+            elif "." in name:
+                _set(dataset, name, held[name])
         raise
     return there
 
@@ -411,6 +424,15 @@ def _unset(dataset: fo.Dataset, name: str, ids: Sequence[str]) -> None:
         dataset._sample_collection.update_many(
             {"_id": {"$in": [ObjectId(i) for i in part]}}, {"$unset": {name: ""}}
         )
+
+
+def _set_together(
+    dataset: fo.Dataset, ids: Sequence[str], columns: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Set fields by sample id, all values of a sample at a time."""
+    for part in in_parts(ids) if columns else ():
+        rows = {name: [column[i] for i in part] for name, column in columns.items()}
+        set_of_samples(dataset, part, rows)
 
 
 def _set(dataset: fo.Dataset, name: str, values: dict[str, Any]) -> None:

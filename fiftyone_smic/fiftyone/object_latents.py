@@ -85,7 +85,7 @@ def compute(
                 chosen = [rows[int(i)] for i in made.indices]
                 if chosen:
                     _declare(objects, name, model, made.norm, cut, clear=overwrite and not written)
-                    objects.put(name, chosen, list(made.latents))
+                    objects.put(chosen, {name: list(made.latents)})
                     written += len(chosen)
                 done()
         except BaseException:

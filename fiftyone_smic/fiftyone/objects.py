@@ -7,7 +7,7 @@ the latents of ``detections`` are in ``detections.detections.clip_latents``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.core.patches import EvaluationPatchesView, PatchesView
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.bulk import set_of_labels
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.models.images import load_image
 
@@ -90,22 +91,22 @@ class Objects:
         if not self.has(attribute):
             self.dataset.add_sample_field(self.path(attribute), kind, **options)
 
-    def put(self, attribute: str, rows: Sequence[int], values: Sequence[Any]) -> None:
-        """Set an attribute of some labels; labels that were deleted meanwhile are left out.
+    def put(self, rows: Sequence[int], values: Mapping[str, Sequence[Any]]) -> None:
+        """Set attributes of some labels, all of a label at a time.
+
+        Labels that were deleted meanwhile are left out.
 
         Args:
-            attribute: An attribute that is declared.
             rows: N positions of labels.
-            values: N values.
+            values: Attribute -> N values; the attributes are declared.
         """
         for start in range(0, len(rows), fields.AT_ONCE):
             part = slice(start, start + fields.AT_ONCE)
-            self.dataset.set_label_values(
-                self.path(attribute),
-                [
-                    {"sample_id": self.sample_ids[i], "label_id": self.ids[i], "value": value}
-                    for i, value in zip(rows[part], values[part], strict=True)
-                ],
+            set_of_labels(
+                self.dataset,
+                self.root,
+                [(self.sample_ids[i], self.ids[i]) for i in rows[part]],
+                {name: column[part] for name, column in values.items()},
             )
 
     def crops(
@@ -266,7 +267,6 @@ def write_codes(
     values.update(_drawings(objects, key, rows, columns))
     new = [name for name in values if not objects.has(name)]
     before = {name: objects.values(name) for name in values if name not in new}
-    started: list[str] = []
     try:
         for spec in CODE_SPECS:
             name = fields.field_name(key, spec.suffix)
@@ -276,14 +276,11 @@ def write_codes(
             fo.StringField,
             description="SMIC: which dictionary made the code",
         )
-        for name, column in values.items():
-            started.append(name)
-            objects.put(name, rows, column)
+        objects.put(rows, values)
         check()
     except BaseException:
-        for name in started:
-            if name not in new and objects.has(name):
-                objects.put(name, rows, [before[name][i] for i in rows])
+        held = {n: [column[i] for i in rows] for n, column in before.items() if objects.has(n)}
+        objects.put(rows, held)
         gone = [objects.path(name) for name in new if objects.has(name)]
         if gone:
             objects.dataset.delete_sample_fields(gone)

@@ -108,9 +108,11 @@ class OfObjects:
         place = {label_id: i for i, label_id in enumerate(found.ids)}
         kept = [at for at, label_id in enumerate(ids) if label_id in place]
         rows = [place[ids[at]] for at in kept]
-        for suffix, column in values.items():
-            name = fields.field_name(self.key, suffix)
-            found.put(name, rows, [column[at] for at in kept])
+        named = {
+            fields.field_name(self.key, suffix): [column[at] for at in kept]
+            for suffix, column in values.items()
+        }
+        found.put(rows, named)
 
     def declare(self, suffix: str) -> None:
         spec = next(spec for spec in fields.SPECS if spec.suffix == suffix)

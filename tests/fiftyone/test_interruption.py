@@ -209,19 +209,20 @@ def test_writing_codes(make_dataset, clustered, state, monkeypatch, already):
     if already:
         smic.encode(dataset[:30])
     before = state(dataset)
-    set_values = fo.Dataset.set_values
+    set_of_samples = fields.set_of_samples
     calls = []
 
-    def fail_at_third(self, name, *args, **kwargs):
-        calls.append(name)
+    def fail_at_third(*arguments):
+        calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return set_values(self, name, *args, **kwargs)
+        return set_of_samples(*arguments)
 
-    monkeypatch.setattr(fo.Dataset, "set_values", fail_at_third)
+    monkeypatch.setattr(fields, "AT_ONCE", 20)
+    monkeypatch.setattr(fields, "set_of_samples", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         smic.encode(dataset)
-    assert len(calls) > 3  # the fields begun were put back
+    assert len(calls) > 3  # the samples begun were put back
     assert state(dataset) == before
 
 
