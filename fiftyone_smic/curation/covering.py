@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -33,30 +34,43 @@ def balanced(
         part = slice(codes.indptr[i], codes.indptr[i + 1])
         np.add.at(filled, columns[part], shares[part])
 
-    def gain(i: int) -> float:
-        part = slice(codes.indptr[i], codes.indptr[i + 1])
-        now = filled[columns[part]]
-        return float((np.sqrt(now + shares[part]) - np.sqrt(now)).sum())
-
-    taken = set(before.tolist())
-    heap = [(-gain(i), i) for i in range(n) if i not in taken]
-    heapq.heapify(heap)
-    chosen: list[int] = []
-    while len(chosen) < k:
-        _, i = heapq.heappop(heap)
-        now = gain(i)
-        if heap and -now > heap[0][0]:
-            heapq.heappush(heap, (-now, i))
-            continue
-        chosen.append(i)
-        part = slice(codes.indptr[i], codes.indptr[i + 1])
-        np.add.at(filled, columns[part], shares[part])
+    free = np.setdiff1d(np.arange(n), before)
+    chosen = _balance(codes.indptr, columns, shares, filled, free, k)
     shown = int((filled > 0).sum())
     there = len(np.unique(columns))
-    return np.array(chosen, np.intp), (
+    return chosen, (
         f"{shown} of {there} atoms (each sign by itself) are shown; the balance is at least "
         "1 - 1/e = 63 % of the best possible for as many items."
     )
+
+
+@nb.njit(cache=True, nogil=True)
+def _balance(indptr, columns, shares, filled, free, k):
+    """The k free items, by lazy greedy choice; ``filled`` is added to."""
+    heap = [(-_gain(indptr[i], indptr[i + 1], columns, shares, filled), i) for i in free]
+    heapq.heapify(heap)
+    chosen = np.empty(k, np.intp)
+    n = 0
+    while n < k:
+        _, i = heapq.heappop(heap)
+        now = _gain(indptr[i], indptr[i + 1], columns, shares, filled)
+        if len(heap) and -now > heap[0][0]:
+            heapq.heappush(heap, (-now, i))
+            continue
+        chosen[n] = i
+        n += 1
+        for a in range(indptr[i], indptr[i + 1]):
+            filled[columns[a]] += shares[a]
+    return chosen
+
+
+@nb.njit(cache=True, nogil=True)
+def _gain(start, stop, columns, shares, filled):
+    """What an item adds to the sum of square roots."""
+    total = 0.0
+    for a in range(start, stop):
+        total += np.sqrt(filled[columns[a]] + shares[a]) - np.sqrt(filled[columns[a]])
+    return total
 
 
 def covering(

@@ -99,19 +99,20 @@ class Similarity:
 
     def to_items(self, order: list[int], k: int, before: NDArray[np.intp]) -> NDArray[np.intp]:
         """One item for each code in order, and then again, until there are k."""
-        taken = set(before.tolist())
-        left = {
-            u: [i for i in members.tolist() if i not in taken]
-            for u, members in enumerate(self.items.members())
-        }
-        first = set(order)
-        rest = sorted((u for u in left if u not in first), key=lambda u: -len(left[u]))
-        chosen: list[int] = []
-        while len(chosen) < k:
-            for u in [*order, *rest]:
-                if left[u] and len(chosen) < k:
-                    chosen.append(left[u].pop(0))
-        return np.array(chosen, np.intp)
+        place, counts = self.items.place, self.items.counts.copy()
+        np.subtract.at(counts, place[before], 1)
+        first = np.zeros(len(counts), bool)
+        first[order] = True
+        rest = np.flatnonzero(~first)
+        rest = rest[np.argsort(-counts[rest], kind="stable")]
+        turn = np.empty(len(counts), np.intp)
+        turn[np.concatenate([np.asarray(order, np.intp), rest])] = np.arange(len(counts))
+        left = np.setdiff1d(np.arange(len(place)), before)
+        left = left[np.argsort(turn[place[left]], kind="stable")]
+        turns = turn[place[left]]
+        # How many items of the same code come before each.
+        again = np.arange(len(left)) - np.searchsorted(turns, turns)
+        return left[np.argsort(again, kind="stable")[:k]]
 
 
 def _sharp(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,9 +122,16 @@ def _sharp(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @nb.njit(cache=True, nogil=True)
 def _gains(candidates, indptr, indices, data, said, gram, demand, weights, nearest):
-    """How much each candidate adds to the weighted similarity of demand to its nearest."""
+    """How much each candidate adds to the weighted similarity of demand to its nearest.
+
+    Demand is the pointers, atoms, values and words of its codes.
+    """
+    pointers, atoms, values, heard = demand
     out = np.zeros(len(candidates))
     products = np.zeros(gram.shape[0], np.float32)
+    # The cosine above which an exponential is worth its time, with room for rounding.
+    bars = np.log(np.maximum(nearest, 1e-30)) * SHARPNESS + 1 - 1e-5
+    apart = np.exp(-1 / SHARPNESS)
     for position in range(len(candidates)):
         c = candidates[position]
         products[:] = 0
@@ -132,15 +140,16 @@ def _gains(candidates, indptr, indices, data, said, gram, demand, weights, neare
             for k in range(len(products)):
                 products[k] += data[a] * row[k]
         total = 0.0
-        for x in range(len(demand)):
-            u = demand[x]
-            if said[c] and said[u]:
+        for x in range(len(nearest)):
+            if said[c] and heard[x]:
                 dot = np.float32(0)
-                for b in range(indptr[u], indptr[u + 1]):
-                    dot += data[b] * products[indices[b]]
+                for b in range(pointers[x], pointers[x + 1]):
+                    dot += values[b] * products[atoms[b]]
+                if dot < bars[x]:
+                    continue
                 near = np.exp((min(dot, np.float32(1)) - 1) / SHARPNESS)
-            elif said[c] or said[u]:
-                near = np.exp(-1 / SHARPNESS)
+            elif said[c] or heard[x]:
+                near = apart
             else:
                 near = 1.0
             if near > nearest[x]:
@@ -165,8 +174,10 @@ def representative(s: Similarity, k: int, before: NDArray[np.intp]) -> tuple[NDA
     candidates = np.array([u for u in candidates.tolist() if u not in used], np.int64)
     arrays = (s.scaled.indptr, s.scaled.indices, s.scaled.data, s.said, s.gram)
 
+    asked = (of.scaled.indptr, of.scaled.indices, of.scaled.data, of.said)
+
     def gains(of: NDArray[np.int64]) -> NDArray[np.float64]:
-        return _gains(of, *arrays, demand, weights, nearest)
+        return _gains(of, *arrays, asked, weights, nearest)
 
     bounds = gains(candidates)
     fresh = np.ones(len(candidates), bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -85,11 +86,8 @@ class Geometry:
 
     def displacements(self, codes: csr_matrix) -> NDArray[np.float64]:
         """(N,) squared length of the sum of each item's atoms, the mean left out."""
-        out = np.zeros(codes.shape[0])
-        for start in range(0, len(out), 4096):
-            part = codes[start : start + 4096].astype(np.float32)
-            out[start : start + 4096] = part.multiply(part @ self.gram).sum(axis=1).A1
-        return np.maximum(out, 0.0)
+        values = codes.data.astype(np.float32)
+        return _squares(codes.indptr, codes.indices, values, self.gram)
 
     def means(self, codes: csr_matrix) -> NDArray[np.float64]:
         """(N,) product of the sum of each item's atoms with the mean."""
@@ -98,3 +96,17 @@ class Geometry:
     def energies(self, codes: csr_matrix) -> NDArray[np.float64]:
         """(N,) squared norm of each rebuilt latent."""
         return self.displacements(codes) + 2 * self.means(codes) + self.mean_square
+
+
+@nb.njit(cache=True, nogil=True)
+def _squares(indptr, indices, values, gram):
+    """(N,) squared lengths of sums of atoms, from the products of atoms."""
+    out = np.zeros(len(indptr) - 1)
+    for i in range(len(out)):
+        for a in range(indptr[i], indptr[i + 1]):
+            row, value = gram[indices[a]], np.float64(values[a])
+            out[i] += value * value * row[indices[a]]
+            for b in range(indptr[i], a):
+                out[i] += 2 * value * values[b] * row[indices[b]]
+        out[i] = max(out[i], 0.0)
+    return out

@@ -150,7 +150,7 @@ def check_beside(latents: ArrayLike, n: int, dimensions: int) -> NDArray[np.floa
     z = check_latents(latents, dimensions=dimensions)
     if len(z) != n:
         raise ValueError(f"there are {len(z)} latents for {n} codes: give one for each, in order")
-    norms = np.linalg.norm(z, axis=1)
+    norms = np.sqrt(np.einsum("ij,ij->i", z, z))
     if np.abs(norms - 1).max(initial=0.0) < 1e-4:
         return z
     return z / np.maximum(norms, 1e-12)[:, None]

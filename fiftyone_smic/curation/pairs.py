@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numba as nb
@@ -13,18 +14,18 @@ from fiftyone_smic.curation.geometry import Distinct, Geometry
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.utils.parallel import in_chunks
 
-#: Up to this many different codes, each is compared with each.
-ALL_PAIRS = 6_000
-#: At most this share of all pairs is verified on latents, and at most this many for each item; but
-#: this many pairs always are.
-VERIFIED, PER_ITEM, FEW = 0.018, 50, 5_000
-#: Numbers that stand for what a latent's code leaves over, while pairs to verify are chosen.
-SKETCH = 64
-#: With many codes, this many times the share is looked at on sketches.
-SKETCHED = 3
+#: Up to this many points, each is compared with each.
+ALL_PAIRS = 20_000
+#: Dimensions in which products are bounded before anything is looked at in full.
+PROJECTED = 63
 #: More pairs than this for each item are not listed.
 MOST_PAIRS = 100
-_SAMPLE = 200_000
+#: Points that the projection is fitted to, and products bounded at once.
+_SAMPLE, _BLOCK = 2_000, 1 << 20
+#: What rounding may take from a bound, and from the square of a rest.
+_SLACK, _REST = 1e-5, 1e-6
+
+Judge = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,10 @@ class NearPairs:
     share: float
 
 
+class _TooMany(Exception):
+    """There are more pairs than can be listed."""
+
+
 def near_pairs(
     dictionary: SemanticDictionary,
     codes: csr_matrix,
@@ -52,49 +57,24 @@ def near_pairs(
 ) -> NearPairs:
     """Pairs with a cosine of at least ``threshold``, of latents where given, else of codes.
 
-    Blocking: of many codes, two are compared if each uses the strongest atom of the other, or,
-    where there are latents to verify on, one that of the other. The product of two latents is then
-    estimated: that of the reconstructions, and that of random projections of what these leave over
-    (Johnson and Lindenstrauss 1984). The pairs with the largest estimates, up to a fixed share of
-    all pairs, are verified.
+    Blocking: of more than :data:`ALL_PAIRS` points (items where there are latents, else different
+    codes), two are compared if each uses the strongest atom of the other, or, where there are
+    latents to verify on, one that of the other. The inequality of Cauchy and Schwarz then rules out
+    nearly all of them for certain, from their projections to few dimensions and the lengths of what
+    these leave out. All others are looked at in full.
 
     Raises:
         ValueError: more than :data:`MOST_PAIRS` pairs for each item.
     """
     n = codes.shape[0]
-    distinct = Distinct.of(codes)
-    geometry = Geometry.of(dictionary)
-    c = distinct.codes
-    strongest = _strongest(c, np.linalg.norm(dictionary.atoms_, axis=1))
-    if latents is not None:  # whole reconstructions tell better which latents are near
-        c, geometry = _with_mean(c, geometry)
-    lengths = np.sqrt(geometry.displacements(c)).astype(np.float32)
-    values = c.data.astype(np.float32)
-    total = n * (n - 1) / 2
-    bar, least = threshold - 1e-6, -np.inf
-    sketches = np.zeros((0, 0), np.float32)
-    if latents is not None:
-        sketches = _sketches(dictionary, codes, latents)
-        share = max(min(VERIFIED, 2 * PER_ITEM / n), FEW / max(total, 1))
-        bar, least = _bars(c, geometry, lengths, distinct.place, sketches, share)
-    by_atom = csr_matrix((values, c.indices, c.indptr), shape=c.shape).tocsc()
-    order = np.argsort(distinct.place, kind="stable").astype(np.int64)
-    starts = np.concatenate([[0], np.cumsum(distinct.counts)]).astype(np.int64)
-    z = np.zeros((0, 0), np.float32) if latents is None else np.ascontiguousarray(latents)
     most = MOST_PAIRS * n + 1000
-    shared = (
-        c.indptr, c.indices, values, by_atom.indptr, by_atom.indices, geometry.gram, lengths,
-        strongest, len(lengths) <= ALL_PAIRS, bar, order, starts, z, sketches, np.float32(least),
-        np.float32(threshold), most,
-    )  # fmt: skip
-
-    def part(codes: slice) -> tuple[NDArray, NDArray, int]:
-        return _near(codes.start, codes.stop, *shared)
-
-    parts = in_chunks(part, len(lengths))
-    looked = sum(p[2] for p in parts)
-    found = sum(len(p[0]) for p in parts)
-    if found >= most:
+    try:
+        if latents is None:
+            pairs, cosines = _of_codes(dictionary, codes, threshold, most)
+            looked = 0
+        else:
+            pairs, cosines, looked = _of_latents(dictionary, codes, threshold, latents, most)
+    except _TooMany:
         raise ValueError(
             f"more than {most:,} pairs of {n:,} items are this near: "
             + (
@@ -103,29 +83,213 @@ def near_pairs(
                 else "codes at this rate cannot tell them apart; raise the threshold, give "
                 "latents to verify on, or group items with the same code (same_meaning)"
             )
-        )
-    pairs = np.sort(np.concatenate([p[0] for p in parts]), axis=1)
-    cosines = np.concatenate([p[1] for p in parts]).astype(np.float64)
+        ) from None
+    pairs = np.sort(pairs, axis=1)
     by_item = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    verified = 0.0 if latents is None else looked / max(total, 1)
-    return NearPairs(
-        pairs[by_item].astype(np.intp), cosines[by_item], latents is not None, verified
-    )
+    share = looked / max(n * (n - 1) / 2, 1)
+    return NearPairs(pairs[by_item], cosines[by_item], latents is not None, share)
 
 
-def _with_mean(codes: csr_matrix, geometry: Geometry) -> tuple[csr_matrix, Geometry]:
-    """The mean as one more atom, which every item uses once."""
-    ones = csr_matrix(np.ones((codes.shape[0], 1), codes.dtype))
-    along = geometry.along[:, None]
-    corner = np.full((1, 1), geometry.mean_square, np.float32)
-    gram = np.block([[geometry.gram, along], [along.T, corner]]).astype(np.float32)
-    with_mean = csr_matrix(hstack([codes, ones], format="csr"))
-    return with_mean, Geometry(gram, np.zeros(len(gram), np.float32), 0.0)
+def _of_latents(
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    threshold: float,
+    latents: NDArray[np.float32],
+    most: int,
+) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
+    """Pairs (n, 2) of items, cosines of their latents, and how many were looked at."""
+    z = np.ascontiguousarray(latents)
+    basis = _basis(z[_some(len(z))])
+    bounds = _bounds(z @ basis, np.einsum("ij,ij->i", z, z))
+
+    def judge(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.float64]:
+        return _products(z, one, other)
+
+    return _search(dictionary, codes, bounds, threshold, judge, most, mutual=False)
+
+
+def _of_codes(
+    dictionary: SemanticDictionary, codes: csr_matrix, threshold: float, most: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Pairs (n, 2) of items, and cosines of their codes."""
+    bar = threshold - 1e-6
+    distinct, geometry = Distinct.of(codes), Geometry.of(dictionary)
+    c, counts = distinct.codes, distinct.counts
+    if (counts * (counts - 1) // 2).sum() > most:
+        raise _TooMany
+    lengths = np.sqrt(geometry.displacements(c))
+    said = lengths > 0
+    inverse = np.where(said, 1 / np.where(said, lengths, 1), 0)
+    scaled = c.astype(np.float32)
+    scaled.data *= np.repeat(inverse, np.diff(c.indptr)).astype(np.float32)
+    sample = np.asarray(scaled[_some(len(counts))] @ dictionary.atoms_)
+    projected = np.asarray(scaled @ (dictionary.atoms_ @ _basis(sample)))
+    bounds = _bounds(projected, said.astype(np.float32))
+
+    def judge(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.float64]:
+        return _code_products(scaled.indptr, scaled.indices, scaled.data, geometry.gram, one, other)
+
+    pairs, cosines, _ = _search(dictionary, c, bounds, bar, judge, most, mutual=True)
+    # Codes that say nothing beyond the mean are near to those that say little.
+    empty = np.flatnonzero(~said)
+    close = [(i, j) for i in empty for j in np.flatnonzero(1 - lengths >= bar) if said[j] or i < j]
+    more = np.array(close, np.intp).reshape(-1, 2)
+    alike = np.flatnonzero(counts > 1)
+    every = np.concatenate([pairs, more, np.column_stack([alike, alike])]).astype(np.intp)
+    of_every = np.concatenate([cosines, 1 - lengths[more[:, 1]], np.ones(len(alike))])
+    if (counts[every[:, 0]] * counts[every[:, 1]]).sum() > 2 * most + counts.sum():
+        raise _TooMany
+    items, place = _expand(every, distinct)
+    if len(items) > most:
+        raise _TooMany
+    return items, of_every[place]
+
+
+def _expand(
+    pairs: NDArray[np.intp], distinct: Distinct
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs (m, 2) of items of pairs of different codes, or of one with itself, and (m,) the pair
+    of codes that each comes from."""
+    members = np.argsort(distinct.place, kind="stable")
+    starts = np.cumsum(distinct.counts) - distinct.counts
+    one, other = pairs.T
+    sizes = distinct.counts[one] * distinct.counts[other]
+    place = np.repeat(np.arange(len(pairs)), sizes)
+    offset = np.arange(len(place)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    first, second = np.divmod(offset, distinct.counts[other][place])
+    once = (one != other)[place] | (first < second)
+    place, first, second = place[once], first[once], second[once]
+    x, y = members[starts[one[place]] + first], members[starts[other[place]] + second]
+    return np.column_stack([x, y]), place
+
+
+def _some(n: int) -> NDArray[np.intp]:
+    """At most :data:`_SAMPLE` of n points."""
+    return np.random.default_rng(0).choice(n, min(n, _SAMPLE), replace=False)
+
+
+def _basis(sample: NDArray) -> NDArray[np.float32]:
+    """(d, m) orthonormal directions that hold most of a sample."""
+    dense = np.asarray(sample, np.float64)
+    _, vectors = np.linalg.eigh(dense.T @ dense)
+    return np.ascontiguousarray(vectors[:, -PROJECTED:], np.float32)
+
+
+def _bounds(projected: NDArray, squares: NDArray) -> NDArray[np.float32]:
+    """(P, m + 1): projections, and lengths of the rest; products of these bound those of the
+    points from above."""
+    rest = squares - np.einsum("ij,ij->i", projected, projected)
+    lengths = np.sqrt(np.maximum(rest, 0) + _REST)
+    return np.ascontiguousarray(np.column_stack([projected, lengths]), np.float32)
+
+
+def _search(
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    bounds: NDArray[np.float32],
+    bar: float,
+    judge: Judge,
+    most: int,
+    mutual: bool,
+) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
+    """Pairs of points whose bound, and then whose product, is at least a bar.
+
+    Args:
+        codes: (P, K) of the points.
+        bounds: (P, m + 1), see :func:`_bounds`.
+        bar: least product.
+        judge: products of pairs of points.
+        most: number of pairs above which the search gives up.
+        mutual: whether each must use the strongest atom of the other, not just one of them.
+
+    Returns:
+        (n, 2) points, (n,) products, and how many pairs were judged.
+    """
+    met = _all_blocks(bounds, bar)
+    if len(bounds) > ALL_PAIRS:
+        met = _blocks(dictionary, codes, bounds, bar, mutual)
+    total = 0
+
+    def part(rows: slice) -> tuple[list[NDArray[np.intp]], list[NDArray[np.float64]], int]:
+        nonlocal total
+        pairs, products, looked = [], [], 0
+        for one, other in met(rows):
+            if total > most:
+                break
+            found = judge(one, other)
+            near = found >= bar
+            pairs.append(np.column_stack([one[near], other[near]]))
+            products.append(found[near])
+            looked += len(one)
+            total += len(pairs[-1])
+        return pairs, products, looked
+
+    parts = in_chunks(part, len(bounds))
+    pairs = [np.zeros((0, 2), np.intp), *(x for p in parts for x in p[0])]
+    if sum(map(len, pairs)) > most:
+        raise _TooMany
+    products = [np.zeros(0), *(x for p in parts for x in p[1])]
+    return np.concatenate(pairs), np.concatenate(products), sum(p[2] for p in parts)
+
+
+Blocks = Callable[[slice], Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]]
+
+
+def _above(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], bounds: NDArray[np.float32], bar: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs of rows and columns whose bound is at least a bar, block by block."""
+    right = np.ascontiguousarray(bounds[columns].T)
+    step = max(1, _BLOCK // len(columns))
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        row, column = np.divmod(
+            np.flatnonzero(bounds[some] @ right >= np.float32(bar - _SLACK)), len(columns)
+        )
+        yield some[row], columns[column]
+
+
+def _all_blocks(bounds: NDArray[np.float32], bar: float) -> Blocks:
+    """Every pair, once."""
+
+    def met(part: slice) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        rows, columns = np.arange(part.start, part.stop), np.arange(part.start, len(bounds))
+        for one, other in _above(rows, columns, bounds, bar):
+            yield one[one < other], other[one < other]
+
+    return met
+
+
+def _blocks(
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    bounds: NDArray[np.float32],
+    bar: float,
+    mutual: bool,
+) -> Blocks:
+    """Pairs of which one uses the strongest atom of the other, once."""
+    # Codes without an atom share one that stands for that.
+    empty = csr_matrix((np.diff(codes.indptr) == 0).astype(codes.dtype)[:, None])
+    c = csr_matrix(hstack([codes, empty], format="csr"))
+    strongest = _strongest(c, np.append(np.linalg.norm(dictionary.atoms_, axis=1), 1))
+    order = np.argsort(strongest, kind="stable")
+    users = c.tocsc()
+
+    def met(part: slice) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        rows = order[part]
+        atoms, starts = np.unique(strongest[rows], return_index=True)
+        for atom, some in zip(atoms, np.split(rows, starts[1:]), strict=True):
+            columns = users.indices[users.indptr[atom] : users.indptr[atom + 1]].astype(np.intp)
+            for one, other in _above(some, columns, bounds, bar):
+                once = _once(one, other, c.indptr, c.indices, strongest, mutual)
+                yield one[once], other[once]
+
+    return met
 
 
 def _strongest(codes: csr_matrix, sizes: NDArray) -> NDArray[np.int64]:
-    """(U,) atom with the largest share of each code, -1 for the empty code."""
-    out = np.full(codes.shape[0], -1, np.int64)
+    """(P,) atom with the largest share of each code, none of which is empty."""
+    out = np.zeros(codes.shape[0], np.int64)
     rows = np.repeat(np.arange(len(out)), np.diff(codes.indptr))
     weight = np.abs(codes.data) * sizes[codes.indices]
     by_weight = np.lexsort((weight, rows))
@@ -133,139 +297,38 @@ def _strongest(codes: csr_matrix, sizes: NDArray) -> NDArray[np.int64]:
     return out
 
 
-def _sketches(
-    dictionary: SemanticDictionary, codes: csr_matrix, latents: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(N, SKETCH + 1): random projections of latents less their reconstructions.
+@nb.njit(cache=True, nogil=True)
+def _once(one, other, indptr, indices, strongest, mutual):
+    """Which pairs to keep, of which the second point uses the strongest atom of the first.
 
-    The last column is the product of that rest with the dictionary's mean, which every
-    reconstruction has in it, so that it need not be estimated.
+    Pairs in which the first uses that of the second too are met from both sides, and kept once.
     """
-    rng = np.random.default_rng(0)
-    projection = rng.standard_normal((latents.shape[1], SKETCH), np.float32) / np.sqrt(SKETCH)
-    along = (dictionary.atoms_ @ projection).astype(np.float32)
-    mean = (dictionary.mean_ @ projection).astype(np.float32)
-    rebuilt = np.asarray(codes.astype(np.float32) @ along)
-    rest = latents @ projection.astype(np.float32) - rebuilt - mean
-    beside = np.asarray(codes.astype(np.float32) @ (dictionary.atoms_ @ dictionary.mean_))
-    beside = latents @ dictionary.mean_ - beside - np.square(dictionary.mean_).sum()
-    return np.column_stack([rest, beside]).astype(np.float32)
-
-
-def _bars(
-    codes: csr_matrix,
-    geometry: Geometry,
-    lengths: NDArray,
-    place: NDArray,
-    sketches: NDArray[np.float32],
-    share: float,
-) -> tuple[float, float]:
-    """Cosine of codes, and estimate of latents' product, above which pairs are looked at.
-
-    About ``share`` of all pairs have a larger estimate, from a sample of them. Where codes are not
-    compared all with all, about ``SKETCHED * share`` have codes with a larger cosine.
-    """
-    if share >= 1:
-        return -2.0, -np.inf
-    rng = np.random.default_rng(0)
-    one, other = rng.integers(len(place), size=(2, _SAMPLE))
-    one, other = one[one != other], other[one != other]
-    first, second = place[one], place[other]
-    cosines = _some_cosines(
-        first, second, codes.indptr, codes.indices, codes.data.astype(np.float32), geometry.gram,
-        lengths,
-    )  # fmt: skip
-    a, b = sketches[one], sketches[other]
-    left = np.einsum("ij,ij->i", a[:, :-1], b[:, :-1]) + a[:, -1] + b[:, -1]
-    estimates = cosines * lengths[first] * lengths[second] + left
-    every = len(lengths) <= ALL_PAIRS or SKETCHED * share >= 1
-    bar = -2.0 if every else float(np.quantile(cosines, 1 - SKETCHED * share))
-    return bar, float(np.quantile(estimates, 1 - share))
+    keep = np.zeros(len(one), np.bool_)
+    for p in range(len(one)):
+        i, j = one[p], other[p]
+        both = False
+        for a in range(indptr[i], indptr[i + 1]):
+            both |= indices[a] == strongest[j]
+        keep[p] = i < j if both else not mutual
+    return keep
 
 
 @nb.njit(cache=True, nogil=True)
-def _some_cosines(one, other, indptr, indices, values, gram, lengths):
-    out = np.zeros(len(one), np.float32)
+def _products(points, one, other):
+    """(n,) products of pairs of points."""
+    out = np.empty(len(one), np.float64)
     for p in range(len(one)):
-        i, j = one[p], other[p]
-        total = np.float32(0)
-        for a in range(indptr[i], indptr[i + 1]):
-            for b in range(indptr[j], indptr[j + 1]):
-                total += values[a] * values[b] * gram[indices[a], indices[b]]
-        both = lengths[i] * lengths[j]
-        if both > 0:
-            out[p] = total / both
+        out[p] = np.dot(points[one[p]], points[other[p]])
     return out
 
 
 @nb.njit(cache=True, nogil=True)
-def _near(
-    start, stop, indptr, indices, values, atom_ptr, atom_items, gram, lengths, strongest, everyone,
-    bar, order, starts, latents, sketches, least, threshold, most,
-):  # fmt: skip
-    """Pairs of items whose first code is start..stop-1: (n, 2) items, cosines, number verified."""
-    atoms = gram.shape[0]
-    uses = np.zeros(atoms, np.bool_)
-    products = np.zeros(atoms, np.float32)
-    pairs, cosines, n, looked = np.empty((256, 2), np.int64), np.empty(256, np.float32), 0, 0
-    verify = latents.shape[0] > 0
-    count = len(lengths)
-    for i in range(start, stop):
-        products[:] = 0
+def _code_products(indptr, indices, values, gram, one, other):
+    """(n,) products of pairs of rebuilt points, the mean left out."""
+    out = np.zeros(len(one), np.float64)
+    for p in range(len(one)):
+        i, j = one[p], other[p]
         for a in range(indptr[i], indptr[i + 1]):
-            uses[indices[a]] = True
-            row = gram[indices[a]]
-            for k in range(atoms):
-                products[k] += values[a] * row[k]
-        top = strongest[i]
-        alone = everyone or top < 0
-        first = i if alone else atom_ptr[top]
-        last = count if alone else atom_ptr[top + 1]
-        for position in range(first, last):
-            j = position if alone else atom_items[position]
-            if not alone and i != j:
-                mutual = uses[strongest[j]]
-                # A mutual pair is met from the other side too: it is taken once. Codes of more
-                # than .9 share their strongest atoms; latents that near may have other codes.
-                if (mutual and j < i) or not (mutual or verify):
-                    continue
-            if not everyone and top < 0 and i != j and indptr[j + 1] - indptr[j] > 1:
-                continue
-            if i == j:
-                cosine = np.float32(1)
-            elif lengths[i] > 0 and lengths[j] > 0:
-                total = np.float32(0)
-                for b in range(indptr[j], indptr[j + 1]):
-                    total += values[b] * products[indices[b]]
-                cosine = total / (lengths[i] * lengths[j])
-            else:
-                # One says nothing beyond the mean: near to what says little.
-                cosine = np.float32(1) - lengths[i] - lengths[j]
-            if i != j and cosine < bar:
-                continue
-            for x in range(starts[i], starts[i + 1]):
-                begin = x + 1 if i == j else starts[j]
-                for y in range(begin, starts[j + 1]):
-                    measured = cosine
-                    if verify:
-                        a, b = sketches[order[x]], sketches[order[y]]
-                        both = cosine * lengths[i] * lengths[j] + a[-1] + b[-1]
-                        for k in range(a.shape[0] - 1):
-                            both += a[k] * b[k]
-                        if both < least:
-                            continue
-                        looked += 1
-                        measured = np.dot(latents[order[x]], latents[order[y]])
-                        if measured < threshold:
-                            continue
-                    if n >= most:
-                        return pairs[:n], cosines[:n], looked
-                    if n == len(pairs):
-                        larger, longer = np.empty((2 * n, 2), np.int64), np.empty(2 * n, np.float32)
-                        larger[:n], longer[:n] = pairs, cosines
-                        pairs, cosines = larger, longer
-                    pairs[n, 0], pairs[n, 1], cosines[n] = order[x], order[y], measured
-                    n += 1
-        for a in range(indptr[i], indptr[i + 1]):
-            uses[indices[a]] = False
-    return pairs[:n], cosines[:n], looked
+            for b in range(indptr[j], indptr[j + 1]):
+                out[p] += np.float64(values[a]) * values[b] * gram[indices[a], indices[b]]
+    return out

@@ -29,7 +29,6 @@ def near_by_hand(z, threshold):
 def test_planted_duplicates_are_all_found_and_nothing_else(monkeypatch, everyone):
     if not everyone:  # through the atoms they share, as in a large collection
         monkeypatch.setattr(pairs_module, "ALL_PAIRS", 0)
-    monkeypatch.setattr(pairs_module, "FEW", 0)
     z = planted()
     dictionary = SemanticDictionary(lam=0.001, max_iter=5, n_swaps=0).fit(z)
     found = curation.near_duplicates(dictionary, dictionary.transform(z), 0.95, latents=z)
@@ -39,6 +38,41 @@ def test_planted_duplicates_are_all_found_and_nothing_else(monkeypatch, everyone
     assert len(pairs) == len(found.pairs) and found.verified and found.share <= 0.02
     cosines = [z[i] @ z[j] for i, j in found.pairs]
     np.testing.assert_allclose(found.cosines, cosines, atol=1e-5)
+
+
+def sharing(dictionary, codes, both):
+    """Pairs of items of which one uses the strongest atom of the other, or each does."""
+    levels = np.abs(codes.toarray()) * np.linalg.norm(dictionary.atoms_, axis=1)
+    uses = np.column_stack([levels > 0, ~levels.any(axis=1)])  # no atom counts as one
+    strongest = np.where(uses[:, -1], levels.shape[1], levels.argmax(axis=1))
+    one_way = uses[:, strongest]
+    allowed = one_way & one_way.T if both else one_way | one_way.T
+    return set(map(tuple, np.argwhere(np.triu(allowed, 1)).tolist()))
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+@pytest.mark.parametrize("verified", [True, False])
+def test_what_projections_rule_out_is_not_near(monkeypatch, everyone, verified):
+    """Latents of more dimensions than are projected to, with pairs on both sides of the bar."""
+    monkeypatch.setattr(pairs_module, "PROJECTED", 6)
+    monkeypatch.setattr(pairs_module, "ALL_PAIRS", 20_000 if everyone else 0)
+    rng = np.random.default_rng(3)
+    z, _ = topics(n=500, d=96, classes=5, spread=0.6)
+    noise = unit(rng.normal(size=(150, 96))) * np.tan(np.arccos(rng.uniform(0.8, 1, (150, 1))))
+    z = unit(np.vstack([z, z[:150] + noise, z[:20]])).astype(np.float32)
+    dictionary = SemanticDictionary(lam=0.003, max_iter=4, n_swaps=0).fit(z)
+    codes = dictionary.transform(z)
+    bar = 0.75
+    found = curation.near_duplicates(dictionary, codes, bar, latents=z if verified else None)
+    points = z if verified else unit(dictionary.inverse_transform(codes) - dictionary.mean_)
+    near = near_by_hand(points, bar)
+    of_one, of_both = (near & sharing(dictionary, codes, both) for both in (False, True))
+    assert of_both < of_one < near
+    expected = near if everyone else of_one if verified else of_both
+    assert set(map(tuple, found.pairs.tolist())) == expected
+    cosines = [points[i] @ points[j] for i, j in found.pairs]
+    np.testing.assert_allclose(found.cosines, cosines, atol=1e-5)
+    assert found.share < 0.5
 
 
 def test_blocks_and_all_pairs_agree_on_codes(monkeypatch, collection):

@@ -57,6 +57,28 @@ def test_balanced_brings_in_the_rare_kind(collection):
     assert share == 1 and drawn < 0.4
 
 
+def test_balanced_is_the_greedy_choice_itself(collection):
+    _, _, dictionary, codes = collection
+    weight = np.abs(codes.toarray()) * np.linalg.norm(dictionary.atoms_, axis=1)
+    shares = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-12)
+    signed = np.hstack([shares * (codes.toarray() > 0), shares * (codes.toarray() < 0)])
+    filled, left = np.zeros(signed.shape[1]), np.ones(len(signed), bool)
+    for item in curation.select(dictionary, codes, 30, "balanced").indices:
+        gains = (np.sqrt(filled + signed) - np.sqrt(filled)).sum(axis=1)
+        assert left[item] and gains[item] == pytest.approx(gains[left].max(), abs=1e-9)
+        filled, left[item] = filled + signed[item], False
+
+
+def test_items_of_one_code_take_turns(collection):
+    _, _, dictionary, codes = collection
+    few = codes[[5, 0, 0, 1, 0, 1, 2, 5, 5, 5]]
+    chosen = curation.select(dictionary, few, 9, preselected=[0]).indices.tolist()
+    kinds = [[5, 0, 0, 1, 0, 1, 2, 5, 5, 5][i] for i in chosen]
+    assert sorted(kinds[:3]) == [0, 1, 2]  # what is preselected is represented already
+    assert kinds[3] == 5 and sorted(kinds[4:7]) == [0, 1, 5] and sorted(kinds[7:]) == [0, 5]
+    assert sorted(chosen) == list(range(1, 10))
+
+
 def test_covering_shows_every_atom_with_the_fewest_items():
     codes = csr_matrix(
         [[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]]
