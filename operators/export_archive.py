@@ -27,7 +27,7 @@ class ExportArchive(DictionaryOperator):
     doing = "Writing the archive"
     action = "Export"
     function = "export_archive"
-    parameters = ("key", "path", "names")
+    parameters = ("key", "path", "names", "distortion")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.durations import measured
@@ -54,6 +54,7 @@ class ExportArchive(DictionaryOperator):
                 "Needed to match the codes to your images later",
                 default=True,
             )
+        self._distortion(ctx, inputs, samples, key, count)
         boxed = forms.objects_of(ctx)
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         without = (int(samples.count(root)) if root else len(samples)) - count
@@ -68,6 +69,32 @@ class ExportArchive(DictionaryOperator):
             loading=1,
             more=self._size(ctx, key, count) + (f"; {left_out} left out" if without else ""),
         )
+
+    def _distortion(
+        self, ctx: Any, inputs: types.Object, samples: Any, key: str, count: int
+    ) -> None:
+        from fiftyone_smic.fiftyone.codes import coded_samples
+        from fiftyone_smic.fiftyone.objects import root_of
+        from fiftyone_smic.fiftyone.runs import load_config
+
+        forms.checkbox(
+            inputs,
+            "distortion",
+            "Keep how much detail each code leaves out",
+            "About 4 bits each; outliers of the file are then measured, not estimated",
+        )
+        if not ctx.params.get("distortion"):
+            return
+        held = load_config(ctx.dataset, key).latents_field
+        root = root_of(ctx.dataset, forms.objects_of(ctx))
+        missing = count - forms.values(ctx, coded_samples(samples, key), held, root)
+        if missing:
+            noun = "object" if root else "sample"
+            why = (
+                f"{amount(missing, f'{noun} has', f'{noun}s have')} a code but no embedding in "
+                f"{held!r} any more; untick this, or run 'SMIC: compute embeddings' into this field"
+            )
+            forms.stop(inputs, "no_embeddings", "What codes leave out is not known", why)
 
     def _taken(self, ctx: Any, inputs: types.Object, path: Path, kind: str) -> None:
         if path.is_dir() and (kind == "archive" or any(path.iterdir())):
@@ -86,7 +113,8 @@ class ExportArchive(DictionaryOperator):
         if not storage:
             return ""
         rate = stored_rate(storage)
-        bits = rate.payload_bits_per_item * count + rate.dictionary_bits + rate.header_bits
+        each = rate.payload_bits_per_item + (4 if ctx.params.get("distortion") else 0)
+        bits = each * count + rate.dictionary_bits + rate.header_bits
         return f"; about {size(bits / 8)}, file names apart"
 
     def _default(self, ctx: Any, key: str) -> Path:
@@ -102,16 +130,20 @@ class ExportArchive(DictionaryOperator):
         from fiftyone_smic.fiftyone.codes import coded_samples
 
         samples, key = forms.collection(ctx), forms.default_key(ctx)
+        distortion = bool(ctx.params.get("distortion"))
         path = Path(ctx.params.get("path") or self._default(ctx, key)).expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         if ctx.params.get("kind", "archive") == "archive":
             names = ctx.params.get("names")
-            done = export_archive(samples, key, path, names=names is None or names)
+            done = export_archive(
+                samples, key, path, names=names is None or names, distortion=distortion
+            )
             return self.result(done, {"key": key, "path": path})
         coded_samples(samples, key).export(
             str(path),
             dataset_type=smic_types.SMICDataset,
             key=key,
+            distortion=distortion,
             progress=FromBar(progress) if progress else None,
         )
         return {

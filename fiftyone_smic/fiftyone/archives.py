@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fiftyone as fo
+import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import read_archive, write_archive
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import placeholders, runs
 from fiftyone_smic.fiftyone.codes import images_for, read_codes
-from fiftyone_smic.fiftyone.curated import Coded
+from fiftyone_smic.fiftyone.curated import distortions_of
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
 from fiftyone_smic.fiftyone.installing import install
@@ -81,29 +82,24 @@ def export_archive(
     """
     started = time.perf_counter()
     samples = images_for(samples, key)
-    ids, rate = write_archive_of(samples, key, path, names, distortion)
+    left = distortions_of(samples, key) if distortion else None
+    ids, rate = write_archive_of(samples, key, path, names, left)
     note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
     return rate
 
 
 def write_archive_of(
-    samples: SampleCollection, key: str, path: str | Path, names: bool, distortion: bool = False
+    samples: SampleCollection,
+    key: str,
+    path: str | Path,
+    names: bool,
+    distortion: np.ndarray | None = None,
 ) -> tuple[list[str], Rate]:
     """Write the codes of a flat collection, and return the ids of its items in their order."""
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     ids, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
     storage = config.storage or {}
-    left = None
-    if distortion:
-        coded = Coded(samples, key, config, dictionary, [], ids, codes)
-        left = coded.distortion
-        if left is None:
-            raise ValueError(
-                f"distortions need the latents of all samples that have a code, and some of these "
-                f"have none in {config.latents_field!r}: compute latents with the dictionary's "
-                f"encoder ({config.encoder}), or export without distortions"
-            )
     if config.patches_field is not None:
         of_images = relative_names(paths)
         paths = [f"/{name}/{label_id}" for name, label_id in zip(of_images, ids, strict=True)]
@@ -115,7 +111,7 @@ def write_archive_of(
         latent_norm=config.latent_norm,
         names=relative_names(paths) if names else None,
         pixels_per_item=storage.get("pixels_per_item"),
-        distortion=left,
+        distortion=distortion,
     )
     return ids, rate
 

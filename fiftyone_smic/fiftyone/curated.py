@@ -346,3 +346,29 @@ def split_of_each(
             )
         where.update(dict.fromkeys(ids, name))
     return where
+
+
+def distortions_of(samples: SampleCollection, key: str) -> np.ndarray:
+    """Compute what the codes of a flat collection leave out.
+
+    Args:
+        samples: A flat collection.
+        key: A key of its dictionaries.
+
+    Returns:
+        (N,) squared distances of latents and what codes rebuild, of all samples, or objects, that
+        have a code, in the order of ``read_codes``.
+
+    Raises:
+        ValueError: Some of them no longer have the latents that were coded.
+    """
+    config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
+    ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+    found = Coded(samples, key, config, dictionary, [], ids, codes).distortion
+    if found is None:
+        raise ValueError(
+            f"distortions need the latents of all samples that have a code, and some of these "
+            f"have none in {config.latents_field!r}: compute latents with the dictionary's "
+            f"encoder ({config.encoder}), or export without distortions"
+        )
+    return found

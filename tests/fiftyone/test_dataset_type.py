@@ -13,6 +13,7 @@ from PIL import Image
 
 import fiftyone_smic as smic
 from fiftyone_smic.archive import read_archive
+from fiftyone_smic.curation import outliers
 from fiftyone_smic.fiftyone import atom_names
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
@@ -100,6 +101,24 @@ def test_every_file_travels(owning, tmp_path, delete, target):
     delete("part")
     part = back(tmp_path / "part", "part", output_dir=tmp_path / "p2")
     assert owned(part) == [column[1:3] for column in before]
+
+
+def test_what_codes_leave_out_travels_where_it_is_asked_for(encoded, tmp_path, delete):
+    """The labels come back as without it, and the file of codes has the distortions."""
+    out(encoded, tmp_path / "plain")
+    out(encoded, tmp_path / "more", distortion=True)
+    assert read_archive(tmp_path / "plain" / "codes.smic").distortion is None
+    archive = read_archive(tmp_path / "more" / "codes.smic")
+    rebuilt = archive.dictionary.inverse_transform(archive.codes)
+    true = np.square(np.array(encoded.values("clip_latents")) - rebuilt).sum(axis=1)
+    np.testing.assert_allclose(archive.distortion, true, rtol=0.05, atol=1e-6)
+    assert outliers(archive).measured
+    delete("back")
+    made = back(tmp_path / "more", "back", output_dir=tmp_path / "pictures")
+    assert made.values("smic_atoms") == encoded.values("smic_atoms")
+    encoded.set_values("clip_latents", {encoded.first().id: None}, key_field="id")
+    with pytest.raises(ValueError, match="export without distortions"):
+        out(encoded, tmp_path / "none", distortion=True)
 
 
 def test_a_file_that_is_gone_is_named_and_the_others_travel(owning, tmp_path, delete, caplog):

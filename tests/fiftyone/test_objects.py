@@ -309,7 +309,12 @@ def test_codes_of_objects_travel_in_an_archive(coded, delete, tmp_path):
 
 def test_codes_of_objects_travel_as_a_dataset_of_the_objects(coded, delete, tmp_path):
     folder = tmp_path / "export"
-    coded.export(str(folder), dataset_type=smic.types.SMICDataset, key="things")
+    coded.export(str(folder), dataset_type=smic.types.SMICDataset, key="things", distortion=True)
+    archive = smic.read_archive(folder / "codes.smic")
+    latents = np.array(list(of_labels(coded, "clip_latents").values()))
+    rest = latents - archive.dictionary.inverse_transform(archive.codes)
+    true = np.square(rest).sum(axis=1)
+    np.testing.assert_allclose(archive.distortion, true, rtol=0.05, atol=1e-6)
     made = fo.Dataset.from_dir(
         str(folder),
         dataset_type=smic.types.SMICDataset,

@@ -241,9 +241,30 @@ def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
     assert "10 samples" in here["summary"]
     whole = str(tmp_path / "whole.zip")
     results("export_archive", encoded, kind="dataset", key="smic", path=whole)
+    with_more = str(tmp_path / "more.smic")
+    results("export_archive", encoded, key="smic", path=with_more, distortion=True)
+    assert smic.read_archive(with_more).distortion.shape == (80,)
+    results(
+        "export_archive",
+        encoded,
+        kind="dataset",
+        key="smic",
+        distortion=True,
+        path=str(tmp_path / "more"),
+    )
+    assert smic.read_archive(tmp_path / "more" / "codes.smic").distortion.shape == (80,)
+    assert smic.read_archive(path).distortion is None
     delete("whole")
     assert "80 samples" in results("import_archive", encoded, path=whole, draw=False)["summary"]
     assert fo.load_dataset("whole").count_values("tags") == encoded.count_values("tags")
+
+
+def test_what_codes_leave_out_is_not_offered_without_embeddings(encoded):
+    encoded.set_values("clip_latents", {encoded.first().id: None}, key_field="id")
+    assert not complaints("export_archive", encoded)
+    said = complaints("export_archive", encoded, distortion=True)["no_embeddings"]
+    assert "1 sample has a code but no embedding in 'clip_latents'" in said
+    assert not complaints("export_archive", encoded[1:], distortion=True)
 
 
 def test_remove_says_what_goes_and_removes_what_is_ticked(encoded, tmp_path, state):
