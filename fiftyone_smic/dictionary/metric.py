@@ -12,7 +12,6 @@ their scores share one large part, and the images that it favours come first for
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.files import replacing
 from fiftyone_smic.utils.vectors import unit
 
@@ -166,9 +166,8 @@ class Metric:
             8
         """
         try:
-            with np.load(path, allow_pickle=False) as f:
-                return cls(f["metric"])
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
+            return cls(read_arrays(path, ["metric"])["metric"])
+        except ValueError as e:
             raise ValueError(f"{os.fspath(path)} holds no metric: {e}") from e
 
     def scaled_to(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from fiftyone_smic.coding.rows import Public
 from fiftyone_smic.dictionary.initialization import auto_atoms
 from fiftyone_smic.dictionary.learning import Settings, learn
+from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.files import replacing
 from fiftyone_smic.utils.vectors import unit
 
@@ -170,12 +171,9 @@ class Prior:
             >>> prior.mean.dtype, prior.basis.dtype
             (dtype('float32'), dtype('float16'))
         """
-        import zipfile
-
         try:
-            with np.load(path, allow_pickle=False) as f:
-                prior = cls(f["mean"], f["basis"], f["profile"], f["atoms"])
-        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
+            prior = cls(**read_arrays(path, ("mean", "basis", "profile", "atoms")))
+        except ValueError as e:
             raise ValueError(f"{os.fspath(path)} is not a prior: {e}") from e
         return prior.checked(f"{os.fspath(path)} is not a prior: it")
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.odm as foo
 import fiftyone.utils.data as foud
+from pymongo.errors import PyMongoError
 
 from fiftyone_smic.archive import ArchiveError, read_archive
 from fiftyone_smic.dictionary.priors import Prior
@@ -100,9 +102,8 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
         about = _read_about(source)
         key = self.key or about["key"]
         archive = read_archive(source / CODES, self.prior)
-        documents, _ = foo.import_collection(str(source / LABELS / "samples.json"), key="samples")
-        without = set(about.get("without_code", ()))
-        every = [str(document["_id"]) for document in documents]
+        documents, every = _read_samples(source / LABELS / "samples.json")
+        without = set(about["without_code"])
         row_of = {i: row for row, i in enumerate(i for i in every if i not in without)}
         if len(row_of) != archive.codes.shape[0]:
             raise ArchiveError(
@@ -121,12 +122,13 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
         )
         files: list[str] = []
         try:
-            with importer:
+            with _naming_damage(source / LABELS), importer:
                 reading = False if self.draw else progress
                 ids = [
                     str(i) for i in importer.import_samples(dataset, tags=tags, progress=reading)
                 ]
-            mend_app_config(dataset)
+                dataset.reload()  # what is wrong with its own document shows here
+                mend_app_config(dataset)
             coded = [i for i in ids if i in row_of]
             held = fields.read(dataset, coded, ["filepath"])
             root = media / "data" if about["format"] > 1 else media
@@ -178,6 +180,44 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
             )
 
 
+#: What the entries of :data:`ABOUT` can be, of which nothing else makes sure.
+_KINDS: dict[str, Any] = {
+    "format": int,
+    "key": str,
+    "latents_field": str,
+    "encoder_source": (str, type(None)),
+    "items": int,
+    "settings": dict,
+    "storage": (dict, type(None)),
+    "learned": (dict, type(None)),
+    "names": (list, type(None)),
+    "own_names": list,
+    "without_code": list,
+}
+
+
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    """Say which file is damaged, where FiftyOne only says what it stumbled over."""
+    try:
+        yield
+    except (ArchiveError, OSError, PyMongoError):
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ArchiveError(f"{path} is damaged and cannot be read ({found})") from error
+
+
+def _read_samples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The documents of the samples of an export, and their ids."""
+    with _naming_damage(path):
+        documents, _ = foo.import_collection(str(path), key="samples")
+        documents = list(documents)
+        if not all(isinstance(document["filepath"], str) for document in documents):
+            raise TypeError("a sample has no file path")
+        return documents, [str(document["_id"]) for document in documents]
+
+
 def _read_about(folder: Path) -> dict[str, Any]:
     """What ``smic.json`` says.
 
@@ -189,11 +229,18 @@ def _read_about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         about.setdefault("format", 1)
+        about.setdefault("without_code", [])
         missing = {"key", *KEPT}.difference(about)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ArchiveError(f"{path} is damaged: {error}") from error
     if missing:
         raise ArchiveError(f"{path} is damaged: it does not say {', '.join(sorted(missing))}")
+    for name, kinds in _KINDS.items():
+        if not isinstance(about[name], kinds):
+            raise ArchiveError(f"{path} is damaged: it says {name} is {about[name]!r}")
+    for name, kinds in (("without_code", str), ("names", (str, type(None))), ("own_names", int)):
+        if not all(isinstance(entry, kinds) for entry in about[name] or ()):
+            raise ArchiveError(f"{path} is damaged: not all of {name} can be right")
     if about["format"] not in (1, FORMAT):
         raise ArchiveError(
             f"{path} has format {about['format']!r} and this version reads up to {FORMAT}; "

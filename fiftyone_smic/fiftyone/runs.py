@@ -21,6 +21,7 @@ from fiftyone_smic.fiftyone.keys import check_free as check_free
 from fiftyone_smic.fiftyone.keys import list_dictionaries as list_dictionaries
 from fiftyone_smic.fiftyone.swapping import end, swap_in
 from fiftyone_smic.metrics import Rate
+from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.defaults import KEY
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ class SMICRunResults(fors.RunResults):
     def _from_dict(
         cls, d: dict[str, Any], samples: SampleCollection, config: SMICRunConfig, key: str
     ) -> SMICRunResults:
-        with np.load(io.BytesIO(base64.b64decode(d["npz"])), allow_pickle=False) as npz:
-            return cls(samples, config, key, arrays={name: npz[name] for name in npz.files})
+        arrays = read_arrays(io.BytesIO(base64.b64decode(d["npz"])))
+        return cls(samples, config, key, arrays=arrays)
 
 
 def digest(dictionary: SemanticDictionary) -> str:

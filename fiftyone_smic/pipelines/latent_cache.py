@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import time
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from fiftyone_smic.models.encoders import Encoder
 from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.pipelines.census import Census
+from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.files import check_space, lock, replace_file, with_note
 from fiftyone_smic.utils.progress import Progress
 
@@ -98,13 +98,13 @@ class LatentCache:
         rows: dict[str, Row] = {}
         for file in sorted(self.folder.glob("*.npz")):
             try:
-                with np.load(file, allow_pickle=False) as part:
-                    about = json.loads(part["about"].tobytes())
-                    columns = [part[name] for name in ("latents", "norms", "numbers")]
+                part = read_arrays(file)
+                about = json.loads(part["about"].tobytes())
+                columns = [part[name] for name in ("latents", "norms", "numbers")]
                 if about["encoder"] == self.encoder:
                     for name, z, norm, numbers in zip(about["names"], *columns, strict=True):
                         rows[name] = Row(z, float(norm), *map(int, numbers))
-            except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            except (OSError, ValueError, KeyError, TypeError):
                 logger.warning("%s cannot be read, its images are encoded again", file)
         return rows
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.files import remove_abandoned, replace_file
 
 
@@ -84,5 +85,4 @@ def pack_arrays(**arrays: Any) -> bytes:
 
 def unpack_arrays(data: bytes) -> dict[str, NDArray]:
     """Return what :func:`pack_arrays` packed."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    return read_arrays(io.BytesIO(data))

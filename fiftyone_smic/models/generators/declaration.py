@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fiftyone_smic.models.generators.registry import DECLARATION, SCHEDULERS
 
 #: Libraries that parts of a pipeline may come from. diffusers would import any other by its name.
 _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "kandinsky", "unclip")
+#: Numbers become float32.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,18 @@ def _check(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _text(name: str, value: Any, folder: Path) -> str | None:
     if not isinstance(value, str) or (name == "encoder" and not value.strip()):
         raise ValueError(f"{name} must be a text, not {value!r}")
+    value.encode()  # half of a pair of surrogates is no text
     return value or None
 
 
 def _number(name: str, value: Any, folder: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    try:
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:  # JSON's integers have no limit
+        number = math.inf
+    if isinstance(value, bool) or not abs(number) < _LARGEST:
         raise ValueError(f"{name} must be a finite number, not {value!r}")
-    return float(value)
+    return number
 
 
 def _length(name: str, value: Any, folder: Path) -> float:
@@ -141,7 +149,7 @@ def _steps(name: str, value: Any, folder: Path) -> int:
 
 
 def _scheduler(name: str, value: Any, folder: Path) -> str:
-    if value not in SCHEDULERS:
+    if not isinstance(value, str) or value not in SCHEDULERS:
         raise ValueError(f"{name} must be one of {', '.join(SCHEDULERS)}, not {value!r}")
     return value
 
@@ -159,10 +167,11 @@ def _inside(name: str, value: Any, folder: Path) -> str:
             f"{name} must be the path of a .safetensors file in the folder, not {value!r}; pickled "
             "weights (.bin, .pt) are not read"
         )
+    _text(name, value, folder)
     file = (folder / value).resolve()
     if Path(value).is_absolute() or not file.is_relative_to(folder.resolve()):
         raise ValueError(f"{name} must lie inside the folder, unlike {value!r}")
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path.is_file, for names of any length
         raise ValueError(f"{name} names {value!r}, which is not in the folder")
     return value
 

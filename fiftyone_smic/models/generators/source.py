@@ -59,7 +59,14 @@ class Source:
         file = self.folder / part / "config.json"
         try:
             return int(json.loads(file.read_text("utf-8"))[entry])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise ValueError(
                 f"{self.folder} has no {part}/config.json with a number {entry!r}: {error}"
             ) from None
