@@ -48,6 +48,9 @@ def compress(
     atoms: Annotated[int, typer.Option(help="Size of the dictionary; 0 follows the set.")] = 0,
     passes: Annotated[int, typer.Option(help="Passes over all items that improve it.")] = 3,
     names: Annotated[bool, typer.Option(help="Keep the names.")] = True,
+    distortion: Annotated[
+        bool, typer.Option("--distortion", help="Keep what each code leaves out, in about 4 bits.")
+    ] = False,
     device: Device = None,
     precision: Precision = "fp32",
     batch_size: BatchSize = 32,
@@ -74,6 +77,7 @@ def compress(
         "n_atoms": atoms or "auto",
         "passes": passes,
         "names": names,
+        "distortion": distortion,
         "prior": prior,
         "work": work,
         "address": address,

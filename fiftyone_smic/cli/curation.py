@@ -48,6 +48,12 @@ def search(
     archive: ArchiveFile,
     text: Annotated[str, typer.Argument(help="What to look for, in words.")],
     k: Annotated[int, typer.Option("-k", help="How many items to show at most.")] = 20,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="cosine, or product, which finds more in an archive that keeps what words can say."
+        ),
+    ] = "cosine",
     prior: PriorFile = None,
     device: Device = None,
     as_json: Json = False,
@@ -73,7 +79,7 @@ def search(
             "the same weights"
         )
     latent = encoder.encode_texts([text])
-    found = curation.search(read, latent, k=min(k, read.codes.shape[0]) if k > 0 else k)
+    found = curation.search(read, latent, k=min(k, read.codes.shape[0]) if k > 0 else k, by=by)
     names = [_name(read, int(i)) for i in found.indices[0]]
     rows = [{**row, "name": name} for row, name in zip(found.to_rows(), names, strict=True)]
     lines = [f"{row['score']:6.3f}  {row['name']}" for row in rows]

@@ -27,6 +27,7 @@ def search(
     key: str = KEY,
     k: int | None = None,
     *,
+    by: str = "cosine",
     field: bool = False,
     tag: str | None = None,
     device: str | None = None,
@@ -39,6 +40,8 @@ def search(
             these. With several, a sample counts by the one it is nearest to.
         key: A dictionary of the dataset.
         k: How many samples to find, for each query; by default all are sorted.
+        by: ``"cosine"`` or ``"product"``, see :func:`fiftyone_smic.curation.search`. With a
+            dictionary that keeps what words can say, the product finds more.
         field: Write the score into ``<key>_search_score``.
         tag: Tag the samples that are found.
         device: A torch device for the text encoder, by default the best there is.
@@ -64,7 +67,7 @@ def search(
     coded = Coded.read(samples, key)
     queries, called = _queries(coded, query, device)
     n = len(coded.ids)
-    found = curation.search(coded.dictionary, coded.codes, queries, n if k is None else k)
+    found = curation.search(coded.dictionary, coded.codes, queries, n if k is None else k, by=by)
     best = np.full(n, -np.inf)
     for row, scores in zip(found.indices, found.scores, strict=True):
         best[row] = np.maximum(best[row], scores)

@@ -37,8 +37,8 @@ def compress_large(
         samples: A dataset or view of images with latents; samples without one are left out.
         target: The file to write.
         latents_field: Field of the latents; None takes ``clip_latents``.
-        settings: ``n_atoms``, ``lam``, ``passes``, ``seed``, ``prior``, ``names``, ``work``,
-            ``address`` and ``local`` of :func:`fiftyone_smic.cluster.compress`.
+        settings: ``n_atoms``, ``lam``, ``passes``, ``seed``, ``prior``, ``names``, ``distortion``,
+            ``work``, ``address`` and ``local`` of :func:`fiftyone_smic.cluster.compress`.
 
     Raises:
         ImportError: Ray or pyarrow is not installed.

@@ -16,7 +16,13 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from fiftyone_smic.archive import DamagedArchiveError, iter_archive, read_archive, write_archive
+from fiftyone_smic.archive import (
+    DamagedArchiveError,
+    item_distortion,
+    iter_archive,
+    read_archive,
+    write_archive,
+)
 from fiftyone_smic.cli import app
 from fiftyone_smic.cluster import compress, decompress, open_shards
 from fiftyone_smic.cluster import encoding as encoding_module
@@ -327,7 +333,12 @@ def test_an_archive_is_drawn_in_parts_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_command_compresses_a_folder(
-    nodes: object, shards: Path, alone: bytes, tmp_path: Path, capsys: pytest.CaptureFixture
+    nodes: object,
+    shards: Path,
+    alone: bytes,
+    latents: np.ndarray,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     target = tmp_path / "x.smic"
     options = ["--encoder", "me/1", "--atoms", "24", "--lam", "0.01", "--passes", "1"]
@@ -337,3 +348,9 @@ def test_the_command_compresses_a_folder(
     assert "40,000 items" in capsys.readouterr().out
     with pytest.raises(FileExistsError, match="--overwrite"):
         app(command, standalone_mode=False)
+    np.save(tmp_path / "few.npy", latents[:500])
+    more = ["cluster", "compress", str(tmp_path / "few.npy"), str(target), *options, "--local"]
+    app([*more, "--overwrite", "--distortion"], standalone_mode=False)
+    held = read_archive(target)
+    left = item_distortion(held.dictionary, latents[:500], held.codes)
+    np.testing.assert_allclose(held.distortion, left, rtol=0.1)

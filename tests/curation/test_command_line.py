@@ -111,3 +111,7 @@ def test_search_by_text_on_an_archive(run, encoder, tmp_path):
     order = {p.name: i for i, p in enumerate(paths)}
     times = [str(shown[order[name]]) for name in out.splitlines()]
     assert len(times) == 5 and sum("'night'" in t for t in times) >= 4
+    asked = encoder.encode_texts(["a city at night"])
+    best = (dictionary.inverse_transform(dictionary.transform(z)) @ asked[0]).argmax()
+    _, out, _ = run("search", tmp_path / "a.smic", "a city at night", "--by", "product", "-k", 1)
+    assert out.split()[1] == paths[best].name

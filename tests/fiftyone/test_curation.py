@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 
 import fiftyone_smic as smic
+from fiftyone_smic.fiftyone.codes import read_codes
 
 
 def scores_of(dataset, suffix):
     return dict(zip(*dataset.values(["id", f"smic_{suffix}"]), strict=True))
+
+
+def codes(dataset):
+    return read_codes(dataset, "smic", int(smic.load_dictionary(dataset).n_atoms_))[2]
 
 
 def test_search_by_text_sorts_the_view(encoded):
@@ -36,6 +41,13 @@ def test_search_by_a_sample_or_a_latent_finds_it_first(encoded):
     assert set(both.view.values("id")) == {
         i for view in both.views.values() for i in view.values("id")
     }
+    ids, rebuilt = smic.rebuilt_latents(encoded)
+    lengths = np.linalg.norm(
+        smic.load_dictionary(encoded).inverse_transform(codes(encoded)), axis=1
+    )
+    products = dict(zip(ids, rebuilt @ wanted.clip_latents * lengths, strict=True))
+    by_product = smic.search(encoded, wanted.clip_latents, by="product").view.values("id")
+    assert by_product[:5] == sorted(ids, key=products.get, reverse=True)[:5]
     # Without latents the code of the sample stands for it.
     encoded.delete_sample_field("clip_latents")
     assert wanted.id in smic.search(encoded, wanted.id, k=20).view.values("id")
