@@ -188,7 +188,13 @@ def outliers(
     found = curation.outliers(read)
     rows = [{**row, "name": _name(read, row["index"])} for row in found.to_rows()[:k]]
     lines = [f"{row['score']:6.1f}  {row['cause']:12}  {row['name']}" for row in rows]
-    _show("\n".join(lines), rows, [row["name"] for row in rows], as_json, names_only)
+    _show(
+        "\n".join([*lines, "", found.seen]),
+        rows,
+        [row["name"] for row in rows],
+        as_json,
+        names_only,
+    )
 
 
 @app.command()

@@ -23,7 +23,7 @@ from fiftyone_smic.curation.inference import (
     uses,
 )
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes
-from fiftyone_smic.curation.results import SHOWN, NullRun, Rows, names_of, signed
+from fiftyone_smic.curation.results import SHOWN, UNSEEN, NullRun, Rows, names_of, signed
 
 #: Coefficients that all permutations together may touch.
 _WORK = 60_000_000
@@ -104,7 +104,7 @@ class Comparison:
             verdict += (
                 f"; with this number of items, a change of {seen:.0%} in a common atom would show."
             )
-        return verdict if self.null is None else f"{verdict}\n{self.null}"
+        return verdict + ("" if self.null is None else f"\n{self.null}") + f"\n{UNSEEN}"
 
 
 @accepts_archives

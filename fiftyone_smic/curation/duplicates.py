@@ -30,6 +30,12 @@ _UNVERIFIED = (
     "These items have the same meaning at this rate; whether they are duplicates only latents or "
     "files can tell."
 )
+_BLOCKED = "Of so many items only those that share a strongest atom were compared."
+
+
+def _caveats(verified: bool, every: bool) -> str:
+    """What a result cannot say, each sentence on a line of its own."""
+    return ("" if verified else f"\n{_UNVERIFIED}") + ("" if every else f"\n{_BLOCKED}")
 
 
 def _group_lines(groups: Sequence[NDArray[np.intp]]) -> str:
@@ -40,17 +46,10 @@ def _group_lines(groups: Sequence[NDArray[np.intp]]) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, eq=False)
-class SameMeaning:
-    """Items with the same code.
-
-    Attributes:
-        groups: each two items or more, the one to keep first; largest group first.
-        items: number of items there are.
-    """
+class _Grouped:
+    """Groups of items, in each of which the first is to be kept."""
 
     groups: tuple[NDArray[np.intp], ...]
-    items: int
 
     @property
     def kept(self) -> NDArray[np.intp]:
@@ -62,6 +61,19 @@ class SameMeaning:
         """All other items of the groups, in order."""
         rest = [g[1:] for g in self.groups]
         return np.sort(np.concatenate(rest)) if rest else np.zeros(0, np.intp)
+
+
+@dataclass(frozen=True, eq=False)
+class SameMeaning(_Grouped):
+    """Items with the same code.
+
+    Attributes:
+        groups: each two items or more, the one to keep first; largest group first.
+        items: number of items there are.
+    """
+
+    groups: tuple[NDArray[np.intp], ...]
+    items: int
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One dict per item of a group: group, index, kept."""
@@ -111,7 +123,7 @@ def same_meaning(codes: csr_matrix, distortion: ArrayLike | None = None) -> Same
 
 
 @dataclass(frozen=True, eq=False)
-class Duplicates:
+class Duplicates(_Grouped):
     """Near duplicates.
 
     Attributes:
@@ -122,6 +134,7 @@ class Duplicates:
         threshold: cosine.
         verified: whether the pairs were verified on latents.
         share: share of all pairs that were looked at on latents.
+        every: whether every pair was compared, not only those that share a strongest atom.
         items: number of items there are.
     """
 
@@ -131,18 +144,8 @@ class Duplicates:
     threshold: float
     verified: bool
     share: float
+    every: bool
     items: int
-
-    @property
-    def kept(self) -> NDArray[np.intp]:
-        """The item to keep of each group: the one with the most items near it."""
-        return np.array([g[0] for g in self.groups], np.intp)
-
-    @property
-    def removable(self) -> NDArray[np.intp]:
-        """All other items of the groups, in order: each is near the kept one of its group."""
-        rest = [g[1:] for g in self.groups]
-        return np.sort(np.concatenate(rest)) if rest else np.zeros(0, np.intp)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One dict per item of a group: group, index, kept, of (the kept item), cosine with it,
@@ -168,7 +171,7 @@ class Duplicates:
         if not self.groups:
             return (
                 f"No two of {several(self.items, 'item')} have a cosine of {self.threshold:g} or "
-                "more."
+                "more." + _caveats(True, self.every)
             )
         inside = sum(map(len, self.groups))
         text = (
@@ -178,8 +181,8 @@ class Duplicates:
             + _group_lines(self.groups)
         )
         if self.verified:
-            return text + f"\nVerified on latents, at {self.share:.2%} of all pairs."
-        return f"{text}\n{_UNVERIFIED}"
+            text += f"\nVerified on latents, at {self.share:.2%} of all pairs."
+        return text + _caveats(self.verified, self.every)
 
 
 @accepts_archives
@@ -220,7 +223,14 @@ def near_duplicates(
     energies = Geometry.of(dictionary).energies(c)
     groups = stars(found.pairs, c.shape[0], energies)
     return Duplicates(
-        found.pairs, found.cosines, groups, threshold, found.verified, found.share, c.shape[0]
+        found.pairs,
+        found.cosines,
+        groups,
+        threshold,
+        found.verified,
+        found.share,
+        found.every,
+        c.shape[0],
     )
 
 
@@ -284,7 +294,7 @@ class Leaks:
         p: two-sided p-value of the number that crosses, under permuted splits.
         between: (split, split) -> number of pairs.
         splits: N names of splits as given.
-        threshold, verified, share: as in :class:`Duplicates`.
+        threshold, verified, share, every: as in :class:`Duplicates`.
     """
 
     pairs: NDArray[np.intp]
@@ -299,6 +309,7 @@ class Leaks:
     threshold: float
     verified: bool
     share: float
+    every: bool
 
     def items(self, split: Any) -> NDArray[np.intp]:
         """The items of a split that have a near duplicate in another one."""
@@ -327,7 +338,7 @@ class Leaks:
             f"\nNull run: splits given by chance would let {self.expected:.1f} of "
             f"{self.near:,} pairs cross ({self.low:.0f} to {self.high:.0f}); p = {self.p:.2g}."
         )
-        return text if self.verified else f"{text}\n{_UNVERIFIED}"
+        return text + _caveats(self.verified, self.every)
 
 
 @accepts_archives
@@ -383,5 +394,5 @@ def leaks(
     return Leaks(
         found.pairs[crossing], found.cosines[crossing], len(found.pairs), float(null.mean()),
         float(low), float(high), min(1.0, p), between, tuple(values[s] for s in split), threshold,
-        found.verified, found.share,
+        found.verified, found.share, found.every,
     )  # fmt: skip

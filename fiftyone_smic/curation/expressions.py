@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes
-from fiftyone_smic.curation.results import names_of, several
+from fiftyone_smic.curation.results import UNSEEN, names_of, several
 
 
 class ExpressionError(ValueError):
@@ -54,9 +54,10 @@ class Match:
     def __str__(self) -> str:
         n = len(self.indices)
         if n == 0:
-            return f"No item of {len(self.mask):,} matches {self.expression!r}."
+            return f"No item of {len(self.mask):,} matches {self.expression!r}.\n{UNSEEN}"
         shown = ", ".join(map(str, self.indices[:10])) + (", ..." if n > 10 else "")
-        return f"{several(n, 'item')} of {len(self.mask):,} match {self.expression!r}: {shown}"
+        found = f"{several(n, 'item')} of {len(self.mask):,} match {self.expression!r}: {shown}"
+        return f"{found}\n{UNSEEN}"
 
 
 @accepts_archives

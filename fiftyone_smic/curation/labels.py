@@ -23,6 +23,7 @@ from fiftyone_smic.curation.inference import (
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_groups, check_pair
 from fiftyone_smic.curation.results import (
     SHOWN,
+    UNSEEN,
     NullRun,
     Rows,
     names_of,
@@ -103,7 +104,7 @@ class Associations:
                     f"{row.label!r} and {row.outside:.0%} of the rest ({row.difference:+.0%}, "
                     f"{row.low:+.0%} to {row.high:+.0%}), q = {row.q:.2g}"
                 )
-        return text if self.null is None else f"{text}\n{self.null}"
+        return text + ("" if self.null is None else f"\n{self.null}") + f"\n{UNSEEN}"
 
 
 @accepts_archives

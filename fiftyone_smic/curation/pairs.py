@@ -37,12 +37,14 @@ class NearPairs:
         cosines: (n,) their cosine: of latents if verified, else of codes without the mean.
         verified: whether latents were looked at.
         share: share of all pairs that were looked at on latents.
+        every: whether every pair was compared, not only those that share a strongest atom.
     """
 
     pairs: NDArray[np.intp]
     cosines: NDArray[np.float64]
     verified: bool
     share: float
+    every: bool
 
 
 class _TooMany(Exception):
@@ -70,9 +72,10 @@ def near_pairs(
     most = MOST_PAIRS * n + 1000
     try:
         if latents is None:
-            pairs, cosines = _of_codes(dictionary, codes, threshold, most)
+            pairs, cosines, points = _of_codes(dictionary, codes, threshold, most)
             looked = 0
         else:
+            points = n
             pairs, cosines, looked = _of_latents(dictionary, codes, threshold, latents, most)
     except _TooMany:
         raise ValueError(
@@ -87,7 +90,9 @@ def near_pairs(
     pairs = np.sort(pairs, axis=1)
     by_item = np.lexsort((pairs[:, 1], pairs[:, 0]))
     share = looked / max(n * (n - 1) / 2, 1)
-    return NearPairs(pairs[by_item], cosines[by_item], latents is not None, share)
+    return NearPairs(
+        pairs[by_item], cosines[by_item], latents is not None, share, points <= ALL_PAIRS
+    )
 
 
 def _of_latents(
@@ -110,8 +115,8 @@ def _of_latents(
 
 def _of_codes(
     dictionary: SemanticDictionary, codes: csr_matrix, threshold: float, most: int
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Pairs (n, 2) of items, and cosines of their codes."""
+) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
+    """Pairs (n, 2) of items, cosines of their codes, and the number of different codes."""
     bar = threshold - 1e-6
     distinct, geometry = Distinct.of(codes), Geometry.of(dictionary)
     c, counts = distinct.codes, distinct.counts
@@ -142,7 +147,7 @@ def _of_codes(
     items, place = _expand(every, distinct)
     if len(items) > most:
         raise _TooMany
-    return items, of_every[place]
+    return items, of_every[place], len(counts)
 
 
 def _expand(

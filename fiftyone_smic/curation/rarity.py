@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.inference import LEVEL, atom_and_sign, bh, over, under, uses
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes
-from fiftyone_smic.curation.results import SHOWN, Rows, names_of, several, signed
+from fiftyone_smic.curation.results import SHOWN, UNSEEN, Rows, names_of, several, signed
 
 
 class RareAtom(NamedTuple):
@@ -100,7 +100,7 @@ class Rarity:
             ]
         else:
             lines.append("No pair of atoms occurs together more or less often than by chance.")
-        return "\n".join(lines)
+        return "\n".join([*lines, UNSEEN])
 
 
 @accepts_archives

@@ -13,6 +13,8 @@ RowT = TypeVar("RowT", bound=NamedTuple)
 
 #: How many rows of a table ``str()`` shows.
 SHOWN = 10
+#: What no result from codes alone can show; ``str()`` of each of them ends with it.
+UNSEEN = "Only what the codes keep is seen here: finer differences between items are not."
 
 
 class Rows(Sequence[RowT], Generic[RowT]):

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.geometry import Geometry
 from fiftyone_smic.curation.inputs import accepts_archives, check_beside, check_k, check_pair
-from fiftyone_smic.curation.results import text_table
+from fiftyone_smic.curation.results import UNSEEN, text_table
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.validation import check_latents
 from fiftyone_smic.utils.vectors import unit
@@ -73,8 +73,8 @@ class Found:
                 "score alike there, and which of their items is shown is arbitrary."
             )
         if self.agreement is not None:
-            text += f"\n{_agreeing(self.agreement, k)}"
-        return text
+            return f"{text}\n{_agreeing(self.agreement, k)}"
+        return f"{text}\n{UNSEEN}"
 
 
 def _agreeing(share: float, k: int) -> str:

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.curation import covering, facility
 from fiftyone_smic.curation.geometry import Geometry
 from fiftyone_smic.curation.inputs import accepts_archives, check_k, check_pair
-from fiftyone_smic.curation.results import several
+from fiftyone_smic.curation.results import UNSEEN, several
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
 Method = Literal["representative", "diverse", "balanced", "covering"]
@@ -54,7 +54,7 @@ class Selection:
         return (
             f"{several(k, 'item')} of {self.items:,} ({self.method}): {shown}\n"
             f"Coverage {self.coverage[-1]:.1%}" + (f" ({curve})" if curve else "") + ", "
-            f"radius {self.radius:.2f}.\n{self.bound}"
+            f"radius {self.radius:.2f}.\n{self.bound}\n{UNSEEN}"
         )
 
 

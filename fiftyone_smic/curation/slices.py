@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from fiftyone_smic.curation.inference import LEVEL, atom_and_sign, bh, newcombe, over, uses, wilson
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_groups, check_vector
-from fiftyone_smic.curation.results import SHOWN, NullRun, Rows, names_of, several, signed
+from fiftyone_smic.curation.results import SHOWN, UNSEEN, NullRun, Rows, names_of, several, signed
 
 #: Pairs of atoms are tested up to this many, the most frequent first.
 MOST_PAIRS = 2_000
@@ -100,7 +100,7 @@ class WeakSlices:
                     f"({row.rate:.0%}, at least {row.rate_low:.0%}), {row.difference:+.0%} beside "
                     f"the rest, q = {row.q:.2g}"
                 )
-        return text if self.null is None else f"{text}\n{self.null}"
+        return text + ("" if self.null is None else f"\n{self.null}") + f"\n{UNSEEN}"
 
 
 @accepts_archives

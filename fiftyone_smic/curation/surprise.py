@@ -79,9 +79,14 @@ class Outliers:
             "\nOutliers that are alike get an atom of their own and do not stand out here: look "
             "at rare() too."
         )
-        if not self.measured:
-            text += "\nThe scores come from codes alone; with each item's distortion they see more."
-        return text
+        return f"{text}\n{self.seen}"
+
+    @property
+    def seen(self) -> str:
+        """What the scores come from, as a sentence."""
+        if self.measured:
+            return "What the codes leave out of each item is known, and is in the scores."
+        return "The scores come from codes alone; with each item's distortion they see more."
 
 
 @accepts_archives

@@ -15,8 +15,9 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +26,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, train_te
 
 from fiftyone_smic import SemanticDictionary, curation
 from fiftyone_smic.utils.vectors import unit
+from tests.benchmarks import curation_surprise as surprise
 
 warnings.filterwarnings("ignore")
 
@@ -63,20 +65,39 @@ def probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray, truth: np.nda
     return float(LogisticRegression(C=10, max_iter=300).fit(train, labels).score(test, truth))
 
 
-def brain_subsets(z: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """What FiftyOne's brain puts first, given the full latents."""
+@contextlib.contextmanager
+def bare_dataset(n: int) -> Iterator[Any]:
+    """A dataset of n samples without pictures, for FiftyOne's brain, which gets the latents."""
     import fiftyone as fo
-    import fiftyone.brain as fob
 
     dataset = fo.Dataset()
-    dataset.add_samples([fo.Sample(f"/nowhere/{i}.jpg") for i in range(len(z))], progress=False)
-    fob.compute_representativeness(dataset, embeddings=z, progress=False)
-    fob.compute_uniqueness(dataset, embeddings=z, progress=False)
-    chosen = {}
-    for name in ("representativeness", "uniqueness"):
-        chosen[f"brain's {name}"] = np.argsort(dataset.values(name))[::-1][:k]
-    dataset.delete()
-    return chosen
+    try:
+        samples = [fo.Sample(f"/nowhere/{i}.jpg") for i in range(n)]
+        dataset.add_samples(samples, progress=False)
+        yield dataset
+    finally:
+        dataset.delete()
+
+
+def brain_subsets(z: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """What FiftyOne's brain puts first, given the full latents."""
+    import fiftyone.brain as fob
+
+    with bare_dataset(len(z)) as dataset:
+        fob.compute_representativeness(dataset, embeddings=z, progress=False)
+        fob.compute_uniqueness(dataset, embeddings=z, progress=False)
+        names = ("representativeness", "uniqueness")
+        return {f"brain's {n}": np.argsort(dataset.values(n))[::-1][:k] for n in names}
+
+
+def brain_duplicates(z: np.ndarray, threshold: float) -> np.ndarray:
+    """The items that FiftyOne's brain calls near duplicates, given the full latents."""
+    import fiftyone.brain as fob
+
+    with bare_dataset(len(z)) as dataset:
+        found = fob.compute_near_duplicates(dataset, threshold, embeddings=z, progress=False)
+        place = {sample_id: i for i, sample_id in enumerate(dataset.values("id"))}
+        return np.array(sorted(place[i] for i in found.duplicate_ids), np.intp)
 
 
 class Benchmark:
@@ -121,32 +142,6 @@ class Benchmark:
             _, near = index.search(np.ascontiguousarray(unit(texts), np.float32), 20)
             hits = [np.mean(self.y[r] == c) for r, c in zip(near, classes, strict=True)]
             self.table.add("text search P@20, FAISS on full latents", hits)
-
-    def outliers(self, strangers: np.ndarray) -> None:
-        rows: dict[str, list[float]] = {}
-        n = max(5, len(self.z) // 100)
-        for seed in range(self.seeds):
-            rng = np.random.default_rng(seed)
-            odd = strangers[rng.choice(len(strangers), n, replace=False)]
-            z = np.vstack([self.z, odd]).astype(np.float32)
-            truth = np.arange(len(z)) >= len(self.z)
-            d = SemanticDictionary(
-                lam=self.dictionary.lam, random_state=seed, n_swaps=0, max_iter=8
-            ).fit(z)
-            c = d.transform(z)
-            left = np.square(z - d.inverse_transform(c)).sum(axis=1)
-            near = z @ z.T
-            np.fill_diagonal(near, -9)
-            for name, score in (
-                ("codes alone", curation.outliers(d, c).scores),
-                ("codes and stored distortion", curation.outliers(d, c, left).scores),
-                ("10-NN on full latents", -np.sort(near, axis=1)[:, -10]),
-                ("random", rng.random(len(z))),
-            ):
-                rows.setdefault(name, []).append(roc_auc_score(truth, score))
-        bars = {"codes alone": 0.95, "codes and stored distortion": 0.96}
-        for name, values in rows.items():
-            self.table.add(f"1 % scattered outliers AUROC, {name}", values, bars.get(name))
 
     def labels(self) -> None:
         rows: dict[str, list[tuple[float, float]]] = {}
@@ -215,6 +210,7 @@ class Benchmark:
 
     def duplicates(self) -> None:
         rows: dict[str, list[float]] = {"recall": [], "precision": [], "share": [], "leaks": []}
+        told: dict[str, list[tuple[float, float]]] = {}
         for seed in range(self.seeds):
             rng = np.random.default_rng(seed)
             chosen = rng.choice(len(self.z), 50, replace=False)
@@ -230,6 +226,17 @@ class Benchmark:
             rows["recall"].append(len(true & pairs) / len(true))
             rows["precision"].append(len(true & pairs) / max(len(pairs), 1))
             rows["share"].append(found.share)
+            planted = np.column_stack([chosen, len(self.z) + np.arange(50)])
+            planted = np.array([pair for pair in planted.tolist() if tuple(pair) in true])
+            near = np.unique(np.array(sorted(true)))
+            for name, gone in (
+                ("verified", found.removable),
+                ("codes alone", curation.near_duplicates(self.dictionary, c, 0.95).removable),
+                ("brain on full latents at distance .05", brain_duplicates(z, 0.05)),
+                ("brain on full latents at its default, .2", brain_duplicates(z, 0.2)),
+            ):
+                hit = np.isin(planted, gone).any(axis=1).mean()
+                told.setdefault(name, []).append((hit, np.isin(gone, near).mean()))
             splits = np.where(np.arange(len(z)) < len(self.z), "train", "test")
             splits[-10:] = "val"
             crossing = {(i, j) for i, j in true if splits[i] != splits[j]}
@@ -239,6 +246,10 @@ class Benchmark:
         self.table.add("near duplicates: recall, verified", rows["recall"], 0.99)
         self.table.add("near duplicates: precision, verified", rows["precision"], 1.0)
         self.table.add("near duplicates: share of all pairs verified", rows["share"])
+        for name, values in told.items():
+            hits, right = zip(*values, strict=True)
+            self.table.add(f"planted copies of which one can go, {name}", hits)
+            self.table.add(f"items that can go and have a near duplicate, {name}", right)
         self.table.add("planted leaks found, chains included", rows["leaks"], 1.0)
 
     def drift(self, points: float = 0.2, size: int = 200) -> None:
@@ -364,7 +375,10 @@ def main() -> None:
     if wanted("drift"):
         bench.drift()
     if given.strangers and wanted("outliers"):
-        bench.outliers(unit(np.load(given.strangers).astype(np.float32)))
+        surprise.outliers(bench, unit(np.load(given.strangers).astype(np.float32)))
+    for name in ("rare", "novelty", "weak_slices"):
+        if wanted(name):
+            getattr(surprise, name)(bench)
     if known and wanted("correlation"):
         correlation(bench.table, known, bench.z, given.bits, seeds)
     print(f"{time.time() - started:.0f} s")

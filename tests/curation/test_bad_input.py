@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic import curation
+from fiftyone_smic.curation.results import UNSEEN
 
 PAIRED = {
     "search": lambda d, c: curation.search(d, c, np.ones((1, 32)), k=1),
@@ -48,6 +49,15 @@ def test_no_codes(collection, name):
             PAIRED[name](dictionary, codes[:0])
         else:
             ALONE[name](codes[:0])
+
+
+@pytest.mark.parametrize("name", [*PAIRED, *ALONE])
+def test_a_result_says_what_codes_cannot_show(collection, name):
+    _, _, dictionary, codes = collection
+    found = PAIRED[name](dictionary, codes) if name in PAIRED else ALONE[name](codes)
+    says = (UNSEEN, "only latents or files can tell", "from codes alone", "From codes alone",
+            "Codes tell")  # fmt: skip
+    assert sum(words in str(found) for words in says) == 1
 
 
 @pytest.mark.parametrize("name", ALONE)

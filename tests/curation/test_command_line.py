@@ -64,6 +64,20 @@ def test_a_command_prints_sentences_names_or_json(run, files, command):
         assert [r["name"] for r in rows] == names.splitlines()
 
 
+def test_outliers_are_told_by_the_distortion_that_an_archive_has(run, files, tmp_path):
+    folder, dictionary, codes = files
+    left = np.linspace(0.1, 0.2, 120)
+    left[77] = 0.9
+    write_archive(
+        tmp_path / "a.smic", dictionary, codes, names=[f"{i:03d}.png" for i in range(120)],
+        encoder="unknown", distortion=left,
+    )  # fmt: skip
+    assert run("outliers", tmp_path / "a.smic", "-k", 1, "--names-only")[1] == "077.png\n"
+    assert "is in the scores" in run("outliers", tmp_path / "a.smic")[1]
+    assert run("outliers", folder / "all.smic", "-k", 1, "--names-only")[1] != "077.png\n"
+    assert "from codes alone" in run("outliers", folder / "all.smic")[1]
+
+
 def test_what_can_go_leaves_one_of_each(run, files):
     folder, dictionary, codes = files
     _, gone, _ = run("duplicates", folder / "all.smic", "--names-only")

@@ -73,6 +73,7 @@ def test_what_projections_rule_out_is_not_near(monkeypatch, everyone, verified):
     cosines = [points[i] @ points[j] for i, j in found.pairs]
     np.testing.assert_allclose(found.cosines, cosines, atol=1e-5)
     assert found.share < 0.5
+    assert found.every is everyone and ("strongest atom" in str(found)) is not everyone
 
 
 def test_blocks_and_all_pairs_agree_on_codes(monkeypatch, collection):

@@ -3,7 +3,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fiftyone_smic import SemanticDictionary, curation
+from fiftyone_smic import SemanticDictionary, curation, read_archive, write_archive
+from fiftyone_smic.archive import item_distortion
 from fiftyone_smic.utils.vectors import unit
 from tests.curation.conftest import topics
 
@@ -32,6 +33,26 @@ def test_scattered_outliers_stand_out():
     row = measured.to_rows()[0]
     assert row["index"] in np.flatnonzero(truth) and row["cause"] in ("unexplained", "far")
     assert "rare()" in str(from_codes) and "distortion" in str(from_codes)
+
+
+def test_the_distortion_of_an_archive_is_what_outliers_are_told_by(tmp_path):
+    z, _ = topics(spread=0.5)
+    odd = unit(np.random.default_rng(4).normal(size=(6, 32)))
+    z = np.vstack([z, odd]).astype(np.float32)
+    dictionary = SemanticDictionary(lam=0.001, max_iter=6, n_swaps=0).fit(z)
+    codes = dictionary.transform(z)
+    names = [str(i) for i in range(406)]  # which keep the order
+    found = {}
+    for name, given in (("without", None), ("with", item_distortion(dictionary, z, codes))):
+        path = tmp_path / f"{name}.smic"
+        write_archive(path, dictionary, codes, names=names, encoder="me/1", distortion=given)
+        found[name] = curation.outliers(read_archive(path))
+        assert found[name].seen in str(found[name])
+    exact = curation.outliers(dictionary, codes, distortions(dictionary, codes, z))
+    assert found["with"].measured and not found["without"].measured
+    np.testing.assert_allclose(found["with"].unexplained, exact.unexplained, atol=0.5, rtol=0.1)
+    assert roc_auc_score(np.arange(406) >= 400, found["with"].scores) > 0.98
+    assert not np.allclose(found["without"].unexplained, exact.unexplained, atol=0.5, rtol=0.1)
 
 
 def test_outliers_say_what_they_are_made_of(collection):
