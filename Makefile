@@ -15,10 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)
 	$(BIN)/fiftyone-smic demo $(ARGS)
 
-# The browser needs a machine for itself; all else runs on two cores at once.
+# Three at a time on two cores, because a browser's tests wait for much of their time.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/app $(ARGS)
-	$(BIN)/python -m pytest tests/app $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

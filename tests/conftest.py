@@ -34,6 +34,18 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 
+def pytest_collection_modifyitems(items):
+    """With several workers, a file's tests go to one of them, and to one all that need a browser.
+
+    These begin first and take longest. The examples at the end are given out one by one.
+    """
+    for item in items:
+        file, _, _ = item.nodeid.partition("::")
+        if not file.endswith("test_examples.py"):
+            group = "app" if file.startswith("tests/app/") else file
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def encoder():
     """The embedded encoder, through the code every encoder goes through."""

@@ -13,6 +13,7 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.odm as foo
 import fiftyone.utils.data as foud
+from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from fiftyone_smic.archive import ArchiveError, read_archive
@@ -110,6 +111,12 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
                 f"{source} has {len(row_of)} samples and codes for {archive.codes.shape[0]}: its "
                 "parts do not belong together"
             )
+        atoms = archive.dictionary.n_atoms_
+        if about["names"] is not None and len(about["names"]) != atoms:
+            raise ArchiveError(
+                f"{source} has {atoms} atoms and names of {len(about['names'])}: its parts do not "
+                "belong together"
+            )
         self._check_new(dataset, every, key)
         folder = empty_folder(dataset, self.output_dir)
         media = _free_name(folder, documents)
@@ -127,7 +134,11 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
                 ids = [
                     str(i) for i in importer.import_samples(dataset, tags=tags, progress=reading)
                 ]
-                dataset.reload()  # what is wrong with its own document shows here
+                # FiftyOne has taken over whatever metadata.json says.
+                dataset._doc.validate()
+                dataset.reload()
+                if hasattr(dataset, "set_label_schemas"):
+                    dataset.set_label_schemas(dataset.label_schemas)
                 mend_app_config(dataset)
             coded = [i for i in ids if i in row_of]
             held = fields.read(dataset, coded, ["filepath"])
@@ -213,9 +224,29 @@ def _read_samples(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     with _naming_damage(path):
         documents, _ = foo.import_collection(str(path), key="samples")
         documents = list(documents)
-        if not all(isinstance(document["filepath"], str) for document in documents):
-            raise TypeError("a sample has no file path")
+        for document in documents:
+            if not isinstance(document["filepath"], str):
+                raise TypeError("a sample has no file path")
+            if not isinstance(document["_id"], ObjectId):
+                raise TypeError(f"{str(document['_id'])[:40]!r} is no id of a sample")
         return documents, [str(document["_id"]) for document in documents]
+
+
+def _integer(digits: str) -> int:
+    if abs(value := int(digits)) >= 1 << 63:
+        raise ValueError(f"{digits[:20]}… is too large for the database")
+    return value
+
+
+def _document(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON that the database can hold."""
+    for name, value in pairs:
+        if name.startswith("$") or {".", "\0"} & set(name):
+            raise ValueError(f"{name!r} is no name of an entry")
+        for text in (name, value):
+            if isinstance(text, str):
+                text.encode()  # half of a pair of surrogates is no text
+    return dict(pairs)
 
 
 def _read_about(folder: Path) -> dict[str, Any]:
@@ -227,7 +258,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
     """
     path = folder / ABOUT
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(
+            path.read_text(encoding="utf-8"), parse_int=_integer, object_pairs_hook=_document
+        )
         about.setdefault("format", 1)
         about.setdefault("without_code", [])
         missing = {"key", *KEPT}.difference(about)

@@ -18,6 +18,8 @@ from fiftyone_smic.fiftyone.bulk import set_of_samples
 
 logger = logging.getLogger(__name__)
 
+#: Most characters of a key that fields and their indexes are named after.
+LONGEST_KEY = 60
 ATOMS = "atoms"
 COEFFICIENTS = "coefficients"
 BITS = "bits"
@@ -246,6 +248,11 @@ def check_key(key: Any) -> str:
         raise ValueError(
             f"{key!r} cannot be a dictionary key: sample fields are named after it, so it must "
             "start with a letter and hold only letters, digits and underscores, like 'smic'"
+        )
+    if len(key) > LONGEST_KEY:
+        raise ValueError(
+            f"a dictionary key of {len(key)} characters is too long for the indexes of the "
+            f"database; use one of at most {LONGEST_KEY}"
         )
     if key.startswith("_"):
         raise ValueError(

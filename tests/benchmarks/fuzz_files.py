@@ -35,6 +35,8 @@ from fiftyone_smic.dictionary.priors import Prior
 from .fuzz import mutate
 
 EXPORT = Path(__file__).parents[1] / "data" / "format6" / "export"
+#: How many exports are read to one that becomes a dataset.
+EVERY = 25
 #: Values that somebody might write by mistake or by intent.
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 10**400, 1e308, float("nan"), "", "x", "../../x", "/etc/passwd", "a\0b",
@@ -154,7 +156,7 @@ def everything(folder: Path) -> Iterator[Read]:
         about = _read_about(export)
         _read_samples(export / "fiftyone" / "samples.json")
         turn[0] += 1
-        if turn[0] % 25 == 1:
+        if turn[0] % EVERY == 1 % EVERY:
             _import_whole(folder, export, about["key"])
 
     for name in ("smic.json", "fiftyone/samples.json", "fiftyone/metadata.json"):
