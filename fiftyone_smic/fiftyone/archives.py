@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,17 @@ from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
 from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.matching import match, relative_names
 from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
-from fiftyone_smic.fiftyone.pictures import default_folder
+from fiftyone_smic.fiftyone.pictures import folder_of
 from fiftyone_smic.fiftyone.progress import Progress
 from fiftyone_smic.fiftyone.regeneration import regenerate
+from fiftyone_smic.fiftyone.temporary import (
+    OWN_FILES,
+    finish,
+    publish,
+    remove_abandoned_datasets,
+    temporary_name,
+    unfinished,
+)
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.picture_names import file_names
@@ -94,8 +103,12 @@ def write_archive_of(
     path: str | Path,
     names: bool,
     distortion: np.ndarray | None = None,
+    ready: Callable[[list[str]], None] = lambda ids: None,
 ) -> tuple[list[str], Rate]:
-    """Write the codes of a flat collection, and return the ids of its items in their order."""
+    """Write the codes of a flat collection, and return the ids of its items in their order.
+
+    ``ready`` gets these ids before anything is written, and may refuse them.
+    """
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
     ids, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
@@ -103,6 +116,7 @@ def write_archive_of(
     if config.patches_field is not None:
         of_images = relative_names(paths)
         paths = [f"/{name}/{label_id}" for name, label_id in zip(of_images, ids, strict=True)]
+    ready(ids)
     rate = write_archive(
         path,
         dictionary,
@@ -137,6 +151,7 @@ def import_archive(
 
     An import that is stopped or fails while it draws keeps the dataset and the pictures drawn so
     far; :func:`fiftyone_smic.regenerate` draws the others. One that fails before leaves nothing.
+    One whose process was killed goes on when it is started again.
 
     Args:
         path: A ``.smic`` file. Nothing else of the collection is needed.
@@ -192,20 +207,27 @@ def import_archive(
     if not archive.codes.shape[0]:
         raise ValueError(f"{path} holds no items, so there is nothing to make a dataset of")
     name = name or Path(path).stem
-    if fo.dataset_exists(name):
+    made = unfinished(name, path)
+    if made is None and fo.dataset_exists(name):
         raise ValueError(
             f"there is a dataset {name!r}; load it with fiftyone.load_dataset({name!r}), or give "
             "another name"
         )
-    dataset = fo.Dataset(name, persistent=persistent)
-    files: list[str] = []
+    remove_abandoned_datasets()
+    # It has its name when it has all codes: then a run that was killed goes on with the drawing.
+    dataset = made or fo.Dataset(temporary_name())
+    files: list[str] = made.values("filepath") if made else []
     try:
-        runs.check_free(dataset, key, overwrite=False)
-        folder = empty_folder(dataset, output_dir)
-        files = [str(folder / name) for name in file_names(archive)]
-        placeholders.place(files)
-        ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
-        install(dataset, ids, archive, key)
+        if made is None:
+            runs.check_free(dataset, key, overwrite=False)
+            folder = empty_folder(name, output_dir)
+            files = [str(folder / file) for file in file_names(archive)]
+            dataset.info[OWN_FILES] = dataset.name
+            dataset.save()
+            ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
+            placeholders.place(files)
+            install(dataset, ids, archive, key)
+            publish(dataset, name, persistent, path)
         if draw:
             regenerate(
                 dataset,
@@ -223,7 +245,10 @@ def import_archive(
         if not keep_drawn(dataset, key):
             dataset.delete()
             placeholders.remove(files)
+        else:
+            finish(dataset)
         raise
+    finish(dataset)
     return dataset
 
 
@@ -371,24 +396,24 @@ def import_codes(
     return ImportReport(key, len(rows), unmatched)
 
 
-def empty_folder(dataset: fo.Dataset, output_dir: str | Path | None) -> Path:
+def empty_folder(name: str, output_dir: str | Path | None) -> Path:
     """Return the absolute path of the folder for a dataset's pictures, which is empty or new.
 
     Args:
-        dataset: The dataset, whose name the default folder has.
-        output_dir: The folder; None takes a new one below :func:`default_folder`.
+        name: The dataset's name, which the default folder has.
+        output_dir: The folder; None takes a new one below the dataset's own folder.
 
     Raises:
         FileExistsError: There is something in the folder.
     """
-    folder = Path(output_dir).expanduser() if output_dir else _new_folder(dataset)
+    folder = Path(output_dir).expanduser() if output_dir else _new_folder(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is not empty; choose a new folder with output_dir")
     return folder.resolve()
 
 
-def _new_folder(dataset: fo.Dataset) -> Path:
-    parent, count = default_folder(dataset), 1
+def _new_folder(name: str) -> Path:
+    parent, count = folder_of(name), 1
     while (parent / f"imported-{count}").exists():
         count += 1
     return parent / f"imported-{count}"

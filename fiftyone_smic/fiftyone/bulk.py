@@ -69,6 +69,34 @@ def set_of_labels(
     _write(dataset, [sample for sample, _ in ids], operations)
 
 
+def set_in_list(
+    dataset: fo.Dataset,
+    ids: Sequence[str],
+    path: str,
+    attribute: str,
+    values: Sequence[Sequence[Any]],
+    where: Mapping[str, Sequence[Any]],
+) -> None:
+    """Set an attribute of all entries of a list; one database operation writes those of a sample.
+
+    Args:
+        dataset: The dataset that owns the samples, of any group slice.
+        ids: N sample ids, as many as one request may hold.
+        path: The list, such as ``smic_labels.classifications``.
+        attribute: An attribute of its entries.
+        values: N lists of values, as long as the lists that are there.
+        where: Field name -> N values that the samples must have; others are left alone.
+    """
+    now = datetime.datetime.now(datetime.timezone.utc)
+    operations = []
+    for sample, row, *held in zip(ids, values, *where.values(), strict=True):
+        wanted = {"_id": ObjectId(sample), **dict(zip(where, held, strict=True))}
+        entries = {f"{path}.{i}.{attribute}": value for i, value in enumerate(row)}
+        wanted[path] = {"$size": len(row)}
+        operations.append(UpdateOne(wanted, {"$set": {**entries, "last_modified_at": now}}))
+    _write(dataset, ids, operations)
+
+
 def _stored(
     dataset: fo.Dataset, paths: Mapping[str, str], values: Mapping[str, Sequence[Any]]
 ) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.fiftyone import fields, objects, runs
+from fiftyone_smic.fiftyone.bulk import set_in_list
 from fiftyone_smic.fiftyone.collections import all_fields
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.utils.defaults import KEY
@@ -126,16 +127,18 @@ def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> int:
     held = fields.field_name(key, fields.LABELS)
     if not dataset.has_sample_field(held):
         return 0
-    path = f"{held}.classifications.label"
-    columns = fields.everything(dataset).values(
-        ["id", fields.field_name(key, fields.ATOMS), fields.field_name(key, fields.COEFFICIENTS)]
-    )
+    parts = [fields.field_name(key, part) for part in (fields.ATOMS, fields.COEFFICIENTS)]
+    columns = fields.everything(dataset).values(["id", *parts])
     coded = [row for row in zip(*columns, strict=True) if row[1] is not None]
     labels = [
         [_label(names[atom], level) for atom, level in zip(atoms, levels, strict=True)]
         for _, atoms, levels in coded
     ]
-    fields.write(dataset, [row[0] for row in coded], {path: labels})
+    for start in range(0, len(coded), fields.AT_ONCE):
+        part = slice(start, start + fields.AT_ONCE)
+        ids, *codes = zip(*coded[part], strict=True)
+        where = dict(zip(parts, codes, strict=True))
+        set_in_list(dataset, ids, f"{held}.classifications", "label", labels[part], where)
     return len(coded)
 
 

@@ -69,7 +69,7 @@ def _names(found: Objects, cut: dict[str, Any]) -> list[str]:
     return named
 
 
-def dataset_of_objects(samples: SampleCollection, key: str) -> fo.Dataset:
+def dataset_of_objects(samples: SampleCollection, key: str, name: str) -> fo.Dataset:
     """Make a dataset with one sample for each object that has a code, for an export.
 
     A sample has the object's label as a classification, its tags and its code. Its file is named
@@ -78,6 +78,7 @@ def dataset_of_objects(samples: SampleCollection, key: str) -> fo.Dataset:
     Args:
         samples: A dataset or view.
         key: A dictionary of objects.
+        name: Name of the new dataset.
 
     Returns:
         A dataset that is not persistent, with the dictionary under the same key.
@@ -102,17 +103,17 @@ def dataset_of_objects(samples: SampleCollection, key: str) -> fo.Dataset:
         dict(zip(found.ids, found.values(attribute), strict=True))
         for attribute in ("label", "confidence", "tags", fields.field_name(key, fields.FIDELITY))
     )
-    dataset = fo.Dataset()
+    dataset = fo.Dataset(name)
     try:
-        named = zip(ids, relative_names(paths), strict=True)
+        of_images = zip(ids, relative_names(paths), strict=True)
         made = dataset.add_samples(
             [
                 fo.Sample(
-                    f"/{name}/{i}.png",
+                    f"/{image}/{i}.png",
                     tags=tags[i] or [],
                     **{config.patches_field: fo.Classification(label=kinds[i], confidence=sure[i])},
                 )
-                for i, name in named
+                for i, image in of_images
             ],
             progress=False,
         )

@@ -23,7 +23,9 @@ from fiftyone_smic.fiftyone.crops import dataset_of_objects
 from fiftyone_smic.fiftyone.curated import distortions_of
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.matching import relative_names
+from fiftyone_smic.fiftyone.temporary import temporary_dataset
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -82,17 +84,17 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
                 meanwhile.
             OSError: The folder cannot be written.
         """
+        self._name = sample_collection._root_dataset.name
         left = None
         if self.distortion:
             left = distortions_of(_flat(images_for(sample_collection, self.key)), self.key)
         if runs.load_config(sample_collection, self.key).patches_field is None:
             self._write(sample_collection, left, progress)
             return
-        crops = dataset_of_objects(sample_collection, self.key)
-        try:
+        with temporary_dataset(
+            lambda name: dataset_of_objects(sample_collection, self.key, name)
+        ) as crops:
             self._write(crops, left, progress)
-        finally:
-            crops.delete()
 
     def _write(
         self, sample_collection: SampleCollection, left: np.ndarray | None, progress: Any
@@ -104,11 +106,15 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
         samples = sample_collection if grouped else images
         chosen = self._fields(samples)
         folder = Path(self.export_dir)
-        coded, _ = write_archive_of(_flat(samples), self.key, folder / CODES, False, left)
-        self._check_all_coded(images, coded)
+
+        def ready(coded: list[str]) -> None:
+            self._check_all_coded(images, coded)
+            # An export that says what it is is whole, and this one is about to be replaced.
+            (folder / ABOUT).unlink(missing_ok=True)
+
+        coded, _ = write_archive_of(_flat(samples), self.key, folder / CODES, False, left, ready)
         # A clone has the chosen fields only, and keeps its samples' ids.
-        clone = samples.select_fields(chosen).clone()
-        try:
+        with temporary_dataset(samples.select_fields(chosen).clone) as clone:
             ids, paths = _flat(clone).values(["id", "filepath"])
             wanted = set(coded)
             if [sample_id for sample_id in ids if sample_id in wanted] != coded:
@@ -120,8 +126,6 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
             exporter = _Labels(str(folder / LABELS), names, files)
             with exporter:
                 exporter.export_samples(clone, progress=progress)
-        finally:
-            clone.delete()
         exporter.tell_missing()
         self._add_what_clones_lack(sample_collection, folder / LABELS)
         about = {
@@ -130,7 +134,7 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
             **{name: getattr(config, name) for name in KEPT},
             "without_code": [i for i in ids if i not in wanted],
         }
-        (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+        replace_file(folder / ABOUT, json.dumps(about, indent=1).encode())
         seconds = time.perf_counter() - started
         note_seconds(images, self.key, "export dataset", seconds, len(paths))
 
@@ -164,12 +168,14 @@ class SMICDatasetExporter(foud.BatchDatasetExporter):
         ]
 
     def _add_what_clones_lack(self, samples: SampleCollection, folder: Path) -> None:
-        """Add saved views, workspaces and runs, as FiftyOne does for a whole dataset only."""
+        """Add the name, and for a whole dataset saved views, workspaces and runs."""
         dataset = samples._root_dataset
-        if samples != dataset:
-            return
         path = str(folder / "metadata.json")
         document = foo.import_document(path)
+        document["name"] = self._name
+        if samples != dataset:
+            foo.export_document(document, path)
+            return
         for name in ("saved_views", "workspaces"):
             get = getattr(dataset._doc, f"get_{name}")
             document[name] = [each.to_dict() for each in get()]

@@ -118,7 +118,7 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
                 "belong together"
             )
         self._check_new(dataset, every, key)
-        folder = empty_folder(dataset, self.output_dir)
+        folder = empty_folder(dataset.name, self.output_dir)
         media = _free_name(folder, documents)
         importer = foud.FiftyOneDatasetImporter(
             str(source / LABELS),
@@ -264,6 +264,9 @@ def _read_about(folder: Path) -> dict[str, Any]:
         about.setdefault("format", 1)
         about.setdefault("without_code", [])
         missing = {"key", *KEPT}.difference(about)
+    except FileNotFoundError as error:
+        why = "this file is missing, so the folder is no export or one that was stopped; export it"
+        raise FileNotFoundError(error.errno, f"{why} again", str(path)) from error
     except (ValueError, AttributeError, RecursionError) as error:
         raise ArchiveError(f"{path} is damaged: {error}") from error
     if missing:

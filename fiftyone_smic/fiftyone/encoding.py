@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -15,7 +13,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.archive import write_archive
+from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, object_latents, objects, runs
 from fiftyone_smic.fiftyone.codes import (
@@ -67,7 +65,7 @@ def encode(
 ) -> EncodeReport:
     """Write the code of each sample into the fields of ``key``.
 
-    The rate is measured on a real ``.smic`` file, written aside and removed. What is kept with the
+    The rate is measured on a real archive, which is made in memory. What is kept with the
     dictionary is about all samples that have a code, also where only some of them are encoded now.
     Pictures that were drawn from another code are forgotten. A dictionary that was learned on
     objects writes the codes of objects, as attributes of their labels.
@@ -284,13 +282,11 @@ def _measure(
     config: runs.SMICRunConfig,
     pixels_per_item: float | None,
 ) -> Rate:
-    """Return the rate of the real archive, which is written aside."""
-    with tempfile.TemporaryDirectory(prefix="smic-") as aside:
-        return write_archive(
-            Path(aside) / "measured.smic",
-            dictionary,
-            codes,
-            encoder=config.encoder,
-            latent_norm=config.latent_norm,
-            pixels_per_item=pixels_per_item,
-        )
+    """Return the rate of the real archive, which is made in memory."""
+    return encode_archive(
+        dictionary,
+        codes,
+        encoder=config.encoder,
+        latent_norm=config.latent_norm,
+        pixels_per_item=pixels_per_item,
+    )[1]

@@ -276,11 +276,29 @@ def declare(dataset: fo.Dataset, key: str, suffixes: Iterable[str]) -> None:
         if spec.suffix not in wanted or dataset.has_sample_field(name):
             continue
         dataset.add_sample_field(name, spec.type, description=spec.description, **spec.options)
-        if spec.indexed:
-            dataset.create_index(name)
         if not spec.shown:
             _hide(dataset, name)
         dataset._add_paths_to_sidebar_group([name], spec.group)
+
+    mend_indexes(dataset, key)
+
+
+def mend_indexes(dataset: fo.Dataset, key: str, former: str | None = None) -> None:
+    """Make the indexes that fields of a key lack, as where a process died while it made them.
+
+    Args:
+        dataset: The dataset.
+        key: A dictionary's key.
+        former: The key that the fields had before, whose indexes are dropped.
+    """
+    there = set(dataset.list_indexes())
+    for spec in SPECS:
+        name = field_name(key, spec.suffix)
+        if spec.indexed and name not in there and dataset.has_sample_field(name):
+            dataset.create_index(name)
+        old = field_name(former, spec.suffix) if former else ""
+        if old in there and not dataset.has_sample_field(old):
+            dataset.drop_index(old)
 
 
 def _hide(dataset: fo.Dataset, name: str) -> None:

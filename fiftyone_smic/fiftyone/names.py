@@ -215,6 +215,7 @@ def _store(
         coded = relabel(samples._root_dataset, key, runs.atom_names(samples, key))
     except BaseException:
         runs.update_config(samples, key, **former)
+        relabel(samples._root_dataset, key, runs.names_in(config))
         raise
     note_seconds(samples, key, "name", time.perf_counter() - started, coded)
 

@@ -21,7 +21,12 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 def default_folder(dataset: fo.Dataset) -> Path:
     """Return the folder where pictures go unless the user says otherwise."""
-    safe = re.sub(r"[^\w.-]+", "_", dataset.name)
+    return folder_of(dataset.name)
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder where pictures of a dataset of this name go."""
+    safe = re.sub(r"[^\w.-]+", "_", name)
     return Path(fo.config.default_dataset_dir) / "smic" / safe
 
 

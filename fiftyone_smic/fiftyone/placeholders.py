@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
+
+from fiftyone_smic.utils.files import put_copy, remove_abandoned
 
 #: Version 0.1.0 wrote the same words, so its placeholders are recognised too.
 _MARK = b"SMIC: this picture has not been drawn yet"
@@ -114,13 +114,8 @@ def fill(paths: Sequence[str], pictures: Sequence[str]) -> None:
         paths: N files of samples.
         pictures: N pictures drawn for them.
     """
-    for path, picture in zip(paths, pictures, strict=True):
-        if not is_placeholder(path):
-            continue
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(path), prefix=".smic-") as aside:
-            copy = os.path.join(aside, "picture.png")
-            try:
-                os.link(picture, copy)  # the same bytes, once on the disk
-            except OSError:
-                shutil.copyfile(picture, copy)
-            os.replace(copy, path)
+    waiting = [i for i, path in enumerate(paths) if is_placeholder(path)]
+    for folder in {os.path.dirname(paths[i]) for i in waiting}:
+        remove_abandoned(folder)
+    for i in waiting:
+        put_copy(pictures[i], paths[i])

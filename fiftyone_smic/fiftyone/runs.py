@@ -52,6 +52,7 @@ class SMICRunConfig(fors.RunConfig):
         names: K entries, a name or None; None if no atom has a name.
         own_names: Numbers of the atoms whose names were given by hand.
         brain_key: Key of the brain run that ``visualize_atoms`` stored, or None.
+        brain_run: The database's id of that run, as text; None if an early version stored it.
         atom_points: K pairs of coordinates that ``visualize_atoms`` gave the atoms, or None.
         unfinished: While it is being stored, by whom; None afterwards.
     """
@@ -65,6 +66,7 @@ class SMICRunConfig(fors.RunConfig):
         kwargs.setdefault("names", None)
         kwargs.setdefault("own_names", [])
         kwargs.setdefault("brain_key", None)
+        kwargs.setdefault("brain_run", None)
         kwargs.setdefault("atom_points", None)
         kwargs.setdefault("unfinished", None)
         super().__init__(**kwargs)
@@ -84,6 +86,7 @@ class SMICRun(fors.Run):
             renamed[name] = before + dot + new_key + own.removeprefix(key)
         if renamed:  # FiftyOne fails on an empty mapping
             dataset.rename_sample_fields(renamed)
+        fields.mend_indexes(dataset, new_key, key)
         for index in similarity_indexes(dataset, key):
             stored = dataset._doc.brain_methods[index]
             stored.config = {**stored.config, "key": new_key}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
@@ -156,6 +157,9 @@ def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
     config = runs.load_config(samples, key)
     dataset = samples._root_dataset
     if not config.atom_points or config.brain_key not in dataset.list_brain_runs():
+        return None
+    # A process that was killed between the two has stored samples and not the atoms among them.
+    if config.brain_run not in (None, str(dataset._doc.brain_methods[config.brain_key].id)):
         return None
     results = dataset.load_brain_results(config.brain_key, load_view=False)
     points = np.asarray(results.points)
@@ -340,24 +344,54 @@ def store_map(
         placed = {ids[i]: points[i] for i in kept}
     elif len(kept) < len(samples):
         chosen = fields.everything(dataset).select([ids[i] for i in kept], ordered=True)
+    former = {runs.load_config(samples, key).brain_key, brain_key}
     try:
+        if aside in dataset.list_brain_runs():  # a run that was killed has left it
+            dataset.delete_brain_run(aside)
         fob.compute_visualization(
             chosen, patches_field=patches_field, points=placed, brain_key=aside
         )
-        former = {runs.load_config(samples, key).brain_key, brain_key}
-        for name in former.intersection(dataset.list_brain_runs()):
-            dataset.delete_brain_run(name)
-        dataset.rename_brain_run(aside, brain_key)
     except BaseException:
         if aside in dataset.list_brain_runs():
             dataset.delete_brain_run(aside)
         raise
+    made = _swap_in(dataset, aside, brain_key)
+    for name in former.intersection(dataset.list_brain_runs()) - {brain_key}:
+        dataset.delete_brain_run(name)
     runs.update_config(
         samples,
         key,
         brain_key=brain_key,
+        brain_run=made,
         atom_points=np.round(atom_points.astype(float), 4).tolist(),
     )
+
+
+def _swap_in(dataset: fo.Dataset, aside: str, brain_key: str) -> str:
+    """Give a complete brain run its key in one database operation, and delete the one it replaces.
+
+    Returns:
+        The database's id of the run.
+    """
+    dataset.reload()
+    new, old = dataset._doc.brain_methods[aside], dataset._doc.brain_methods.get(brain_key)
+    database = foo.get_db_conn()
+    database.runs.update_one({"_id": new.id}, {"$set": {"key": brain_key}})
+    database.datasets.update_one(
+        {"_id": dataset._doc.id},
+        {
+            "$set": {f"brain_methods.{brain_key}": new.id},
+            "$unset": {f"brain_methods.{aside}": ""},
+        },
+    )
+    if old is not None:
+        if old.results:
+            old.results.delete()
+        old.delete()
+    for name in (aside, brain_key):
+        dataset._brain_cache.pop(name, None)
+    dataset.reload()
+    return str(new.id)
 
 
 def _uses(samples: SampleCollection, key: str, n_atoms: int) -> np.ndarray:

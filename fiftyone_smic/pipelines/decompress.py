@@ -27,6 +27,7 @@ from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.utils.files import (
     check_replaceable,
     check_space,
+    is_aside,
     lock,
     remove_abandoned,
     replace_file,
@@ -191,7 +192,8 @@ def decompress_archive(
                 done += len(batch)
                 progress(done / len(names))
             renamed = pictures.list_names()
-        (folder / STATE).unlink()
+    # What says that the folder is not finished goes last, after the lock.
+    (folder / STATE).unlink(missing_ok=True)
     if census is not None:
         cache.remove()
     paths = [found for i in range(len(names)) if (found := pictures.find(i))]
@@ -280,7 +282,8 @@ def _check_folder(folder: Path) -> None:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "this is a file, not a folder", str(nearest))
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / STATE).exists():
+    held = folder.is_dir() and not all(is_aside(entry.name) for entry in folder.iterdir())
+    if held and not (folder / STATE).exists():
         raise FileExistsError(f"{folder} is not empty: choose a new folder")
     check_replaceable(nearest / "picture.png")
 

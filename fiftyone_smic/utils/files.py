@@ -151,8 +151,71 @@ def remove_abandoned(folder: str | os.PathLike[str]) -> None:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
             with suppress(OSError):
-                if found and _abandoned(entry, found["machine"], int(found["process"])):
+                if found and _abandoned(entry, f"{found['machine']}-{found['process']}"):
                     os.unlink(entry.path)
+
+
+def is_aside(name: str) -> bool:
+    """Return whether a file of this name is a temporary file or a lock that this module makes.
+
+    Args:
+        name: The name alone, without its folder.
+
+    Example:
+        >>> is_aside(".x.smic.lock"), is_aside("x.smic")
+        (True, False)
+    """
+    return bool(_TEMPORARY.fullmatch(name)) or (name.startswith(".") and name.endswith(".lock"))
+
+
+def this_process() -> str:
+    """Return which process of which machine this is, for :func:`is_gone`."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def is_gone(process: str) -> bool | None:
+    """Return whether a process has ended; None if that cannot be seen from here.
+
+    Args:
+        process: What :func:`this_process` returned there.
+
+    Example:
+        >>> is_gone(this_process())
+        False
+    """
+    machine, _, number = process.rpartition("-")
+    if machine != _machine() or os.name != "posix":
+        return None
+    try:
+        os.kill(int(number), 0)  # signal 0 only asks whether the process is there
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def put_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Put the content of a file in the place of another, which is whole at any time.
+
+    Args:
+        source: A file that nobody changes; where the disk allows it, its bytes are not copied.
+        path: The file to replace.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    temporary = os.path.join(os.path.dirname(path), _new_name())
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
 
 
 @contextmanager
@@ -229,9 +292,12 @@ def _target(path: str | os.PathLike[str], any_kind: bool = False) -> str:
 def _create(folder: str) -> tuple[str, int]:
     """Create a temporary file with the permissions that the umask leaves to a new file."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    name = f".smic-{_machine()}-{os.getpid()}-{os.urandom(6).hex()}.tmp"
-    path = os.path.join(folder, name)
+    path = os.path.join(folder, _new_name())
     return path, os.open(path, flags, 0o666)
+
+
+def _new_name() -> str:
+    return f".smic-{this_process()}-{os.urandom(6).hex()}.tmp"
 
 
 def _keep_mode(target: str, handle: int) -> None:
@@ -260,16 +326,11 @@ def _sync_folder(folder: str) -> None:
             os.close(handle)
 
 
-def _abandoned(entry: os.DirEntry[str], machine: str, process: int) -> bool:
-    if machine == _machine() and os.name == "posix":
-        try:
-            os.kill(process, 0)  # signal 0 only asks whether the process is there
-        except ProcessLookupError:
-            return True
-        except (OSError, OverflowError):
-            return False
-        return False
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+def _abandoned(entry: os.DirEntry[str], process: str) -> bool:
+    gone = is_gone(process)
+    if gone is None:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
+    return gone
 
 
 def _machine() -> str:
