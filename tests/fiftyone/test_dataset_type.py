@@ -299,3 +299,17 @@ def test_misspelt_arguments_are_refused(encoded, tmp_path):
     with pytest.raises(TypeError, match="step"):
         smic.import_archive(tmp_path / "a.smic", "x", draw=False, step=1)
     assert not fo.dataset_exists("x")
+
+
+def test_an_export_that_fails_or_was_stopped(encoded, tmp_path, delete):
+    out(encoded[:5], tmp_path / "a")
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    encoded.delete_samples(encoded[:1])
+    encoded.add_sample(fo.Sample(encoded.first().filepath))  # without a code
+    with pytest.raises(ValueError, match="1 of 80 samples have no code"):
+        out(encoded, tmp_path / "a")
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
+    (tmp_path / "a" / "smic.json").unlink()  # which is written last
+    with pytest.raises(FileNotFoundError, match=r"no export or one that was stopped.*smic\.json"):
+        back(tmp_path / "a", "stopped-export")
+    delete("stopped-export")

@@ -173,3 +173,14 @@ def test_names_of_any_bytes_go_into_an_archive_and_back(folder, tmp_path):
     done = decompress_archive(tmp_path / "b.smic", tmp_path / "out", **FAST)
     assert set(raw) < set(os.listdir(os.fsencode(tmp_path / "out")))
     assert not done.renamed
+
+
+def test_what_a_killed_run_leaves_in_an_empty_folder_does_not_matter(archive, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / f".{decompress.STATE}.lock").write_bytes(b"")
+    assert len(decompress_archive(archive, folder, stop=1, **FAST).paths) == 1
+    assert len(os.listdir(folder)) == 1
+    (folder / ".mine").write_bytes(b"")
+    with pytest.raises(FileExistsError, match="not empty"):
+        decompress_archive(archive, folder, stop=1, **FAST)
