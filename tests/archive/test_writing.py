@@ -150,7 +150,7 @@ def test_an_archive_that_somebody_holds_is_said_to_be_locked(collection, archive
         done.set()
         holder.join(60)
     assert path.read_bytes() == archive_bytes
-    append_archive(path, collection[1][:1], names=["a"], timeout=0.1)
+    append_archive(path, collection[1][:1], names=["a"])
     assert read_archive(path, start=300).names == ("a",)
 
 

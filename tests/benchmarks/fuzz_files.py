@@ -32,6 +32,7 @@ from fiftyone_smic.archive import ArchiveError
 from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior
 
+from ..support import private_mongod
 from .fuzz import mutate
 
 EXPORT = Path(__file__).parents[1] / "data" / "format6" / "export"
@@ -206,6 +207,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    private_mongod.start()  # before FiftyOne is imported: a dataset of this name may be somebody's
     rng = random.Random(arguments.seed)
     tried: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
