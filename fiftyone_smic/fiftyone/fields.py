@@ -289,7 +289,8 @@ def mend_indexes(dataset: fo.Dataset, key: str, former: str | None = None) -> No
     Args:
         dataset: The dataset.
         key: A dictionary's key.
-        former: The key that the fields had before, whose indexes are dropped.
+        former: The key that the fields had before, or the same if they are deleted; indexes of
+            its fields that are gone are dropped.
     """
     there = set(dataset.list_indexes())
     for spec in SPECS:

@@ -96,6 +96,7 @@ class SMICRun(fors.Run):
     def cleanup(self, samples: SampleCollection, key: str) -> None:
         dataset = samples._root_dataset
         dataset.delete_sample_fields(fields.existing_fields(samples, key))
+        fields.mend_indexes(dataset, key, former=key)
         for group in {spec.group for spec in fields.SPECS}:
             dataset._delete_empty_sidebar_group(group)
         if self.config.brain_key in dataset.list_brain_runs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.files import replace_file
 from fiftyone_smic.utils.progress import stage
 
 #: A map needs at least this many samples and atoms together.
@@ -115,7 +117,9 @@ class AtomsVisualization:
         axes.set_title(f"{len(self.points)} samples and {len(self.atoms)} atoms of {self.key!r}")
         axes.legend(loc="lower right", frameon=False)
         axes.set_axis_off()
-        figure.savefig(path)
+        data = io.BytesIO()
+        figure.savefig(data, format="png")
+        replace_file(path, data.getvalue())
         return path
 
 

@@ -29,7 +29,7 @@ forks = pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be 
 #: Steps, and before which share of their writes they are killed.
 KILLS = {
     "encode": (0.5, 0.9),
-    "import_codes": (0.4, 0.9),
+    "import_codes": (0.4, 0.5, 0.9),
     "name_atoms": (0.6,),
     "store_map": (0.6,),
     "export of a dataset": (0.6,),

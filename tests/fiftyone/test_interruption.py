@@ -267,3 +267,18 @@ def test_write_restores_only_what_it_began(make_dataset, clustered):
     with pytest.raises(ValueError):
         fields.write(dataset, ids, {"k_bits": [3.0, 4.0], "clip_latents": ["no", "vectors"]})
     assert dataset.values("k_bits") == [1.0, 2.0]
+
+
+def test_indexes_that_a_process_left_half_made_are_mended(make_dataset, clustered):
+    dataset = make_dataset(clustered[:2])
+    fields.declare(dataset, "k", [fields.BITS, fields.FIDELITY])
+    dataset.drop_index("k_bits")  # as if it died before the index was there
+    fields.declare(dataset, "k", [fields.BITS, fields.FIDELITY])
+    assert {"k_bits", "k_fidelity"} <= set(dataset.list_indexes())
+    dataset._sample_collection.create_index("old_bits", name="old_bits")  # its field is gone
+    fields.mend_indexes(dataset, "k", former="old")
+    assert "old_bits" not in dataset.list_indexes()
+    dataset.delete_sample_field("k_bits")
+    dataset._sample_collection.create_index("k_bits", name="k_bits")
+    fields.mend_indexes(dataset, "k", former="k")
+    assert [name for name in dataset.list_indexes() if name.startswith("k_")] == ["k_fidelity"]
