@@ -24,6 +24,8 @@ MOST_PAIRS = 100
 _SAMPLE, _BLOCK = 2_000, 1 << 20
 #: What rounding may take from a bound, and from the square of a rest.
 _SLACK, _REST = 1e-5, 1e-6
+#: What rounding may take from the cosine of a copy.
+_ROUNDING = 1e-6
 
 Judge = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float64]]
 
@@ -69,14 +71,15 @@ def near_pairs(
         ValueError: more than :data:`MOST_PAIRS` pairs for each item.
     """
     n = codes.shape[0]
+    bar = threshold - _ROUNDING
     most = MOST_PAIRS * n + 1000
     try:
         if latents is None:
-            pairs, cosines, points = _of_codes(dictionary, codes, threshold, most)
+            pairs, cosines, points = _of_codes(dictionary, codes, bar, most)
             looked = 0
         else:
             points = n
-            pairs, cosines, looked = _of_latents(dictionary, codes, threshold, latents, most)
+            pairs, cosines, looked = _of_latents(dictionary, codes, bar, latents, most)
     except _TooMany:
         raise ValueError(
             f"more than {most:,} pairs of {n:,} items are this near: "
@@ -98,7 +101,7 @@ def near_pairs(
 def _of_latents(
     dictionary: SemanticDictionary,
     codes: csr_matrix,
-    threshold: float,
+    bar: float,
     latents: NDArray[np.float32],
     most: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
@@ -110,14 +113,13 @@ def _of_latents(
     def judge(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.float64]:
         return _products(z, one, other)
 
-    return _search(dictionary, codes, bounds, threshold, judge, most, mutual=False)
+    return _search(dictionary, codes, bounds, bar, judge, most, mutual=False)
 
 
 def _of_codes(
-    dictionary: SemanticDictionary, codes: csr_matrix, threshold: float, most: int
+    dictionary: SemanticDictionary, codes: csr_matrix, bar: float, most: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], int]:
     """Pairs (n, 2) of items, cosines of their codes, and the number of different codes."""
-    bar = threshold - 1e-6
     distinct, geometry = Distinct.of(codes), Geometry.of(dictionary)
     c, counts = distinct.codes, distinct.counts
     if (counts * (counts - 1) // 2).sum() > most:

@@ -153,6 +153,16 @@ def test_leaks_are_all_found_chains_included():
     assert "Null run" in str(found)
 
 
+@pytest.mark.parametrize("verified", [True, False])
+def test_copies_are_found_at_a_threshold_of_one(collection, verified):
+    z, _, dictionary, _ = collection
+    z = np.vstack([z, z[:50]])
+    codes = dictionary.transform(z)
+    found = curation.near_duplicates(dictionary, codes, 1.0, latents=z if verified else None)
+    assert {(i, 400 + i) for i in range(50)} <= set(map(tuple, found.pairs.tolist()))
+    assert not verified or len(found.pairs) == 50
+
+
 def test_no_leak_has_words_of_its_own(collection):
     z, _, dictionary, codes = collection
     found = curation.leaks(dictionary, codes, [0, 1] * 200, 1.0, latents=z)
