@@ -28,6 +28,13 @@ def test_the_python_blocks_of_a_page_run_in_their_order(page, tmp_path, monkeypa
         exec(compile(block, f"{page.name}, block {number}", "exec"), names)
 
 
+def test_the_links_of_the_readme_lead_somewhere():
+    """Strict builds of the site check all other pages; the README is none of them."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(#[^)]*)?\)", (ROOT / "README.md").read_text())
+    assert len(links) > 10
+    assert not [link for link, _ in links if not (ROOT / link).exists()]
+
+
 def test_the_site_builds_strictly_and_without_a_network(tmp_path):
     pytest.importorskip("mkdocs")
     done = subprocess.run(

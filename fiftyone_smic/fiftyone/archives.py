@@ -164,7 +164,12 @@ def import_archive(
         persistent: Keep the dataset when FiftyOne's database is closed.
         prior: The prior that the archive was written with, or its file, if it is not one of those
             that this package brings.
-        generator, seed, steps, guidance, batch_size, device: See :func:`fiftyone_smic.regenerate`.
+        generator: As for :func:`fiftyone_smic.regenerate`.
+        seed: Seed of the noise.
+        steps: Denoising steps, by default the generator's own.
+        guidance: Guidance scale, by default the generator's own.
+        batch_size: Number of pictures drawn at a time.
+        device: A torch device, by default the best there is.
         progress: None for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
