@@ -26,17 +26,18 @@ class RemoveData(SMICOperator):
 
     def resolve_input(self, ctx: Any) -> types.Property:
         from fiftyone_smic.fiftyone import remove_all
-        from fiftyone_smic.fiftyone.cleanup import KINDS
+        from fiftyone_smic.fiftyone.cleanup import DEFAULT, KINDS
 
         inputs = types.Object()
-        found = remove_all(ctx.dataset, dry_run=True).by_kind()
+        found = remove_all(ctx.dataset, KINDS, dry_run=True).by_kind()
         if not found:
             why = "SMIC has left nothing in this dataset and in its folder."
             forms.stop(inputs, "clean", "Nothing to remove", why)
             return self.shown(inputs)
         for kind, (count, space) in found.items():
             label = f"{KINDS[kind]}: {amount(count, 'item')}, {size(space)}"
-            forms.checkbox(inputs, kind, label, default=True)
+            about = "" if kind in DEFAULT else "Codes that are removed may live on here only"
+            forms.checkbox(inputs, kind, label, about, default=kind in DEFAULT)
         chosen = _ticked(ctx, found)
         if chosen:
             total = size(sum(found[kind][1] for kind in chosen))
@@ -71,5 +72,7 @@ class RemoveData(SMICOperator):
 
 
 def _ticked(ctx: Any, kinds: Iterable[str]) -> list[str]:
-    """The kinds whose box is ticked, as every box is at first."""
-    return [kind for kind in kinds if ctx.params.get(kind, True)]
+    """The kinds whose box is ticked; untouched, it is what the library removes by default."""
+    from fiftyone_smic.fiftyone.cleanup import DEFAULT
+
+    return [kind for kind in kinds if ctx.params.get(kind, kind in DEFAULT)]

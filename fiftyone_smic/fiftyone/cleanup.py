@@ -13,6 +13,7 @@ import fiftyone as fo
 import fiftyone.core.odm as foo
 
 from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone.crops import FOLDER as CROPS
 from fiftyone_smic.fiftyone.pictures import default_folder
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,13 @@ KINDS = {
     "maps": "Maps of samples and atoms",
     "drawings": "Pictures drawn again from codes or atoms",
     "mixes": "Pictures of mixes",
-    "exports": "Archives, exports and their unzipped copies in the dataset's folder",
+    "crops": "Pictures of objects, cut out for the panel",
     "temporary": "Files that a stopped run has left",
+    "exports": "Archives and other exports in the dataset's folder",
 }
+#: What is removed unless the caller chooses. An export was asked for by name, and once dictionaries
+#: and codes are gone it may be all that is left of them.
+DEFAULT = tuple(kind for kind in KINDS if kind != "exports")
 _DRAWINGS = re.compile(r"(seed\d+|atoms)-[0-9a-f]{12}")
 _MIXES = re.compile(r"mix-[0-9a-f]{12}")
 _TEMPORARY = re.compile(r"\.smic-.*|.*\.part")
@@ -76,11 +81,13 @@ def remove_all(
 
     Files that are the media of a sample, of this dataset or another, stay: the pictures of an
     imported dataset, and mixes that were kept as samples. So do all files outside the dataset's
-    folder, except pictures that samples have in ``<key>_regenerated``.
+    folder, except pictures that samples have in ``<key>_regenerated``. Exports in the dataset's
+    folder are removed only where ``what`` names them.
 
     Args:
         dataset: A dataset.
-        what: Kinds to remove, see :data:`KINDS`; by default all.
+        what: Kinds to remove, of "latents", "dictionaries", "maps", "drawings", "mixes", "crops",
+            "temporary" and "exports"; by default all but the last.
         dry_run: Only list what would be removed.
 
     Returns:
@@ -110,7 +117,7 @@ def remove_all(
     unknown = sorted(set(what or ()) - KINDS.keys())
     if unknown:
         raise ValueError(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
-    wanted = set(KINDS if what is None else what)
+    wanted = set(DEFAULT if what is None else what)
     kept: dict[str, str] = {}
     found = [r for r in _stored(dataset) if r.kind in wanted]
     files = [r for r in _files(dataset, kept) if r.kind in wanted]
@@ -186,6 +193,8 @@ def _kind(path: str, dataset: fo.Dataset) -> str:
     file = Path(path)
     if _TEMPORARY.fullmatch(file.name):
         return "temporary"
+    if file.parent == default_folder(dataset) / CROPS:
+        return "crops"
     folders = [parent.name for parent in file.parents]
     if any(map(_DRAWINGS.fullmatch, folders)):
         return "drawings"

@@ -33,11 +33,13 @@ def full(encoded, tmp_path):
     points = np.random.default_rng(0).normal(size=(len(ids), 2)).astype(np.float32)
     store_map(encoded, "smic", "smic_umap", ids, points, np.zeros((n_atoms, 2)))
     smic.export_archive(encoded, "smic", folder / "smic.smic")
+    (folder / "crops").mkdir()
+    (folder / "crops" / "1-abc.png").write_bytes(b"123")
     (folder / ".smic-left").write_bytes(b"12345")
     encoded.add_sample_field("own_vectors", fo.VectorField)
     encoded.add_sample_field("smic_other", fo.StringField)
     yield encoded, strip
-    smic.remove_all(encoded, ["drawings", "mixes", "exports", "temporary"])
+    smic.remove_all(encoded, KINDS)
 
 
 def disk(folder):
@@ -48,7 +50,7 @@ def test_a_dry_run_lists_everything_with_its_bytes_and_touches_nothing(full, sta
     dataset, strip = full
     before, folder = state(dataset), default_folder(dataset)
     on_disk = disk(folder), disk(tmp_path)
-    found = smic.remove_all(dataset, dry_run=True)
+    found = smic.remove_all(dataset, KINDS, dry_run=True)
     assert found.dry_run and state(dataset) == before
     assert (disk(folder), disk(tmp_path)) == on_disk
     kinds = found.by_kind()
@@ -59,8 +61,9 @@ def test_a_dry_run_lists_everything_with_its_bytes_and_touches_nothing(full, sta
         "maps": 1,
         "drawings": 5,
         "mixes": 1,
-        "exports": 1,
+        "crops": 1,
         "temporary": 1,
+        "exports": 1,
     }
     assert kinds["temporary"][1] == 5
     assert kinds["exports"][1] == (folder / "smic.smic").stat().st_size
@@ -77,8 +80,8 @@ def test_a_dry_run_lists_everything_with_its_bytes_and_touches_nothing(full, sta
 def test_all_of_it_goes_and_nothing_else(full, tmp_path):
     dataset, strip = full
     originals = dataset.values("filepath")
-    done = smic.remove_all(dataset)
-    assert not done.dry_run and len(done.remnants) == 11
+    done = smic.remove_all(dataset, KINDS)
+    assert not done.dry_run and len(done.remnants) == 12
     assert dataset.list_runs() == [] and dataset.list_brain_runs() == []
     schema = dataset.get_field_schema()
     assert [name for name in schema if name.startswith("smic")] == ["smic_other"]
@@ -90,7 +93,17 @@ def test_all_of_it_goes_and_nothing_else(full, tmp_path):
     left = [path for path in default_folder(dataset).rglob("*") if path.is_file()]
     assert left == [strip[1]]
     assert [path.name for path in (tmp_path / "own").iterdir()] == ["mine.txt"]
-    assert smic.remove_all(dataset).remnants == []
+    assert smic.remove_all(dataset, KINDS).remnants == []
+
+
+def test_exports_stay_unless_they_are_named(full):
+    dataset, _ = full
+    archive = default_folder(dataset) / "smic.smic"
+    done = smic.remove_all(dataset)
+    assert set(done.by_kind()) == set(KINDS) - {"exports"}
+    assert smic.import_codes(dataset, archive).matched == 80  # it is all that is left
+    smic.remove_all(dataset, ["exports"])
+    assert not archive.exists() and smic.list_dictionaries(dataset) == ["smic"]
 
 
 def test_a_choice_of_it(full):
@@ -107,7 +120,7 @@ def test_pictures_of_an_imported_dataset_are_its_media_and_stay(encoded, tmp_pat
     smic.export_archive(encoded[:3], "smic", tmp_path / "a.smic")
     delete("imported")
     made = smic.import_archive(tmp_path / "a.smic", "imported", steps=1, progress=False)
-    done = smic.remove_all(made)
+    done = smic.remove_all(made, KINDS)
     assert all(Path(path).is_file() for path in made.values("filepath"))
     assert len(done.kept) == 3 and done.by_kind()["drawings"][0] == 3
 
