@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +155,8 @@ class ImportArchive(SMICOperator):
             }
             was_there = fo.dataset_exists(name)
             try:
-                if path.is_dir():
-                    dataset = fo.Dataset.from_dir(str(path), **given)
-                else:
-                    dataset = fo.Dataset.from_archive(str(path), cleanup=False, **given)
+                with _unpacked(path) as folder:
+                    dataset = fo.Dataset.from_dir(str(folder), **given)
             except BaseException:
                 # Unlike our own import, FiftyOne's leaves a dataset without any picture, too.
                 if not was_there and fo.dataset_exists(name) and not _drawn(name):
@@ -199,6 +199,40 @@ def _drawn(name: str) -> bool:
     return any(dataset.has_sample_field(f) and dataset.count(f) > 0 for f in fields)
 
 
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Give the folder of an export, that of a .zip for as long as it is read.
+
+    FiftyOne's own ``from_archive`` leaves its copy beside the .zip, and reads that copy again when
+    the .zip is another one by then.
+    """
+    import tempfile
+    import zipfile
+
+    if path.is_dir():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="smic-import-") as aside:
+        with zipfile.ZipFile(path) as zipped:
+            inside = _codes_inside(path, zipped)
+            zipped.extractall(aside)
+        yield Path(aside, inside).parent
+
+
+def _codes_inside(path: Path, zipped: Any) -> str:
+    """Return the name of the archive inside a .zip.
+
+    Raises:
+        ValueError: There is none.
+    """
+    inside = [name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == CODES]
+    if not inside:
+        raise ValueError(
+            f"{path.name} holds no {CODES}; choose a .zip that 'SMIC: export archive' wrote"
+        )
+    return str(inside[0])
+
+
 def _info(path: Path) -> dict[str, Any]:
     """Return what an archive says about itself: of a file, or inside a folder or .zip.
 
@@ -221,13 +255,9 @@ def _info(path: Path) -> dict[str, Any]:
         return archive_info(path)
     try:
         with zipfile.ZipFile(path) as zipped:
-            inside = [name for name in zipped.namelist() if name.rsplit("/", 1)[-1] == CODES]
-            if not inside:
-                raise ValueError(
-                    f"{path.name} holds no {CODES}; choose a .zip that 'SMIC: export archive' wrote"
-                )
+            inside = _codes_inside(path, zipped)
             with tempfile.NamedTemporaryFile(suffix=".smic") as aside:
-                aside.write(zipped.read(inside[0]))
+                aside.write(zipped.read(inside))
                 aside.flush()
                 return archive_info(aside.name)
     except zipfile.BadZipFile as error:

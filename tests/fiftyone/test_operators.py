@@ -257,6 +257,13 @@ def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
     delete("whole")
     assert "80 samples" in results("import_archive", encoded, path=whole, draw=False)["summary"]
     assert fo.load_dataset("whole").count_values("tags") == encoded.count_values("tags")
+    # The next .zip of that name is read, not what is left of the former one.
+    assert not os.path.isdir(whole.removesuffix(".zip"))
+    few = encoded.limit(3).values("id")
+    results("export_archive", encoded, kind="dataset", path=whole, replace=True, sample_ids=few)
+    delete("few")
+    again = results("import_archive", encoded, path=whole, name="few", draw=False)
+    assert "3 samples" in again["summary"]
 
 
 def test_what_codes_leave_out_is_not_offered_without_embeddings(encoded):
