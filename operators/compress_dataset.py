@@ -13,7 +13,7 @@ from .base import PLUGIN, Button, SMICOperator
 from .compute_latents import choose_encoder
 from .layouts import sentence
 from .learn_dictionary import DEFAULTS, KEEP, PRESETS
-from .words import amount, duration, size
+from .words import amount, duration, share, size
 
 
 class CompressDataset(SMICOperator):
@@ -63,7 +63,7 @@ class CompressDataset(SMICOperator):
             f"**{amount(done.codes.encoded, 'image')}** are compressed to "
             f"**{size(rate.total_bytes)}** in {duration(done.seconds)}: {rate.bits_per_item:.1f} "
             f"bits an image, of {amount(done.atoms, 'concept')}. The codes keep "
-            f"{quality.explained_variance:.0%} of the differences between images.\n\n"
+            f"{share(quality.explained_variance)} of the differences between images.\n\n"
         )
         for step, why in done.left_out.items():
             text += f"The {step} could not be made. {sentence(why)}\n\n"

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from . import estimates, forms
 from .base import DictionaryOperator
-from .words import amount, size
+from .words import amount, share, size
 
 
 class EncodeSamples(DictionaryOperator):
@@ -67,7 +67,7 @@ class EncodeSamples(DictionaryOperator):
             f"**{size(rate.total_bytes)}**, {rate.bits_per_item:.1f} bits an image: "
             f"{rate.payload_bits_per_item:.1f} for its code, the rest for its part of the "
             "dictionary and headers.\n\n"
-            f"The codes keep {quality.explained_variance:.0%} of the differences between images "
+            f"The codes keep {share(quality.explained_variance)} of the differences between images "
             "(explained variance).\n\n"
             + forms.skipped(done.skipped)
             + f"Fields: `{done.key}_atoms`, `{done.key}_coefficients`, `{done.key}_bits`, "

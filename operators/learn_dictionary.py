@@ -104,7 +104,8 @@ class LearnDictionary(SMICOperator):
             more=("; this choice takes several trials" if targeted else "")
             + (f"; {left_out} left out" if without else ""),
         )
-        forms.explain(inputs, "concept", "detail")
+        expert = ("λ",) if ctx.params.get("control", _control(ctx)) == "lam" else ()
+        forms.explain(inputs, "concept", "detail", *expert)
 
     def objects(self, ctx: Any, samples: Any) -> str | None:
         of_objects = sources.object_latents(ctx.dataset)

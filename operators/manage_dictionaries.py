@@ -9,7 +9,7 @@ from fiftyone.operators import types
 
 from . import forms
 from .base import SMICOperator
-from .words import amount
+from .words import amount, share
 
 ACTIONS = {
     "describe": "Describe all",
@@ -141,7 +141,7 @@ def _table(descriptions: list[Any]) -> str:
         return {
             "Concepts": f"{d.n_atoms:,}" + (f", {d.named:,} with a name" if d.named else ""),
             "Bits an image": "not known" if bits is None else f"{bits:.1f}",
-            "Variance kept": "not known" if kept is None else f"{kept:.0%}",
+            "Variance kept": "not known" if kept is None else share(kept),
             "λ": f"{d.lam:.2g}",
             "Learned from": f"{amount(d.items, 'sample')}, {d.created:%Y-%m-%d %H:%M} UTC",
             "Embeddings": f"{d.latents_field}, {amount(d.dim, 'number')} each"

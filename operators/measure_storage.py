@@ -10,7 +10,7 @@ from fiftyone_smic.utils.defaults import CURVE_FACTORS
 
 from . import estimates, forms
 from .base import DictionaryOperator
-from .words import amount, size
+from .words import amount, share, size
 
 
 class MeasureStorage(DictionaryOperator):
@@ -69,8 +69,8 @@ class MeasureStorage(DictionaryOperator):
             f"At their smallest the pictures take {sizes}, measured on "
             f"{amount(done.pictures, 'picture')}.\n\n"
             f"From **{low['bits_per_item']:.0f}** to **{high['bits_per_item']:.0f} bits** an "
-            f"image the codes keep {low['explained_variance']:.0%} to "
-            f"{high['explained_variance']:.0%} of the differences between images.\n\n"
+            f"image the codes keep {share(low['explained_variance'])} to "
+            f"{share(high['explained_variance'])} of the differences between images.\n\n"
             "The Storage tab of the **SMIC** panel shows both."
         )
 

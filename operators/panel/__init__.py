@@ -16,7 +16,7 @@ from fiftyone.operators import types
 
 from .. import findings
 from ..layouts import PLUGIN
-from ..words import amount
+from ..words import TERMS, amount
 from . import atoms, compare, curate, items, mix, storage, views
 from .generators import chosen_generator
 from .parts import NARROW, row, small
@@ -30,6 +30,9 @@ TABS: dict[str, tuple[str, Any]] = {
     "mix": ("Mix", mix),
     "curate": ("Curate", curate),
 }
+
+#: Terms that the panel's "?" explains.
+HELP = ("embedding", "concept", "dictionary", "code", "bits", "fidelity", "drawn fidelity")
 
 #: Keeps the tabs, which come first, in sight while what is below them scrolls. The App passes no
 #: settings on to an item of this container, so the container says it of its first one.
@@ -99,7 +102,8 @@ class SMICPanel(foo.Panel):
             help_markdown=(
                 "Compares samples with the pictures drawn again from their codes, shows what the "
                 "collection takes and which concepts it is made of, mixes new pictures, and finds, "
-                "chooses, cleans and compares samples."
+                "chooses, cleans and compares samples.\n\n"
+                + "\n\n".join(TERMS[term] for term in HELP)
             ),
             allow_multiple=False,
         )

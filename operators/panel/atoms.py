@@ -9,7 +9,7 @@ from typing import Any
 from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
-from ..words import TERMS, amount
+from ..words import TERMS, amount, share
 from . import items
 from . import map as concept_map
 from .generators import choose_generator, chosen_generator
@@ -78,7 +78,7 @@ def _describe(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) ->
     text = f"### {atom.name}\n\nConcept {atom.atom}."
     if atom.has:
         text += f" Strength {atom.weight:.1f}: the mean number in the codes that have it."
-    panel.md(text, name="chosen")
+    panel.md(text, name="chosen", componentsProps={"container": {"title": TERMS["strength"]}})
     signs = row(panel, "signs")
     noun = items.noun(ctx, key)
     has = amount(atom.has, f"{noun} has it", f"{noun}s have it")
@@ -258,8 +258,8 @@ def _entry(
         chip(host, line, "lacks", f"{lacks:,} lack it", atom, "lacks")
     if found.labels[atom]:
         said = (
-            f"{found.labels[atom]} {found.purity[atom]:.0%} (dataset: {found.base[atom]:.0%}, "
-            f"lift {found.lift[atom]:.1f})"
+            f"{found.labels[atom]} {share(found.purity[atom])} (dataset: "
+            f"{share(found.base[atom])}, lift {found.lift[atom]:.1f})"
         )
         about = f"{TERMS['purity']} {TERMS['lift']}"
         props = {**NARROW, "container": {"title": about}}

@@ -9,7 +9,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
 from ..estimates import has_gallery, why_no_drawing
-from ..words import TERMS, amount
+from ..words import TERMS, amount, share
 from . import items, views
 from .parts import ACCENT, NARROW, OUTLINED, chip, choose, picture, plot, row, small
 
@@ -272,7 +272,8 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
     text = f"`{name}`  \n{' · '.join(numbers)}"
     if not sample["atoms"]:
         text += "\n\nno concepts: it is what the collection has in common"
-    about.md(text, name="text")
+    hint = f"{TERMS['bits']} {TERMS['fidelity']}"
+    about.md(text, name="text", componentsProps={"container": {"title": hint}})
     chips = row(about, "chips")
     listed = zip(
         sample["atoms"][:MOST_ATOMS],
@@ -280,11 +281,11 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
         sample["shares"] or [None] * len(sample["atoms"]),
         strict=False,
     )
-    for place, (atom, level, share) in enumerate(listed):
+    for place, (atom, level, part) in enumerate(listed):
         sign = "has" if level > 0 else "lacks"
         label = names[atom] if level > 0 else f"not {names[atom]}"
         said = f"{label}: strength {abs(level)}"
-        said += f", {share:.0%} of the code. " if share is not None else ". "
+        said += f", {share(part)} of the code. " if part is not None else ". "
         chip(host, chips, f"atom{place}", label, atom, sign, said)
     if len(sample["atoms"]) > MOST_ATOMS:
         more = len(sample["atoms"]) - MOST_ATOMS

@@ -7,7 +7,7 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from ..words import TERMS, amount, size
+from ..words import TERMS, amount, share, size
 from . import items
 from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, plot, row
 
@@ -266,9 +266,9 @@ def summary(storage: dict[str, Any], each: str = "image") -> str:
     if quality is None:
         return f"{text}.\n\nThese are the numbers of the archive that the codes came from."
     return (
-        f"{text}.\n\nThe codes keep **{quality['explained_variance']:.0%}** of the differences "
-        f"between {each}s (explained variance). Their similarity to the embeddings is "
-        f"{quality['centred_cosine']:.2f} (cosine), and {quality['recall_at_10']:.0%} of the ten "
-        "most similar images are found again.\n\n"
+        f"{text}.\n\nThe codes keep **{share(quality['explained_variance'])}** of the "
+        f"differences between {each}s (explained variance). Their similarity to the embeddings "
+        f"is {quality['centred_cosine']:.2f} (cosine), and {share(quality['recall_at_10'])} of "
+        "the ten most similar images are found again.\n\n"
         f"*{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}*"
     )
