@@ -210,6 +210,18 @@ def _buttons(
             variant="contained" if undrawn else "outlined",
             componentsProps=NARROW if undrawn else OUTLINED,
         )
+        if any(s["regenerated"] and s["drawn_fidelity"] is None for s in coded):
+            host.offer(
+                buttons,
+                "measure",
+                "Measure drawings",
+                "measure_drawings",
+                {"key": key, "whole": True},
+                icon="straighten",
+                title=TERMS["drawn fidelity"],
+                variant="outlined",
+                componentsProps=OUTLINED,
+            )
         if why:
             panel.md(f"*{why}*", name="why_not")
     small(buttons, "refresh", "Refresh", "refresh", host.refresh)

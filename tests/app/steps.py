@@ -191,6 +191,15 @@ def count(page, n):
     expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{n:,} sample")
 
 
+def filter_by(page, field, label):
+    """Filter the grid by a label of a field, in the sidebar."""
+    page.locator(f'[data-cy="sidebar-field-arrow-enabled-{field}"]').click()
+    search = page.locator(f'[data-cy="selector-sidebar-search-{field}.label"]')
+    search.fill(label)
+    page.locator('[data-cy^="selector-results-container"]').wait_for()
+    search.press("Enter")
+
+
 def curate(page, panel, button, sign):
     """Press a button of the Curate tab, run the form as it stands, and wait for what it says."""
     panel.get_by_role("button", name=button, exact=True).click()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from .steps import MAP, click_atom, open_panel, open_tab, see_picture
+from fiftyone_smic.fiftyone import atom_statistics, match_atom
+from operators.panel.atoms import listed
+
+from .steps import MAP, click_atom, count, filter_by, open_panel, open_tab, see_picture
 
 pytestmark = pytest.mark.app
 
@@ -39,3 +42,32 @@ def test_a_line_around_dots_shows_their_samples_and_an_atom_is_drawn(visit, cura
     click_atom(page, panel)
     panel.get_by_role("button", name="Draw this concept").click()
     see_picture(page, panel, "The concept, drawn")
+
+
+def test_an_atom_narrows_a_filtered_grid_and_leads_back_to_it(visit, curated):
+    from playwright.sync_api import expect
+
+    night = curated.match({"time.label": "night"})
+    found = atom_statistics(curated, "scenes")
+
+    def has(samples, atom):
+        return len(match_atom(samples, atom, "scenes", sign="has"))
+
+    # The filter must matter: some samples that have the atom are left out by it.
+    atom = max(
+        range(len(found.names)), key=lambda i: min(has(night, i), has(curated, i) - has(night, i))
+    )
+    both = has(night, atom)
+    assert 0 < both < min(len(night), has(curated, atom))
+
+    page = visit(curated)
+    panel = open_panel(page)
+    open_tab(panel, "Concepts", MAP)
+    filter_by(page, "time", "night")
+    count(page, len(night))
+    place = listed(found, "use").index(atom)
+    panel.get_by_role("button", name=" have it").nth(place).click()
+    count(page, both)
+    panel.get_by_role("button", name="Back to the view before").click()
+    count(page, len(night))
+    expect(panel.get_by_role("button", name="Back to the view before")).to_have_count(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import fiftyone_smic as smic
@@ -71,6 +73,43 @@ def test_of_near_duplicates_one_of_each_is_kept(tab, curated):
     left = set(curated.values("id"))
     assert left == set(found.ids) - gone
     assert len({first.id, *copies} & left) == 1
+
+
+def test_near_duplicates_are_shown_as_groups(tab, curated):
+    import fiftyone as fo
+    from playwright.sync_api import expect
+
+    page, panel = tab
+    first = curated.first()
+    copies = curated.add_samples(
+        [fo.Sample(first.filepath, clip_latents=first.clip_latents)], progress=False
+    )
+    smic.encode(curated.select(copies), "scenes", progress=False)
+    groups = smic.find_near_duplicates(curated, "scenes").result.groups
+    curate(page, panel, "Near duplicates", "can go: each is that near")
+    panel.get_by_role("button", name="Show groups").click()
+    expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{len(groups)} group")
+    expect(page.locator('[data-cy="looker"]')).to_have_count(len(groups))
+    panel.get_by_role("button", name="Back to the view before").click()
+    count(page, 61)
+    curated.delete_samples(copies)
+
+
+def test_a_click_on_a_cause_shows_its_samples(tab, curated):
+    page, panel = tab
+    views = smic.explain_labels(curated, "terrain", "scenes").views
+    name = "'forest' in 'forest'"
+    panel.get_by_role("button", name="Labels", exact=True).click()
+    form = filled_form(page)
+    form.get_by_role("combobox").nth(1).click()
+    page.get_by_role("option", name="terrain", exact=True).click()
+    filled_form(page).get_by_role("button", name="Execute").click()
+    panel.get_by_text("together with a label of terrain").wait_for()
+    panel.get_by_role("button", name=re.compile("% of forest$")).first.click()
+    count(page, len(views[name]))
+    panel.get_by_text("of forest with “forest”").first.wait_for()
+    panel.get_by_role("button", name="Back to the view before").click()
+    count(page, 60)
 
 
 def test_a_subset_is_chosen_and_tagged(tab, curated):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,44 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     panel.get_by_role("button", name="Previous").wait_for()
     select(page, 1, 2)
     panel.get_by_text("Samples 1 to 2 of 2 selected").wait_for()
+
+
+def test_compare_sorts_by_what_is_chosen(visit, curated):
+    from playwright.sync_api import expect
+
+    def choose(order):
+        panel.get_by_role("combobox").first.click()
+        page.get_by_role("option", name=order, exact=True).click()
+
+    def names(view):
+        return [Path(path).name for path in view.values("filepath")]
+
+    page = visit(curated)
+    panel = open_panel(page)
+    shown = panel.get_by_text(re.compile(r"^postcard-\S+\.png$"))
+    expect(shown).to_have_text(names(curated.limit(4)))
+    worst = names(curated.sort_by("scenes_fidelity").limit(8))
+    assert worst[:4] != names(curated.limit(4))
+    choose("Worst code first")
+    expect(shown).to_have_text(worst[:4])
+    panel.get_by_role("button", name="Next").click()
+    expect(shown).to_have_text(worst[4:])
+    choose("Most bits first")
+    panel.get_by_text("Samples 1 to 4 of 60").wait_for()
+    bits = sorted(curated.values("scenes_bits"), reverse=True)[:4]
+    said = panel.get_by_text(re.compile(r"^\d+ bits$"))
+    expect(said).to_have_text([f"{number:.0f} bits" for number in bits])
+    choose("As in the grid")
+    expect(shown).to_have_text(names(curated.limit(4)))
+
+    panel.get_by_role("button", name="Measure drawings").click()
+    execute(page, filled_form(page), "Their mean fidelity is")
+    close(page)
+    choose("Worst drawing first")
+    panel.get_by_text("56 without a value left out").wait_for()
+    curated.reload()
+    drawn = curated.exists("scenes_drawn_fidelity")
+    expect(shown).to_have_text(names(drawn.sort_by("scenes_drawn_fidelity")))
 
 
 def test_a_dictionary_is_chosen_and_deleted_while_it_is_shown(visit, curated):

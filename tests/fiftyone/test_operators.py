@@ -46,6 +46,7 @@ OPERATORS = [
 OF_THE_PANEL = [
     "adopt_embeddings",
     "compress_dataset",
+    "measure_drawings",
     "measure_storage",
     "mix_samples",
     "draw_atom",
@@ -298,6 +299,17 @@ def test_remove_says_what_goes_and_removes_what_is_ticked(encoded, tmp_path, sta
     assert list_dictionaries(encoded) == [] and not encoded.has_field("smic_bits")
     assert "left nothing" in complaints("remove_data", encoded)["clean"]
     assert len(encoded) == 80 and all(map(os.path.isfile, encoded.values("filepath")))
+
+
+def test_drawings_are_measured_once_they_are_there(encoded):
+    assert "regenerate" in complaints("measure_drawings", encoded)["undrawn"]
+    smic.regenerate(encoded[:3], steps=1, progress=False)
+    said = results("measure_drawings", encoded)["summary"]
+    assert "**3 pictures** measured, into `smic_drawn_fidelity`" in said
+    encoded.reload()
+    values = encoded.values("smic_drawn_fidelity")
+    assert [v is not None for v in values] == [True] * 3 + [False] * 77
+    assert "3 pictures were measured before" in results("measure_drawings", encoded)["summary"]
 
 
 @pytest.mark.parametrize("kind", ["archive", "dataset"])
