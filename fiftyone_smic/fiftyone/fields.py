@@ -273,13 +273,17 @@ def declare(dataset: fo.Dataset, key: str, suffixes: Iterable[str]) -> None:
     wanted = set(suffixes)
     for spec in SPECS:
         name = field_name(key, spec.suffix)
-        if spec.suffix not in wanted or dataset.has_sample_field(name):
+        if spec.suffix not in wanted:
             continue
-        dataset.add_sample_field(name, spec.type, description=spec.description, **spec.options)
-        if not spec.shown:
-            _hide(dataset, name)
-        dataset._add_paths_to_sidebar_group([name], spec.group)
-
+        new = not dataset.has_sample_field(name)
+        if new:
+            dataset.add_sample_field(name, spec.type, description=spec.description, **spec.options)
+            if not spec.shown:
+                _hide(dataset, name)
+        groups = dataset.app_config.sidebar_groups
+        # A process that dies between the two leaves a field that is in no group.
+        if new or (groups and not any(name in group.paths for group in groups)):
+            dataset._add_paths_to_sidebar_group([name], spec.group)
     mend_indexes(dataset, key)
 
 

@@ -143,6 +143,18 @@ class LatentCache:
         """Remove all parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def remove_if_of(self, names: set[str]) -> None:
+        """Remove all parts if they are of these images only, and nobody is writing them."""
+        if not self.folder.is_dir():
+            return
+        with suppress(TimeoutError), lock(self.folder, timeout=0):
+            held: set[str] = set()
+            for file in self.folder.glob("*.npz"):
+                with suppress(OSError, ValueError, KeyError, TypeError):  # it is damaged
+                    held.update(json.loads(read_arrays(file)["about"].tobytes())["names"])
+            if held <= names:
+                self.remove()
+
 
 def encode_files(
     model: Encoder,

@@ -275,6 +275,12 @@ def test_indexes_that_a_process_left_half_made_are_mended(make_dataset, clustere
     dataset.drop_index("k_bits")  # as if it died before the index was there
     fields.declare(dataset, "k", [fields.BITS, fields.FIDELITY])
     assert {"k_bits", "k_fidelity"} <= set(dataset.list_indexes())
+    for group in dataset.app_config.sidebar_groups:
+        group.paths = [path for path in group.paths if path != "k_bits"]
+    dataset.save()
+    fields.declare(dataset, "k", [fields.BITS])
+    ours = [g.paths for g in dataset.app_config.sidebar_groups if "k_fidelity" in g.paths]
+    assert ours == [["k_fidelity", "k_bits"]]
     dataset._sample_collection.create_index("old_bits", name="old_bits")  # its field is gone
     fields.mend_indexes(dataset, "k", former="old")
     assert "old_bits" not in dataset.list_indexes()

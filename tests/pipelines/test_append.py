@@ -10,7 +10,7 @@ import pytest
 
 from fiftyone_smic.archive import read_archive, write_archive
 from fiftyone_smic.models.encoders.base import Encoder
-from fiftyone_smic.pipelines import NothingNew, append_folder
+from fiftyone_smic.pipelines import NothingNew, append_folder, latent_cache
 
 
 def rewrite(archive, names):
@@ -120,3 +120,28 @@ def test_distortions_are_carried_on(folder, archive, pictures):
     assert found.distortion.shape == (7,) and (found.distortion[-1] > 0)
     assert (found.distortion[:-1] == before).all()
     assert curation.outliers(found).measured
+
+
+def test_latents_that_a_run_left_which_was_killed_at_the_end_are_removed(
+    folder, archive, pictures, monkeypatch
+):
+    shutil.copy(pictures[7], folder)
+
+    def killed(self):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(latent_cache, "IMAGES", 1)
+        patch.setattr(latent_cache.LatentCache, "remove", killed)
+        append_folder(folder, archive)
+    left = archive.with_name(f"{archive.name}.part")
+    assert list(left.iterdir()) and read_archive(archive).codes.shape[0] == 7
+    other = folder.parent / "other"
+    other.mkdir()
+    shutil.copy(folder / "00.png", other)
+    with pytest.raises(NothingNew):  # what was left is of other images, which may be wanted yet
+        append_folder(other, archive)
+    assert left.is_dir()
+    with pytest.raises(NothingNew):
+        append_folder(folder, archive)
+    assert not left.exists()

@@ -257,16 +257,16 @@ def _judge(scene: Any, expected: dict[str, Any]) -> tuple[list[str], bool]:
 
     scene.enter()
     wrong = sorted({f"after the kill: {what}" for what in looking.look(scene)})
-    whole = not [*looking.differences(expected, looking.snapshot(scene))]
+    whole = not [*looking.differences(expected, looking.snapshot(scene, locks=False))]
     return wrong, whole
 
 
-def _compare(scene: Any, expected: dict[str, Any]) -> tuple[list[str], int]:
+def _compare(scene: Any, expected: dict[str, Any], again: bool) -> tuple[list[str], int]:
     """What is wrong after the step was done again, and strays. Its datasets are removed."""
     from . import looking, scenes
 
     scene.enter()
-    found = looking.differences(expected, looking.snapshot(scene))
+    found = looking.differences(expected, looking.snapshot(scene, locks=again))
     wrong = [f"done again: {what}" for what in [*looking.look(scene), *found, *looking.left_over()]]
     scenes.remove(scene)
     return wrong, looking.clear_strays()
@@ -337,7 +337,7 @@ class Accidents:
         done = _do(name, scene, after=after, last=write)
         at = f"{after:.2f} s" if write is None else f"write {write} of {measured.writes}"
         wrong: list[str] = []
-        strays = 0
+        strays, whole = 0, False
         try:
             wrong, whole = in_process(_judge, scene, measured.left)
             if not whole and _do(name, scene) is None:
@@ -345,7 +345,7 @@ class Accidents:
         except RuntimeError as error:
             wrong.append(f"done again: {str(error).strip().splitlines()[-1]}")
         try:
-            more, strays = in_process(_compare, scene, measured.left)
+            more, strays = in_process(_compare, scene, measured.left, not whole)
             wrong += more
         except RuntimeError as error:
             wrong.append(f"looking fails: {str(error).strip().splitlines()[-1]}")

@@ -165,10 +165,15 @@ def clear_strays() -> int:
     return len(runs_of_none) + len(stray)
 
 
-def snapshot(scene: Scene) -> dict[str, Any]:
+def snapshot(scene: Scene, locks: bool = True) -> dict[str, Any]:
     """Return all that a run left, to compare with what another one left.
 
     Samples that the run made have other ids in every run, and pictures of them are others too.
+
+    Args:
+        scene: Where it was.
+        locks: Count the lock files, which the next run removes; a run that is whole but for one is
+            not started again.
     """
     found: dict[str, Any] = {}
     names = {str(scene.folder): "FOLDER", scene.name: "NAME"}
@@ -178,6 +183,8 @@ def snapshot(scene: Scene) -> dict[str, Any]:
             ids = fo.load_dataset(name).sort_by("filepath").values("id")
             names.update({sample_id: f"SAMPLE{i}" for i, sample_id in enumerate(ids)})
     for path in sorted(scene.folder.rglob("*")):
+        if not locks and path.name.endswith(".lock"):
+            continue
         content: Any = "folder"
         if path.suffix == ".json":
             content = _plain(json.loads(path.read_text(encoding="utf-8")), names)
