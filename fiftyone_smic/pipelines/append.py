@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,10 +147,10 @@ def append_folder(
     known = _known([census.name(p) for p in census.images], content, archive, assume_new)
     paths = [p for p, held in zip(census.images, known.files, strict=True) if not held]
     if not paths:
-        # A run that was killed when it had written the archive has left its latents.
-        LatentCache.beside(archive, content.encoder).remove_if_of(
-            {census.name(path) for path in census.images}
-        )
+        # A run that was killed when it had written the archive has left its latents and its lock.
+        with suppress(OSError), lock(archive, timeout=0):
+            cache = LatentCache.beside(archive, content.encoder)
+            cache.remove_if_of({census.name(path) for path in census.images})
         raise NothingNew(f"all images in {folder} are in {archive} already", census)
     seconds: dict[str, float] = {}
     with stage("Loading the encoder", seconds, "load"):

@@ -142,6 +142,7 @@ def test_latents_that_a_run_left_which_was_killed_at_the_end_are_removed(
     with pytest.raises(NothingNew):  # what was left is of other images, which may be wanted yet
         append_folder(other, archive)
     assert left.is_dir()
+    (archive.parent / f".{archive.name}.lock").touch()
     with pytest.raises(NothingNew):
         append_folder(folder, archive)
-    assert not left.exists()
+    assert not left.exists() and not (archive.parent / f".{archive.name}.lock").exists()
