@@ -5,7 +5,9 @@ All rates are bits of a real file. All fidelities compare two sets of latents.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -113,6 +115,12 @@ class Fidelity:
     recall_at_10: float
 
 
+#: Latents that are compared at a time.
+_BLOCK = 4096
+#: Returns the reconstructions (n, d) of given rows.
+_Rebuilt = Callable[[Any], NDArray[np.float32]]
+
+
 def _pair(
     latents: ArrayLike, rebuilt: ArrayLike
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -155,34 +163,44 @@ def item_fidelity(latents: ArrayLike, rebuilt: ArrayLike, mean: ArrayLike) -> ND
     return _cosines(z - m, x - m)
 
 
-def _recall_at_10(z: NDArray, x: NDArray, max_queries: int, seed: int) -> float:
+def _recall_at_10(z: NDArray, rebuilt: _Rebuilt, max_queries: int, seed: int) -> float:
     n = len(z)
     k = min(10, n - 1)
     if k < 1:
         return 1.0
-    directions = unit(z)
     queries = np.sort(np.random.default_rng(seed).permutation(n)[:max_queries])
-    hits = 0
-    for start in range(0, len(queries), 256):
-        q = queries[start : start + 256]
-        found = []
-        for side in (directions[q], x[q]):
-            scores = side @ directions.T
-            scores[np.arange(len(q)), q] = -np.inf
-            found.append(np.argpartition(-scores, k - 1, axis=1)[:, :k])
-        hits += sum(len(np.intersect1d(a, b)) for a, b in zip(*found, strict=True))
-    return hits / (k * len(queries))
+    asked = np.concatenate([unit(z[queries]), rebuilt(queries)])
+    nearest = np.zeros((len(asked), 0), np.intp)
+    scores = np.zeros((len(asked), 0), np.float32)
+    own = np.concatenate([queries, queries])
+    for start in range(0, n, _BLOCK):
+        found = asked @ unit(z[start : start + _BLOCK]).T
+        inside = np.flatnonzero((own >= start) & (own < start + found.shape[1]))
+        found[inside, own[inside] - start] = -np.inf
+        places = np.broadcast_to(np.arange(start, start + found.shape[1]), found.shape)
+        found = np.concatenate([scores, found], axis=1)
+        places = np.concatenate([nearest, places], axis=1)
+        kept = np.argpartition(-found, min(k, found.shape[1]) - 1, axis=1)[:, :k]
+        scores = np.take_along_axis(found, kept, axis=1)
+        nearest = np.take_along_axis(places, kept, axis=1)
+    pairs = zip(nearest[: len(queries)], nearest[len(queries) :], strict=True)
+    return sum(len(np.intersect1d(a, b)) for a, b in pairs) / (k * len(queries))
 
 
 def fidelity(
-    latents: ArrayLike, rebuilt: ArrayLike, *, max_queries: int = 1000, seed: int = 0
+    latents: ArrayLike,
+    rebuilt: ArrayLike | _Rebuilt,
+    *,
+    max_queries: int = 1000,
+    seed: int = 0,
 ) -> Fidelity:
     """Compare originals with reconstructions.
 
     Args:
         latents: (N, d) originals.
         rebuilt: (N, d) reconstructions, not scaled to unit norm, because the explained variance
-            depends on their norm.
+            depends on their norm; or a function that returns those of given rows, a slice or an
+            array of positions, so that never all of them are in memory.
         max_queries: most items whose neighbours are compared; they are drawn at random.
         seed: of that draw.
 
@@ -196,17 +214,29 @@ def fidelity(
         >>> round(found.explained_variance, 3), round(found.centred_cosine, 3)
         (0.75, 1.0)
     """
-    z, x = _pair(latents, rebuilt)
+    if callable(rebuilt):
+        z, given = np.asarray(latents, np.float32), rebuilt
+        if z.ndim != 2 or not len(z):
+            raise ValueError(f"latents must be a non-empty (N, d) array, got {z.shape}")
+    else:
+        z, held = _pair(latents, rebuilt)
+        given = held.__getitem__
     mean = z.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = float(np.square(z - mean, dtype=np.float64).sum())
-    error = float(np.square(z - x, dtype=np.float64).sum())
+    spread = error = centred = plain = 0.0
+    for start in range(0, len(z), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        a, b = z[part], given(part)
+        spread += float(np.square(a - mean, dtype=np.float64).sum())
+        error += float(np.square(a - b, dtype=np.float64).sum())
+        centred += float(_cosines(a - mean, b - mean).sum())
+        plain += float(_cosines(a, b).sum())
     if spread <= 1e-10 * len(z):  # identical items up to float32 rounding: nothing to explain
         explained = 1.0 if error <= 1e-3 * len(z) else 0.0
     else:
         explained = 1.0 - error / spread
     return Fidelity(
         explained_variance=explained,
-        centred_cosine=float(_cosines(z - mean, x - mean).mean()),
-        cosine=float(_cosines(z, x).mean()),
-        recall_at_10=_recall_at_10(z, x, max_queries, seed),
+        centred_cosine=centred / len(z),
+        cosine=plain / len(z),
+        recall_at_10=_recall_at_10(z, given, max_queries, seed),
     )

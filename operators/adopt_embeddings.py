@@ -73,7 +73,8 @@ class AdoptEmbeddings(SMICOperator):
 
         given = self.arguments(ctx)
         given.setdefault("source", next(iter(sources.adoptable(ctx.dataset)), ""))
-        return self.result(adopt_latents(forms.collection(ctx), **given), {})
+        done = adopt_latents(forms.collection(ctx), **given, progress=progress)
+        return self.result(done, {})
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         text = (

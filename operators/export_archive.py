@@ -136,7 +136,12 @@ class ExportArchive(DictionaryOperator):
         if ctx.params.get("kind", "archive") == "archive":
             names = ctx.params.get("names")
             done = export_archive(
-                samples, key, path, names=names is None or names, distortion=distortion
+                samples,
+                key,
+                path,
+                names=names is None or names,
+                distortion=distortion,
+                progress=progress,
             )
             return self.result(done, {"key": key, "path": path})
         coded_samples(samples, key).export(

@@ -1,6 +1,9 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
+from fiftyone_smic import metrics
 from fiftyone_smic.metrics import Rate, fidelity, item_fidelity
 
 
@@ -75,3 +78,23 @@ def test_rate_adds_up():
     with pytest.raises(ValueError, match="positive"):
         rate.bits_per_pixel(0)
     assert Rate(0, 0, 0, 8).bits_per_item == 0
+
+
+def test_fidelity_in_parts(monkeypatch):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(300, 8)).astype(np.float32)
+    x = z + 0.5 * rng.normal(size=z.shape).astype(np.float32)
+    whole = metrics.fidelity(z, x)
+    assert 0.3 < whole.recall_at_10 < 1
+    monkeypatch.setattr(metrics, "_BLOCK", 7)
+    asked = []
+
+    def rebuilt(rows):
+        asked.append(len(x[rows]))
+        return x[rows]
+
+    for given in (x, rebuilt):
+        assert astuple(metrics.fidelity(z, given)) == pytest.approx(astuple(whole))
+    assert max(asked[:-1]) == 7  # and at last the items whose neighbours are looked up
+    with pytest.raises(ValueError, match="non-empty"):
+        metrics.fidelity(z[:0], rebuilt)

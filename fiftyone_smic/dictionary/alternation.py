@@ -16,6 +16,7 @@ from fiftyone_smic.dictionary.initialization import centres, residual_stages
 from fiftyone_smic.dictionary.pursuit import Pursuit
 from fiftyone_smic.dictionary.sampling import subsample
 from fiftyone_smic.dictionary.statistics import Statistics
+from fiftyone_smic.utils.progress import Progress
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.priors import Prior
@@ -73,7 +74,12 @@ class Alternation:
     gather: Callable[[Pursuit], Statistics] | None = None
 
     def start(
-        self, sample: NDArray[np.float32], wanted: int, rounds: int, rng: np.random.RandomState
+        self,
+        sample: NDArray[np.float32],
+        wanted: int,
+        rounds: int,
+        rng: np.random.RandomState,
+        progress: Progress | None = None,
     ) -> State:
         """Learn up to ``wanted`` atoms from nothing.
 
@@ -82,9 +88,12 @@ class Alternation:
             wanted: most atoms to learn.
             rounds: rounds of pursuit and update.
             rng: source of the initial atoms.
+            progress: called with the fraction done of the initial atoms.
         """
         seen = subsample(self.items, max(10 * wanted, 4000), rng)
-        atoms = self._seen(lambda items: residual_stages(items, wanted, rng), seen - self.mean)
+        atoms = self._seen(
+            lambda items: residual_stages(items, wanted, rng, progress), seen - self.mean
+        )
         costs = Costs.initial(len(atoms), self.max_level, self.max_nonzero)
         return self._run(atoms, costs, rounds, sample)
 

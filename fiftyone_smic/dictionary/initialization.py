@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from fiftyone_smic.utils.progress import Progress
+
 
 def auto_atoms(n_items: int) -> int:
     """Return the number of atoms to start from: ``0.6 N**0.7``, at least 1 and at most N.
@@ -21,7 +23,10 @@ def auto_atoms(n_items: int) -> int:
 
 
 def residual_stages(
-    items: NDArray[np.float32], n_atoms: int, rng: np.random.RandomState
+    items: NDArray[np.float32],
+    n_atoms: int,
+    rng: np.random.RandomState,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Return atoms from at most 16 stages of k-means, each on the residual of the one before.
 
@@ -32,6 +37,7 @@ def residual_stages(
         items: (n, d) float32, the mean subtracted.
         n_atoms: number of atoms.
         rng: source of the first centres.
+        progress: called with the fraction done.
 
     Returns:
         (n_atoms, d) float32.
@@ -45,6 +51,8 @@ def residual_stages(
         found, labels = centres(residual, k, rng)
         atoms.append(found)
         residual = residual - found[labels]
+        if progress:
+            progress((stage + 1) / stages)
     return np.vstack(atoms)
 
 

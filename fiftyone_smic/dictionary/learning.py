@@ -15,13 +15,15 @@ from fiftyone_smic.dictionary.alternation import STEP_ROUNDS, Alternation
 from fiftyone_smic.dictionary.costs import Costs
 from fiftyone_smic.dictionary.sampling import subsample
 from fiftyone_smic.dictionary.statistics import Statistics
-from fiftyone_smic.utils.progress import Progress
+from fiftyone_smic.utils.progress import Portion, Progress
 
 if TYPE_CHECKING:
     from fiftyone_smic.dictionary.priors import Prior
 
 #: Size of the sample of a large collection, in items for each atom.
 ITEMS_PER_ATOM = 20
+#: Share of the progress that the initial atoms take.
+FIRST = 0.05
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def learn(
     def done() -> None:
         share = min(next(rounds) / total, 1.0)
         if progress:
-            progress(share)
+            progress(FIRST + (1 - FIRST) * share)
 
     alternation = Alternation(
         items,
@@ -134,7 +136,8 @@ def learn(
         metric=settings.metric,
         done=done,
     )
-    found = alternation.start(sample, n_atoms, max_iter, rng)
+    first = Portion(progress, 0.0, FIRST) if progress else None
+    found = alternation.start(sample, n_atoms, max_iter, rng, first)
     if known is not None:
         found = alternation.go_on(found, *known)
     for _ in range(swaps):

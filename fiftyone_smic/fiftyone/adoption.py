@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fiftyone as fo
@@ -16,6 +15,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import image_samples, named, tell
+from fiftyone_smic.fiftyone.latent_rows import REPORT_EVERY, Rows, stream
 from fiftyone_smic.fiftyone.latents import (
     SAME_PIXELS,
     check_encoder,
@@ -24,9 +24,11 @@ from fiftyone_smic.fiftyone.latents import (
     describe,
 )
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
+from fiftyone_smic.utils.progress import Portion, stage
 from fiftyone_smic.utils.vectors import unit
 
 logger = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ def adopt_latents(
     check: int = 8,
     device: str | None = None,
     overwrite: bool = False,
+    progress: Progress = None,
 ) -> AdoptionReport:
     """Take embeddings that are there already as latents.
 
@@ -99,6 +102,7 @@ def adopt_latents(
             encoder is believed, which needs embeddings that have not been normalised.
         device: A torch device for the comparison, by default the best there is.
         overwrite: Replace latents that the field holds.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
         What was taken over, and how well it fits the encoder.
@@ -118,7 +122,27 @@ def adopt_latents(
     samples = image_samples(samples)
     check_field_name(field)
     given = _read_source(samples, source)
-    ids, rows, skipped = _usable(samples, given, source)
+    with reporting(progress, len(samples)) as report:
+        adopted = _adopt(samples, source, given, field, encoder, check, device, overwrite, report)
+        report(1.0)
+    return adopted
+
+
+def _adopt(
+    samples: SampleCollection,
+    source: str,
+    given: _Source,
+    field: str,
+    encoder: str | None,
+    check: int,
+    device: str | None,
+    overwrite: bool,
+    report: Callable[[float], None],
+) -> AdoptionReport:
+    """Read, compare and write embeddings, as :func:`adopt_latents` says."""
+    stage(report, "Reading the embeddings")
+    found = _usable(samples, given, source, Portion(report, 0.0, 0.4))
+    ids, rows, skipped = found.ids, found.values, found.skipped
     lengths = np.linalg.norm(rows, axis=1)
     length = float(np.median(lengths))
     named_encoder = encoder or given.encoder
@@ -146,15 +170,19 @@ def adopt_latents(
     info = {"source": named_encoder or UNKNOWN, "latent_norm": norm, "adopted_from": source}
     if cosine is not None:
         info["cosine"] = cosine
-    written = _write(samples, field, source, ids, rows, identity, info, overwrite)
-    return AdoptionReport(field, identity, rows.shape[1], written, cosine, norm, advice, skipped)
+    stage(report, "Writing the embeddings")
+    dim = rows.shape[1]
+    written = _write(
+        samples, field, source, ids, rows, identity, info, overwrite, Portion(report, 0.4, 0.99)
+    )
+    return AdoptionReport(field, identity, dim, written, cosine, norm, advice, skipped)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Embeddings by sample id, and which encoder they are said to be of."""
+    """Id, file and embedding of each sample, and which encoder they are said to be of."""
 
-    values: Mapping[str, Any]
+    rows: Iterable[tuple[str, str, Any]]
     encoder: str | None
     note: str = ""
 
@@ -165,10 +193,10 @@ def _read_source(samples: SampleCollection, source: str) -> _Source:
     numbers = (fo.FloatField, fo.IntField, type(None))
     listed = isinstance(known, fo.ListField) and isinstance(known.field, numbers)
     if listed or isinstance(known, (fo.VectorField, fo.ArrayField)):
-        values = dict(zip(*samples.values(["id", source]), strict=True))
+        rows = stream(samples, source)
         info = (known.info if known is not None else None) or {}
         said = EncoderIdentity.parse(info.get("encoder", UNKNOWN))
-        return _Source(values, info.get("source", said.name) if said.known else None)
+        return _Source(rows, info.get("source", said.name) if said.known else None)
     if source in dataset.list_brain_runs():
         return _read_run(samples, source)
     vectors = [
@@ -197,7 +225,7 @@ def _read_run(samples: SampleCollection, key: str) -> _Source:
     )
     stored = getattr(config, "embeddings_field", None)
     if stored and dataset.get_field(stored) is not None:
-        return _Source(dict(zip(*samples.values(["id", stored]), strict=True)), encoder, note)
+        return _Source(stream(samples, stored), encoder, note)
     if config.type == "similarity":
         index = dataset.load_brain_results(key)
         try:
@@ -207,7 +235,9 @@ def _read_run(samples: SampleCollection, key: str) -> _Source:
                 f"the index of brain run {key!r} does not give its embeddings back ({error}); "
                 "compute them again with embeddings_field=…, and adopt that field"
             ) from error
-        return _Source(dict(zip(map(str, ids), rows, strict=True)), encoder, note)
+        there = dict(zip(map(str, ids), rows, strict=True))
+        named = zip(*samples.values(["id", "filepath"]), strict=True)
+        return _Source(((i, path, there.get(i)) for i, path in named), encoder, note)
     raise ValueError(
         f"brain run {key!r} is of the kind {config.type!r} and keeps no embeddings, only what was "
         "made from them; adopt the field they were in, or run it again with embeddings_field=…"
@@ -254,42 +284,26 @@ def zoo_encoder(model: str | None, arguments: Mapping[str, Any]) -> tuple[str | 
 
 
 def _usable(
-    samples: SampleCollection, given: _Source, source: str
-) -> tuple[list[str], np.ndarray, dict[str, str]]:
-    """Return ids and (N, d) float32 rows of the embeddings that can be used, and the others."""
-    kept: list[str] = []
-    rows: list[np.ndarray] = []
-    skipped: dict[str, str] = {}
-    for sample_id, path in zip(*samples.values(["id", "filepath"]), strict=True):
-        value = given.values.get(sample_id)
-        reason = None
-        try:
-            row = None if value is None else np.asarray(value, np.float32).ravel()
-        except (TypeError, ValueError):
-            row, reason = None, f"{source!r} holds no numbers"
-        if row is None or not row.size:
-            reason = reason or f"no embedding in {source!r}"
-        elif not np.isfinite(row).all():
-            reason = "its embedding has NaN or infinite entries"
-        elif not row.any():
-            reason = "its embedding is all zero"
-        if row is None or reason is not None:
-            skipped[sample_id] = f"{Path(path).name}: {reason}"
-            continue
-        kept.append(sample_id)
-        rows.append(row)
-    if not kept:
+    samples: SampleCollection, given: _Source, source: str, report: Callable[[float], None]
+) -> Rows:
+    """Return the embeddings that can be used, and why the others cannot."""
+    total = len(samples)
+    found = Rows(total, source, "embedding")
+    for i, row in enumerate(given.rows):
+        found.add(*row)
+        if i % REPORT_EVERY == 0:
+            report(min(1.0, i / total))
+    if not found.ids:
         raise ValueError(
-            f"none of the {len(samples)} samples has a usable embedding in {source!r} "
-            f"({named(skipped, 1)}); choose another source"
+            f"none of the {total} samples has a usable embedding in {source!r} "
+            f"({named(found.skipped, 1)}); choose another source"
         )
-    sizes = sorted({len(row) for row in rows})
-    if len(sizes) > 1:
+    if len(found.sizes) > 1:
         raise ValueError(
-            f"the embeddings in {source!r} have different lengths {sizes}, so they come from "
-            "different encoders; adopt those of one encoder, from a view of their samples"
+            f"the embeddings in {source!r} have different lengths {sorted(found.sizes)}, so they "
+            "come from different encoders; adopt those of one encoder, from a view of their samples"
         )
-    return kept, np.stack(rows), skipped
+    return found
 
 
 def _probe(
@@ -376,6 +390,7 @@ def _write(
     identity: str,
     info: dict[str, Any],
     overwrite: bool,
+    report: Callable[[float], None],
 ) -> int:
     dataset = samples._root_dataset
     known = {**info, **({} if identity == UNKNOWN else {"encoder": identity})}
@@ -406,4 +421,5 @@ def _write(
         chosen = [i for i, sample_id in enumerate(ids) if sample_id not in kept]
         ids, rows = [ids[i] for i in chosen], rows[chosen]
     declare_latents(dataset, name, {"encoder": UNKNOWN, **known})
-    return len(fields.put(dataset, ids, name, list(unit(rows))))
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return len(fields.put(dataset, ids, name, rows, report))

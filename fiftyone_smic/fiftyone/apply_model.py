@@ -18,7 +18,7 @@ from fiftyone_smic.archive import read_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.priors import Prior, as_prior
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import code_columns
+from fiftyone_smic.fiftyone.code_columns import code_columns
 from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.latents import NOT_DRAWN
 from fiftyone_smic.fiftyone.placeholders import is_placeholder

@@ -24,7 +24,7 @@ from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.matching import match, relative_names
 from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
 from fiftyone_smic.fiftyone.pictures import folder_of
-from fiftyone_smic.fiftyone.progress import Progress
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.fiftyone.temporary import (
     OWN_FILES,
@@ -38,6 +38,7 @@ from fiftyone_smic.metrics import Rate
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.picture_names import file_names
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
+from fiftyone_smic.utils.progress import Portion, stage
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def export_archive(
     names: bool = True,
     *,
     distortion: bool = False,
+    progress: Progress = None,
 ) -> Rate:
     """Write the codes of a collection and their dictionary to a ``.smic`` file.
 
@@ -63,6 +65,7 @@ def export_archive(
         names: Whether to keep the names, by which :func:`import_codes` finds the samples.
         distortion: Whether to keep each sample's squared distance of its latent to what its code
             rebuilds, in about 4 bits. Curation of the file finds more with it.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
         Where the bits of the file go.
@@ -91,8 +94,10 @@ def export_archive(
     """
     started = time.perf_counter()
     samples = images_for(samples, key)
-    left = distortions_of(samples, key) if distortion else None
-    ids, rate = write_archive_of(samples, key, path, names, left)
+    with reporting(progress, len(samples)) as report:
+        left = distortions_of(samples, key) if distortion else None
+        ids, rate = write_archive_of(samples, key, path, names, left, report)
+        report(1.0)
     note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
     return rate
 
@@ -104,6 +109,7 @@ def write_archive_of(
     names: bool,
     distortion: np.ndarray | None = None,
     ready: Callable[[list[str]], None] = lambda ids: None,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[list[str], Rate]:
     """Write the codes of a flat collection, and return the ids of its items in their order.
 
@@ -111,7 +117,10 @@ def write_archive_of(
     """
     config = runs.load_config(samples, key)
     dictionary = runs.load_dictionary(samples, key)
-    ids, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+    stage(report, "Reading the codes")
+    reading = Portion(report, 0.0, 0.7)
+    ids, paths, codes = read_codes(samples, key, int(dictionary.n_atoms_), reading)
+    stage(report, "Writing the file")
     storage = config.storage or {}
     if config.patches_field is not None:
         of_images = relative_names(paths)

@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 from bson import ObjectId
 from pymongo import UpdateOne
 
 
 def set_of_samples(
-    dataset: fo.Dataset, ids: Sequence[str], values: Mapping[str, Sequence[Any]]
+    dataset: fo.Dataset, ids: Sequence[str], values: Mapping[str, Sequence[Any] | np.ndarray]
 ) -> None:
     """Set fields of samples; one database operation writes all values of a sample.
 
     Args:
         dataset: The dataset that owns the samples, of any group slice.
         ids: N sample ids, as many as one request may hold.
-        values: Field name -> N values; the fields exist, and none is a path into another.
+        values: Field name -> N values; the fields exist, and none is a path into another. A field
+            of embedded documents takes what the database holds too.
 
     Raises:
         ValueError: A value does not fit its field. Nothing is written then.
@@ -69,36 +71,10 @@ def set_of_labels(
     _write(dataset, [sample for sample, _ in ids], operations)
 
 
-def set_in_list(
-    dataset: fo.Dataset,
-    ids: Sequence[str],
-    path: str,
-    attribute: str,
-    values: Sequence[Sequence[Any]],
-    where: Mapping[str, Sequence[Any]],
-) -> None:
-    """Set an attribute of all entries of a list; one database operation writes those of a sample.
-
-    Args:
-        dataset: The dataset that owns the samples, of any group slice.
-        ids: N sample ids, as many as one request may hold.
-        path: The list, such as ``smic_labels.classifications``.
-        attribute: An attribute of its entries.
-        values: N lists of values, as long as the lists that are there.
-        where: Field name -> N values that the samples must have; others are left alone.
-    """
-    now = datetime.datetime.now(datetime.timezone.utc)
-    operations = []
-    for sample, row, *held in zip(ids, values, *where.values(), strict=True):
-        wanted = {"_id": ObjectId(sample), **dict(zip(where, held, strict=True))}
-        entries = {f"{path}.{i}.{attribute}": value for i, value in enumerate(row)}
-        wanted[path] = {"$size": len(row)}
-        operations.append(UpdateOne(wanted, {"$set": {**entries, "last_modified_at": now}}))
-    _write(dataset, ids, operations)
-
-
 def _stored(
-    dataset: fo.Dataset, paths: Mapping[str, str], values: Mapping[str, Sequence[Any]]
+    dataset: fo.Dataset,
+    paths: Mapping[str, str],
+    values: Mapping[str, Sequence[Any] | np.ndarray],
 ) -> list[dict[str, Any]]:
     """Return for each row what the database stores, by the path that it is stored at."""
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -117,8 +93,9 @@ def _stored(
 
 
 def _as_stored(field: Any, value: Any) -> Any:
-    if value is None:
-        return None
+    embedded = isinstance(field, fo.EmbeddedDocumentField)
+    if value is None or (embedded and isinstance(value, dict)):
+        return value
     field.validate(value)
     return field.to_mongo(value)
 

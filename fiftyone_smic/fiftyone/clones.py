@@ -10,7 +10,8 @@ from scipy.sparse import csr_matrix
 
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import MADE_BY, coded_samples, tag
+from fiftyone_smic.fiftyone.code_columns import MADE_BY, tag
+from fiftyone_smic.fiftyone.codes import coded_samples
 from fiftyone_smic.fiftyone.encoding import measure_collection
 from fiftyone_smic.fiftyone.objects import root_of
 from fiftyone_smic.utils.defaults import KEY

@@ -2,144 +2,69 @@
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic.fiftyone import fields, objects, runs
-from fiftyone_smic.fiftyone.bulk import set_in_list
+from fiftyone_smic.fiftyone import all_or_none, fields, objects, runs
+from fiftyone_smic.fiftyone.code_columns import MADE_BY, tag
 from fiftyone_smic.fiftyone.collections import all_fields
-from fiftyone_smic.metrics import item_fidelity
+from fiftyone_smic.fiftyone.latent_rows import REPORT_EVERY
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
 
-if TYPE_CHECKING:
-    from fiftyone_smic.dictionary.estimator import SemanticDictionary
 
-#: Attributes of a sample's labels: which dictionary made the code, and which code it was.
-MADE_BY, MADE_OF = "dictionary", "code"
-
-
-def tag(digest: str) -> str:
-    """Return the part of a dictionary's digest that every code keeps."""
-    return digest[:16]
-
-
-def code_digests(codes: csr_matrix) -> list[str]:
-    """Return 8 hex digits for each code: the same code has the same digest.
-
-    Args:
-        codes: (N, K) integers.
-    """
-    ends = zip(codes.indptr[:-1], codes.indptr[1:], strict=True)
-    return [code_digest(codes.indices[a:b], codes.data[a:b]) for a, b in ends]
-
-
-def code_digest(atoms: Sequence[int] | np.ndarray, levels: Sequence[int] | np.ndarray) -> str:
-    """Return 8 hex digits of one code.
-
-    Args:
-        atoms: (n,) atoms, in any order.
-        levels: (n,) their coefficients.
-    """
-    order = np.argsort(np.asarray(atoms, np.int64), kind="stable")
-    held = np.asarray(atoms, "<i4")[order].tobytes() + np.asarray(levels, "<i2")[order].tobytes()
-    return hashlib.sha256(held).hexdigest()[:8]
-
-
-def code_columns(
-    dictionary: SemanticDictionary,
-    codes: csr_matrix,
-    latents: np.ndarray | None,
-    names: Sequence[str] | None = None,
-    *,
-    digest: str | None = None,
-) -> dict[str, list[Any]]:
-    """Return what the fields of N samples hold, by field suffix.
-
-    Args:
-        dictionary: K atoms of d dimensions.
-        codes: (N, K) integers.
-        latents: (N, d) float32, what was coded; without them the fidelity is not known.
-        names: K names of the atoms, by default "atom 0" and so on.
-        digest: The dictionary's digest if it is known already, see
-            :func:`fiftyone_smic.fiftyone.runs.digest`.
-    """
-    names = names or [fields.atom_name(i) for i in range(codes.shape[1])]
-    made_by = tag(digest or runs.digest(dictionary))
-    norms = np.linalg.norm(dictionary.atoms_, axis=1)
-    atoms, coefficients, labels = [], [], []
-    ends = zip(codes.indptr[:-1], codes.indptr[1:], code_digests(codes), strict=True)
-    for start, stop, made_of in ends:
-        index = codes.indices[start:stop]
-        level = codes.data[start:stop].astype(int)
-        weight = np.abs(level) * norms[index]
-        order = np.argsort(-weight, kind="stable")
-        share = weight / max(weight.sum(), np.finfo(np.float32).tiny)
-        atoms.append([int(index[i]) for i in order])
-        coefficients.append([int(level[i]) for i in order])
-        labels.append(
-            fo.Classifications(
-                classifications=[
-                    fo.Classification(
-                        label=_label(names[index[i]], level[i]), confidence=float(share[i])
-                    )
-                    for i in order
-                ],
-                **{MADE_BY: made_by, MADE_OF: made_of},
-            )
-        )
-    fidelity: list[float | None] = [None] * len(atoms)
-    if latents is not None:
-        rebuilt = dictionary.inverse_transform(codes)
-        fidelity = [float(f) for f in item_fidelity(latents, rebuilt, dictionary.mean_)]
-    return {
-        fields.ATOMS: atoms,
-        fields.COEFFICIENTS: coefficients,
-        fields.BITS: [float(b) for b in dictionary.code_bits(codes)],
-        fields.FIDELITY: fidelity,
-        fields.LABELS: labels,
-    }
-
-
-def _label(name: str, level: int) -> str:
-    """Name an atom in a code; with a negative coefficient it says what a sample lacks."""
-    return name if level > 0 else f"not {name}"
-
-
-def relabel(dataset: fo.Dataset, key: str, names: Sequence[str]) -> int:
+def relabel(
+    dataset: fo.Dataset,
+    key: str,
+    names: Sequence[str],
+    report: Callable[[float], None] = lambda fraction: None,
+) -> int:
     """Write the names of a key's atoms into the labels of all samples that have a code.
+
+    The database does it itself, so that no label travels.
 
     Args:
         dataset: The dataset.
         key: A dictionary of the dataset.
         names: K names.
+        report: Gets the fraction done.
 
     Returns:
         How many samples have a code.
     """
-    held = fields.field_name(key, fields.LABELS)
-    if not dataset.has_sample_field(held):
+    labels, atoms, levels = (
+        fields.field_name(key, suffix)
+        for suffix in (fields.LABELS, fields.ATOMS, fields.COEFFICIENTS)
+    )
+    if not dataset.has_sample_field(labels):
         return 0
-    parts = [fields.field_name(key, part) for part in (fields.ATOMS, fields.COEFFICIENTS)]
-    columns = fields.everything(dataset).values(["id", *parts])
-    coded = [row for row in zip(*columns, strict=True) if row[1] is not None]
-    labels = [
-        [_label(names[atom], level) for atom, level in zip(atoms, levels, strict=True)]
-        for _, atoms, levels in coded
-    ]
-    for start in range(0, len(coded), fields.AT_ONCE):
-        part = slice(start, start + fields.AT_ONCE)
-        ids, *codes = zip(*coded[part], strict=True)
-        where = dict(zip(parts, codes, strict=True))
-        set_in_list(dataset, ids, f"{held}.classifications", "label", labels[part], where)
-    return len(coded)
+    ids = coded_samples(fields.everything(dataset), key).values("id")
+
+    def parts() -> Iterator[list[str]]:
+        for part in fields.slices(len(ids)):
+            yield ids[part]
+            report(min(1.0, part.stop / len(ids)))
+
+    lists = f"${labels}.classifications", f"${atoms}", f"${levels}"
+    shown, of, level = ({"$ifNull": [each, []]} for each in lists)
+    same = [{"$eq": [{"$size": shown}, {"$size": each}]} for each in (of, level)]
+    name = {"$arrayElemAt": [{"$literal": list(names)}, {"$arrayElemAt": [of, "$$i"]}]}
+    has = {"$gt": [{"$arrayElemAt": [level, "$$i"]}, 0]}
+    label = {"label": {"$cond": [has, name, {"$concat": ["not ", name]}]}}
+    each = {"$mergeObjects": [{"$arrayElemAt": [shown, "$$i"]}, label]}
+    renamed = {"$map": {"input": {"$range": [0, {"$size": shown}]}, "as": "i", "in": each}}
+    # Lists that do not fit each other were changed elsewhere: ``settle_codes`` mends them.
+    path = f"{labels}.classifications"
+    fits = {"$and": [{"$isArray": lists[0]}, *same]}
+    update = [{"$set": {path: {"$cond": [fits, renamed, f"${path}"]}}}]
+    all_or_none.change(dataset, [labels], parts(), update)
+    return len(ids)
 
 
 def has_code(key: str) -> dict[str, Any]:
@@ -215,7 +140,10 @@ def coded_samples(samples: SampleCollection, key: str, digest: str | None = None
 
 
 def read_codes(
-    samples: SampleCollection, key: str, n_atoms: int
+    samples: SampleCollection,
+    key: str,
+    n_atoms: int,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[list[str], list[str], csr_matrix]:
     """Read the codes of a collection from its fields.
 
@@ -223,6 +151,7 @@ def read_codes(
         samples: A dataset or view.
         key: A dictionary of the dataset.
         n_atoms: K.
+        report: Gets the fraction done.
 
     Returns:
         Ids and file paths of the N samples that have a code, and their (N, K) int16 codes. For a
@@ -231,12 +160,16 @@ def read_codes(
     Raises:
         ValueError: No sample has a code, or codes are of another dictionary.
     """
-    (ids, paths), codes = read_coded(samples, key, n_atoms, ["_id", "filepath"])
+    (ids, paths), codes = read_coded(samples, key, n_atoms, ["_id", "filepath"], report)
     return [str(i) for i in ids], paths, codes
 
 
 def read_coded(
-    samples: SampleCollection, key: str, n_atoms: int, beside: Sequence[str] = ()
+    samples: SampleCollection,
+    key: str,
+    n_atoms: int,
+    beside: Sequence[str | dict[str, Any]] = (),
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[list[list[Any]], csr_matrix]:
     """Read codes, and what else the database holds of the samples that have one.
 
@@ -246,8 +179,9 @@ def read_coded(
         samples: A dataset or view.
         key: A dictionary of the dataset.
         n_atoms: K.
-        beside: Paths of values as the database names them. For a dictionary of objects ``_id`` is
-            the id of a label.
+        beside: Paths of values as the database names them, or expressions in its language. For a
+            dictionary of objects ``_id`` is the id of a label.
+        report: Gets the fraction done.
 
     Returns:
         One list of N values for each of ``beside``, and the (N, K) int16 codes.
@@ -270,14 +204,16 @@ def read_coded(
     stages: list[dict[str, Any]] = [{"$match": has_code(key)}]
     if root:
         stages = [{"$unwind": f"${root}"}, {"$match": {maker: {"$ne": None}}}]
-    wanted = {
+    wanted: dict[str, Any] = {
         "atoms": names[fields.ATOMS],
         "levels": names[fields.COEFFICIENTS],
         "by": maker if root else f"{names[fields.LABELS]}.{MADE_BY}",
     }
     own = {"_id": f"{root}._id"} if root else {}
-    wanted.update({f"beside{i}": own.get(path, path) for i, path in enumerate(beside)})
-    shown = {"_id": False, **{name: f"${path}" for name, path in wanted.items()}}
+    for i, path in enumerate(beside):
+        wanted[f"beside{i}"] = own.get(path, path) if isinstance(path, str) else path
+    paths = {n: f"${path}" if isinstance(path, str) else path for n, path in wanted.items()}
+    shown = {"_id": False, **paths}
     found = samples._dataset._sample_collection.aggregate(
         samples._pipeline(pipeline=[*stages, {"$project": shown}]),
         allowDiskUse=True,
@@ -288,7 +224,10 @@ def read_coded(
     columns: list[list[Any]] = [[] for _ in beside]
     atoms, levels, ends = array("i"), array("h"), array("q", [0])
     strangers = 0
+    total = max(1, len(samples))
     for row in found:
+        if len(ends) % REPORT_EVERY == 0:
+            report(min(1.0, len(ends) / total))
         strangers += row.get("by", made_by) != made_by
         atoms.extend(row.get("atoms") or ())
         levels.extend(row.get("levels") or ())
@@ -354,9 +293,10 @@ def write_codes(
     dataset: fo.Dataset,
     key: str,
     ids: list[str],
-    columns: dict[str, list[Any]],
+    columns: Callable[[slice], dict[str, list[Any]]],
     *,
     digest: str | None = None,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> list[str]:
     """Set a key's fields; samples whose code changes lose what was drawn from the old one.
 
@@ -364,9 +304,10 @@ def write_codes(
         dataset: The dataset.
         key: A dictionary of the dataset.
         ids: N sample ids.
-        columns: What :func:`code_columns` returns for them.
+        columns: Returns what :func:`code_columns` returns for some of them.
         digest: The digest of the dictionary that made the codes. If the key has another one when
             all is written, the fields get their former values back.
+        report: Gets the fraction done.
 
     Returns:
         Ids of the samples that are written; deleted ones are left out.
@@ -375,21 +316,18 @@ def write_codes(
         ValueError: The dictionary was deleted or replaced meanwhile.
     """
     names = fields.dictionary_fields(key)
-    values = {names[suffix]: column for suffix, column in columns.items()}
+    coded = [names[suffix] for suffix in fields.CODE_SUFFIXES]
     drawn = [names[s] for s in fields.DERIVED_SUFFIXES if dataset.has_sample_field(names[s])]
-    if drawn:
-        held = [names[fields.ATOMS], names[fields.COEFFICIENTS]]
-        former = fields.read(dataset, ids, [*held, *drawn])
-        coded = zip(ids, columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
-        same = [
-            i in former and [part or [] for part in former[i][:2]] == [atoms, levels]
-            for i, atoms, levels in coded
-        ]
-        for place, name in enumerate(drawn, start=2):
-            values[name] = [
-                former[i][place] if kept else None for i, kept in zip(ids, same, strict=True)
-            ]
-    new = [name for name in values if not dataset.has_sample_field(name)]
+    new = [name for name in coded if not dataset.has_sample_field(name)]
+
+    def parts() -> Iterator[tuple[Sequence[str], dict[str, list[Any]]]]:
+        for part in fields.slices(len(ids)):
+            made = columns(part)
+            values = {names[suffix]: column for suffix, column in made.items()}
+            if drawn:
+                values.update(_kept(dataset, key, ids[part], made, drawn))
+            yield ids[part], values
+            report(min(1.0, part.stop / len(ids)))
 
     def check() -> None:
         runs.check_current(dataset, key, digest)
@@ -397,8 +335,31 @@ def write_codes(
     try:
         check()
         fields.declare(dataset, key, fields.CODE_SUFFIXES)
-        return fields.write(dataset, ids, values, check=check)
+        return fields.write_parts(dataset, len(ids), [*coded, *drawn], parts(), check=check)
     except BaseException:
-        gone = new if key in runs.list_dictionaries(dataset) else list(values)
+        gone = new if key in runs.list_dictionaries(dataset) else [*coded, *drawn]
         dataset.delete_sample_fields([name for name in gone if dataset.has_sample_field(name)])
         raise
+
+
+def _kept(
+    dataset: fo.Dataset,
+    key: str,
+    ids: Sequence[str],
+    columns: dict[str, list[Any]],
+    drawn: Sequence[str],
+) -> dict[str, list[Any]]:
+    """What was drawn from codes, None where the code changes."""
+    names = fields.dictionary_fields(key)
+    held = [names[fields.ATOMS], names[fields.COEFFICIENTS]]
+    held = [name for name in held if dataset.has_sample_field(name)]
+    former = fields.read(dataset, ids, [*held, *drawn])
+    coded = zip(ids, columns[fields.ATOMS], columns[fields.COEFFICIENTS], strict=True)
+    same = [
+        i in former and [part or [] for part in former[i][: len(held)]] == [atoms, levels]
+        for i, atoms, levels in coded
+    ]
+    return {
+        name: [former[i][place] if kept else None for i, kept in zip(ids, same, strict=True)]
+        for place, name in enumerate(drawn, start=len(held))
+    }

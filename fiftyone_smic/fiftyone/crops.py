@@ -13,7 +13,8 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import code_columns, read_codes, write_codes
+from fiftyone_smic.fiftyone.code_columns import code_columns
+from fiftyone_smic.fiftyone.codes import read_codes, write_codes
 from fiftyone_smic.fiftyone.matching import relative_names
 from fiftyone_smic.fiftyone.objects import Objects, find_objects, images_of
 from fiftyone_smic.fiftyone.pictures import default_folder, is_whole, save_picture, writable
@@ -120,8 +121,12 @@ def dataset_of_objects(samples: SampleCollection, key: str, name: str) -> fo.Dat
         config.patches_field = config.brain_key = config.atom_points = None
         runs.save_dictionary(dataset, key, dictionary, config)
         names = runs.atom_names(dataset, key)
-        columns = code_columns(dictionary, codes, None, names, digest=config.digest)
-        columns[fields.FIDELITY] = [fidelity[i] for i in ids]
+
+        def columns(part: slice) -> dict[str, list[Any]]:
+            digest = config.digest
+            coded = code_columns(dictionary, codes[part], None, names, digest=digest, stored=True)
+            return {**coded, fields.FIDELITY: [fidelity[i] for i in ids[part]]}
+
         write_codes(dataset, key, made, columns, digest=config.digest)
     except BaseException:
         dataset.delete()

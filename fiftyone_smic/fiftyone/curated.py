@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -126,8 +126,18 @@ class Coded:
     codes: csr_matrix
 
     @classmethod
-    def read(cls, samples: SampleCollection, key: str) -> Coded:
+    def read(
+        cls,
+        samples: SampleCollection,
+        key: str,
+        report: Callable[[float], None] = lambda fraction: None,
+    ) -> Coded:
         """Read the codes of a dataset or view.
+
+        Args:
+            samples: A dataset or view of images.
+            key: A dictionary of the dataset.
+            report: Gets the fraction done.
 
         Raises:
             ValueError: The view is empty, the key is not known, or no sample has a code.
@@ -135,7 +145,7 @@ class Coded:
         samples = image_samples(samples)
         config, dictionary = runs.load_config(samples, key), runs.load_dictionary(samples, key)
         runs.check_of_images(config, key)
-        ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_))
+        ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_), report)
         return cls(samples, key, config, dictionary, runs.atom_names(samples, key), ids, codes)
 
     @cached_property

@@ -17,8 +17,10 @@ from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import image_samples
 from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag, split_of_each
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.similarity import text_encoder
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.progress import Portion, stage
 
 
 def search(
@@ -31,6 +33,7 @@ def search(
     field: bool = False,
     tag: str | None = None,
     device: str | None = None,
+    progress: Progress = None,
 ) -> CurationReport:
     """Find the samples whose codes are nearest to a text, a sample or a latent.
 
@@ -45,6 +48,7 @@ def search(
         field: Write the score into ``<key>_search_score``.
         tag: Tag the samples that are found.
         device: A torch device for the text encoder, by default the best there is.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
         A report whose ``view`` is sorted by score, best first, and whose ``views`` are by query.
@@ -64,7 +68,7 @@ def search(
         3
     """
     check_tag(tag)
-    coded = Coded.read(samples, key)
+    coded = _read(samples, key, progress)
     queries, called = _queries(coded, query, device)
     n = len(coded.ids)
     found = curation.search(coded.dictionary, coded.codes, queries, n if k is None else k, by=by)
@@ -81,6 +85,16 @@ def search(
         field=field,
         tag=tag,
     )
+
+
+def _read(samples: SampleCollection, key: str, progress: Progress) -> Coded:
+    """Read codes, which of many samples takes longer than what is computed on them."""
+    samples = image_samples(samples)
+    with reporting(progress, len(samples)) as report:
+        stage(report, "Reading the codes")
+        coded = Coded.read(samples, key, Portion(report, 0.0, 0.9))
+        stage(report, "Computing")
+    return coded
 
 
 def _queries(coded: Coded, query: Any, device: str | None) -> tuple[np.ndarray, list[str]]:
@@ -210,6 +224,7 @@ def select_subset(
     preselected: SampleCollection | Sequence[str] | None = None,
     field: bool = False,
     tag: str | None = None,
+    progress: Progress = None,
 ) -> CurationReport:
     """Choose k samples that stand for a collection, or differ, or balance or cover its atoms.
 
@@ -223,6 +238,7 @@ def select_subset(
             they count and are not chosen again.
         field: Write the place in the order of choice into ``<key>_subset_place``.
         tag: Tag the chosen samples.
+        progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
 
     Returns:
         A report whose ``view`` holds the chosen samples in the order chosen.
@@ -242,7 +258,7 @@ def select_subset(
         5
     """
     check_tag(tag)
-    coded = Coded.read(samples, key)
+    coded = _read(samples, key, progress)
     before = None
     if preselected is not None:
         ids = preselected.values("id") if isinstance(preselected, SampleCollection) else preselected

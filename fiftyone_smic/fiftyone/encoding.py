@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, object_latents, objects, runs
-from fiftyone_smic.fiftyone.codes import (
-    code_columns,
-    coded_samples,
-    images_for,
-    read_coded,
-    tag,
-    write_codes,
-)
+from fiftyone_smic.fiftyone.code_columns import code_columns, tag
+from fiftyone_smic.fiftyone.codes import coded_samples, images_for, read_coded, write_codes
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
@@ -33,6 +27,10 @@ from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.utils.defaults import KEY
+from fiftyone_smic.utils.progress import Portion, stage
+
+#: Latents that are coded between two reports of the progress.
+CODED_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -98,23 +96,44 @@ def encode(
     field_of_latents = latents_field or config.latents_field
     if config.patches_field is not None:
         return _encode_objects(samples, key, field_of_latents, progress)
-    latents = read_latents(samples, field_of_latents)
-    check_fit(latents, config, key)
     dataset = samples._root_dataset
-    with reporting(progress, len(latents.ids)) as report:
-        codes = dictionary.transform(latents.values)
-        report(0.4)
+    with reporting(progress, len(samples)) as report:
+        stage(report, "Reading the embeddings")
+        latents = read_latents(samples, field_of_latents, report=Portion(report, 0.0, 0.2))
+        check_fit(latents, config, key)
+        stage(report, "Encoding")
+        codes = code_all(dictionary, latents.values, Portion(report, 0.2, 0.35))
         names = runs.atom_names(samples, key)
-        columns = code_columns(dictionary, codes, latents.values, names, digest=config.digest)
-        quality = fidelity(latents.values, dictionary.inverse_transform(codes))
-        report(0.6)
-        written = write_codes(dataset, key, latents.ids, columns, digest=config.digest)
-        settle_codes(dataset, key)
-        storage = measure_collection(dataset, key, latents_field=field_of_latents)
+        stage(report, "Measuring the fidelity")
+        quality = fidelity_of(dictionary, latents.values, codes)
+        stage(report, "Measuring the rate")
+        storage = None
+        if _all_coded(samples, latents.ids, key, config.digest):
+            files = _files(samples)
+            storage = _storage(config, dictionary, codes, _sources(files), _as_numbers(quality))
+            rate = runs.stored_rate(storage)
+        stage(report, "Writing the codes")
+
+        def columns(part: slice) -> dict[str, list[Any]]:
+            coded, z = codes[part], latents.values[part]
+            return code_columns(dictionary, coded, z, names, digest=config.digest, stored=True)
+
+        written = write_codes(
+            dataset,
+            key,
+            latents.ids,
+            columns,
+            digest=config.digest,
+            report=Portion(report, 0.4, 0.9),
+        )
+        stage(report, "Measuring the collection")
+        if storage is None or len(written) < len(latents.ids):
+            settle_codes(dataset, key)
+            storage = measure_collection(dataset, key, latents_field=latents_field)
+            rate = runs.stored_rate(storage)
+            if len(written) < storage["items"]:
+                rate = _measure(dictionary, codes, config, storage["pixels_per_item"])
         runs.update_config(samples, key, digest=config.digest, storage=storage)
-        rate = runs.stored_rate(storage)
-        if len(written) < storage["items"]:
-            rate = _measure(dictionary, codes, config, storage["pixels_per_item"])
         seconds = time.perf_counter() - started
         note_seconds(samples, key, "encode", seconds, len(latents.ids))
         report(1.0)
@@ -126,6 +145,43 @@ def encode(
         skipped=latents.skipped,
         seconds=seconds,
     )
+
+
+def code_all(
+    dictionary: SemanticDictionary, latents: np.ndarray, report: Callable[[float], None]
+) -> csr_matrix:
+    """Code latents a part at a time: what :meth:`SemanticDictionary.transform` returns for all.
+
+    Args:
+        dictionary: A fitted dictionary.
+        latents: (N, d) float32.
+        report: Gets the fraction done.
+    """
+    parts = []
+    for start in range(0, len(latents), CODED_AT_ONCE):
+        parts.append(dictionary.transform(latents[start : start + CODED_AT_ONCE]))
+        report(min(1.0, (start + CODED_AT_ONCE) / len(latents)))
+    return vstack(parts, format="csr")
+
+
+def fidelity_of(
+    dictionary: SemanticDictionary, latents: np.ndarray, codes: csr_matrix, **how: Any
+) -> Fidelity:
+    """Compare latents with what their codes rebuild, a part at a time."""
+    return fidelity(latents, lambda rows: dictionary.inverse_transform(codes[rows]), **how)
+
+
+def _all_coded(samples: SampleCollection, ids: Sequence[str], key: str, digest: str) -> bool:
+    """Whether no other sample of the dataset will have a code of this dictionary than these.
+
+    Only of a whole dataset, whose samples come in the order in which all codes are read.
+    """
+    if not isinstance(samples, fo.Dataset):
+        return False
+    if len(ids) == len(samples):
+        return True
+    others = set(coded_samples(samples, key, digest).values("id"))
+    return others <= set(ids)
 
 
 def _encode_objects(
@@ -142,10 +198,9 @@ def _encode_objects(
         runs.check_current(samples, key, config.digest)
 
     with reporting(progress, len(latents.ids)) as report:
-        codes = dictionary.transform(latents.values)
-        report(0.4)
+        codes = code_all(dictionary, latents.values, Portion(report, 0.0, 0.4))
         columns = code_columns(dictionary, codes, latents.values, digest=config.digest)
-        quality = fidelity(latents.values, dictionary.inverse_transform(codes))
+        quality = fidelity_of(dictionary, latents.values, codes)
         rate = _measure(dictionary, codes, config, None)
         report(0.6)
         rows = object_latents.positions(found, latents.ids)
@@ -180,9 +235,23 @@ def measure_collection(
     # The files of objects hold more than the objects.
     about = ["filepath", *(f"metadata.{name}" for name in _METADATA)] if whole else []
     (ids, *files), codes = read_coded(everywhere, key, int(dictionary.n_atoms_), ["_id", *about])
-    sources = _sources(files) if whole else {"bytes": None, "pixels_per_item": None}
+    none = {"bytes": None, "pixels_per_item": None}
+    sources = _sources(zip(*files, strict=True)) if whole else none
+    name, boxed = latents_field or config.latents_field, config.patches_field
+    quality = _fidelity(everywhere, dictionary, ids, codes, name, boxed)
+    return _storage(config, dictionary, codes, sources, quality)
+
+
+def _storage(
+    config: runs.SMICRunConfig,
+    dictionary: SemanticDictionary,
+    codes: csr_matrix,
+    sources: dict[str, Any],
+    quality: dict[str, float] | None,
+) -> dict[str, Any]:
+    """Return what a run keeps as ``storage``."""
     rate = _measure(dictionary, codes, config, sources["pixels_per_item"])
-    items = len(ids)
+    items = int(codes.shape[0])
     former = config.storage or {}
     kept = {name: former[name] for name in ("codecs", "pictures", "curve") if name in former}
     if kept.get("codecs") and former["items"] != items:
@@ -197,14 +266,7 @@ def measure_collection(
         "payload_bits": int(rate.payload_bits),
         "dictionary_bits": int(rate.dictionary_bits),
         "header_bits": int(rate.header_bits),
-        "fidelity": _fidelity(
-            everywhere,
-            dictionary,
-            ids,
-            codes,
-            latents_field or config.latents_field,
-            config.patches_field,
-        ),
+        "fidelity": quality,
     }
 
 
@@ -226,8 +288,9 @@ def _fidelity(
     rows = np.array([place.get(sample_id, -1) for sample_id in latents.ids])
     if not (rows >= 0).any():
         return None
-    rebuilt = dictionary.inverse_transform(codes[rows[rows >= 0]])
-    return _as_numbers(fidelity(latents.values[rows >= 0], rebuilt))
+    known = rows >= 0
+    values = latents.values if known.all() else latents.values[known]
+    return _as_numbers(fidelity_of(dictionary, values, codes[rows[known]]))
 
 
 def _as_numbers(quality: Fidelity) -> dict[str, float]:
@@ -256,14 +319,25 @@ def check_fit(latents: Latents, config: runs.SMICRunConfig, key: str) -> None:
 _METADATA = ("size_bytes", "width", "height")
 
 
-def _sources(files: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def _files(samples: SampleCollection) -> Iterator[tuple[Any, ...]]:
+    """Yield path, bytes, width and height of each sample, as far as they are known."""
+    shown = {"filepath": True, **{f"metadata.{name}": True for name in _METADATA}}
+    found = samples._dataset._sample_collection.aggregate(
+        samples._pipeline(pipeline=[{"$project": shown}]), allowDiskUse=True
+    )
+    for row in found:
+        known = row.get("metadata") or {}
+        yield (row["filepath"], *(known.get(name) for name in _METADATA))
+
+
+def _sources(files: Iterable[Sequence[Any]]) -> dict[str, Any]:
     """Return bytes and mean pixels of the image files, from metadata where it is there.
 
     Args:
-        files: Columns of paths, bytes, widths and heights.
+        files: Path, bytes, width and height of each.
     """
-    total = pixels = 0
-    for path, size, width, height in zip(*files, strict=True):
+    total = pixels = number = 0
+    for path, size, width, height in files:
         try:
             if is_placeholder(path):
                 return {"bytes": None, "pixels_per_item": None}
@@ -273,7 +347,8 @@ def _sources(files: Sequence[Sequence[Any]]) -> dict[str, Any]:
         except (OSError, UnreadableImage):  # latents can outlive their file
             return {"bytes": None, "pixels_per_item": None}
         pixels += width * height
-    return {"bytes": int(total), "pixels_per_item": pixels / len(files[0])}
+        number += 1
+    return {"bytes": int(total), "pixels_per_item": pixels / number}
 
 
 def _measure(

@@ -10,10 +10,11 @@ from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.odm as foo
-from bson import ObjectId
+import numpy as np
 from fiftyone.core.collections import SampleCollection
 from fiftyone.core.odm.dataset import ActiveFields
 
+from fiftyone_smic.fiftyone import all_or_none
 from fiftyone_smic.fiftyone.bulk import set_of_samples
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,9 @@ MADE_BY = "made_by"
 #: A field is part of the code itself, or a picture drawn from it, or what curation found in it. The
 #: last two are dropped when the code changes.
 CODE, DRAWING, CURATION = "code", "drawing", "curation"
-#: Ids in one database request. MongoDB takes 16 MB, which is about 800,000 ids.
-AT_ONCE = 50_000
+#: Samples in one database request. MongoDB takes 16 MB of ids, which is about 800,000 of them, but
+#: the values of all samples of a request are in memory.
+AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -327,10 +329,10 @@ def everything(dataset: fo.Dataset) -> SampleCollection:
     return dataset
 
 
-def in_parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split ids into parts that fit into one database request."""
-    for start in range(0, len(ids), AT_ONCE):
-        yield ids[start : start + AT_ONCE]
+def slices(n: int) -> Iterator[slice]:
+    """Split N items into parts that fit into one database request."""
+    for start in range(0, n, AT_ONCE):
+        yield slice(start, start + AT_ONCE)
 
 
 def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> dict[str, list[Any]]:
@@ -346,8 +348,9 @@ def read(dataset: fo.Dataset, ids: Sequence[str], names: Sequence[str]) -> dict[
     """
     samples = everything(dataset)
     found: dict[str, list[Any]] = {}
-    for part in in_parts(ids):
-        for sample_id, *values in zip(*samples.select(part).values(["id", *names]), strict=True):
+    for part in slices(len(ids)):
+        chosen = samples.select(ids[part])
+        for sample_id, *values in zip(*chosen.values(["id", *names]), strict=True):
             found[sample_id] = values
     return found
 
@@ -359,12 +362,7 @@ def write(
     *,
     check: Callable[[], None] = lambda: None,
 ) -> list[str]:
-    """Set sample fields in bulk, all or none.
-
-    If writing is interrupted or fails, every field gets its former values back before the
-    exception goes on. If the process is killed, some samples have all of the new values and the
-    others all of the old ones; values of paths into fields are written after the others. Samples
-    that somebody else deletes meanwhile are left out.
+    """Set sample fields in bulk, all or none, see :func:`fiftyone_smic.fiftyone.all_or_none.write`.
 
     Args:
         dataset: The dataset that owns the samples, of any group slice.
@@ -375,38 +373,46 @@ def write(
     Returns:
         Ids of the samples that are written.
     """
-    _check_there(dataset, list(values))
-    former = read(dataset, ids, list(values))
-    there = [sample_id for sample_id in ids if sample_id in former]
-    _tell_deleted(len(ids) - len(there), len(ids))
-    columns = {name: dict(zip(ids, column, strict=True)) for name, column in values.items()}
-    whole = [name for name in columns if "." not in name]
-    started: list[str] = []
-    try:
-        started += whole
-        _set_together(dataset, there, {name: columns[name] for name in whole})
-        for name in [name for name in columns if "." in name]:
-            started.append(name)
-            _set(dataset, name, {sample_id: columns[name][sample_id] for sample_id in there})
-        check()
-    except BaseException:
-        place = {name: i for i, name in enumerate(values)}
-        held = {
-            name: {i: row[place[name]] for i, row in former.items()}
-            for name in started
-            if dataset.has_field(name.split(".")[0])
-        }
-        _set_together(dataset, there, {n: column for n, column in held.items() if "." not in n})
-        for name in started:
-            if name not in held:  # deleted by somebody: its values must not come back with it
-                _unset(dataset, name, there)
-            elif "." in name:
-                _set(dataset, name, held[name])
-        raise
-    return there
+    parts = (
+        (ids[part], {name: column[part] for name, column in values.items()})
+        for part in slices(len(ids))
+    )
+    return write_parts(dataset, len(ids), list(values), parts, check=check)
 
 
-def put(dataset: fo.Dataset, ids: Sequence[str], name: str, values: Sequence[Any]) -> list[str]:
+def write_parts(
+    dataset: fo.Dataset,
+    total: int,
+    names: Sequence[str],
+    parts: Iterable[tuple[Sequence[str], all_or_none.Columns]],
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> list[str]:
+    """Set sample fields all or none, of which the values come a part at a time.
+
+    Args:
+        dataset: The dataset that owns the samples, of any group slice.
+        total: N.
+        names: The fields, which exist.
+        parts: Ids of some samples, and their values by field.
+        check: Called when all is written; what it raises is a failure like any other.
+
+    Returns:
+        Ids of the samples that are written.
+    """
+    _check_there(dataset, names)
+    written = all_or_none.write(dataset, names, parts, check)
+    _tell_deleted(total - len(written), total)
+    return written
+
+
+def put(
+    dataset: fo.Dataset,
+    ids: Sequence[str],
+    name: str,
+    values: Sequence[Any] | np.ndarray,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> list[str]:
     """Set one sample field in bulk, and keep what is written if the run ends.
 
     Args:
@@ -414,16 +420,20 @@ def put(dataset: fo.Dataset, ids: Sequence[str], name: str, values: Sequence[Any
         ids: N sample ids.
         name: A field that exists.
         values: N values.
+        report: Gets the fraction done.
 
     Returns:
         Ids of the samples that are written; deleted ones are left out.
     """
     _check_there(dataset, [name])
-    found = set(read(dataset, ids, []))
-    column = {i: value for i, value in zip(ids, values, strict=True) if i in found}
-    _tell_deleted(len(ids) - len(column), len(ids))
-    _set(dataset, name, column)
-    return list(column)
+    written: list[str] = []
+    for part in slices(len(ids)):
+        there = set(read(dataset, ids[part], []))
+        set_of_samples(dataset, *all_or_none.only(ids[part], {name: values[part]}, there))
+        written += [i for i in ids[part] if i in there]
+        report(min(1.0, part.stop / len(ids)))
+    _tell_deleted(len(ids) - len(written), len(ids))
+    return written
 
 
 def _check_there(dataset: fo.Dataset, names: Sequence[str]) -> None:
@@ -447,31 +457,3 @@ def _check_there(dataset: fo.Dataset, names: Sequence[str]) -> None:
 def _tell_deleted(missing: int, total: int) -> None:
     if missing:
         logger.warning("%d of %d samples were deleted meanwhile and are left out", missing, total)
-
-
-def _unset(dataset: fo.Dataset, name: str, ids: Sequence[str]) -> None:
-    for part in in_parts(ids):
-        dataset._sample_collection.update_many(
-            {"_id": {"$in": [ObjectId(i) for i in part]}}, {"$unset": {name: ""}}
-        )
-
-
-def _set_together(
-    dataset: fo.Dataset, ids: Sequence[str], columns: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Set fields by sample id, all values of a sample at a time."""
-    for part in in_parts(ids) if columns else ():
-        rows = {name: [column[i] for i in part] for name, column in columns.items()}
-        set_of_samples(dataset, part, rows)
-
-
-def _set(dataset: fo.Dataset, name: str, values: dict[str, Any]) -> None:
-    """Set one field by sample id; a path into a list is set where that list is unchanged."""
-    samples = everything(dataset) if "." in name else dataset
-    for part in in_parts(list(values)):
-        there: Iterable[str] = part
-        if "." in name:  # FiftyOne pairs these values with the samples that it finds, in order
-            there = set(samples.select(part).values("id"))
-        column = {sample_id: values[sample_id] for sample_id in part if sample_id in there}
-        if column:
-            samples.set_values(name, column, key_field="id")

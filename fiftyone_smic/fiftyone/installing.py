@@ -9,7 +9,8 @@ import fiftyone as fo
 
 from fiftyone_smic.archive import Archive
 from fiftyone_smic.fiftyone import fields, objects, runs
-from fiftyone_smic.fiftyone.codes import code_columns, tag, write_codes
+from fiftyone_smic.fiftyone.code_columns import code_columns, tag
+from fiftyone_smic.fiftyone.codes import write_codes
 from fiftyone_smic.fiftyone.objects import find_objects
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
@@ -64,13 +65,16 @@ def install(
             "fidelity": None,
         }
     codes = archive.codes[list(rows) if rows is not None else list(range(len(ids)))]
-    columns = code_columns(dictionary, codes, None, runs.names_in(config), digest=config.digest)
+    digest, names = config.digest, runs.names_in(config)
+
+    def columns(part: slice) -> dict[str, list[Any]]:
+        return code_columns(dictionary, codes[part], None, names, digest=digest, stored=True)
 
     def write(temporary: str) -> None:
         if config.patches_field is None:
-            write_codes(dataset, temporary, ids, columns, digest=config.digest)
+            write_codes(dataset, temporary, ids, columns, digest=digest)
         else:
-            _write_to_objects(dataset, temporary, config, ids, columns)
+            _write_to_objects(dataset, temporary, config, ids, columns(slice(len(ids))))
 
     runs.save_dictionary(dataset, key, dictionary, config, overwrite=overwrite, write=write)
 

@@ -88,6 +88,8 @@ def _batches(
     for first in range(0, len(ids), SAMPLES):
         part = slice(first, first + SAMPLES)
         rows = dataset.select(ids[part], ordered=True).values(field)
-        found = usable_latents(ids[part], paths[part], rows, field, about)
+        found = usable_latents(
+            zip(ids[part], paths[part], rows, strict=True), len(rows), field, about
+        )
         known = dict(zip(ids[part], names[part], strict=True))
         yield found, [known[each] for each in found.ids]

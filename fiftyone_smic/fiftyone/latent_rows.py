@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone.collections import named
 from fiftyone_smic.models.identity import UNKNOWN
@@ -22,6 +23,8 @@ WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
 #: The images that are encoded in one go take about this many seconds; a run that is stopped loses
 #: the last of them.
 PART_SECONDS = 10.0
+#: Latents are read with a report after so many of them.
+REPORT_EVERY = 5000
 
 
 @dataclass(frozen=True)
@@ -91,61 +94,125 @@ class Latents:
     skipped: dict[str, str]
 
 
+def stream(samples: SampleCollection, name: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield id, file and vector, or None, of each sample, without holding more than a few.
+
+    Args:
+        samples: A flat image collection.
+        name: One of its fields.
+    """
+    field = samples.get_field(name)
+    shown = {"filepath": True, name: True}
+    found = samples._dataset._sample_collection.aggregate(
+        samples._pipeline(pipeline=[{"$project": shown}]), allowDiskUse=True, batchSize=1000
+    )
+    for row in found:
+        held = row.get(name)
+        yield (
+            str(row["_id"]),
+            row.get("filepath", ""),
+            None if held is None else field.to_python(held),
+        )
+
+
+class Rows:
+    """Vectors as rows of one array, which is as large as it must be from the start.
+
+    Args:
+        most: Largest number of vectors to expect; with more of them the array grows.
+        what: Where they are from, for messages.
+        noun: What they are called there.
+
+    Attributes:
+        ids: N ids of those that can be used.
+        skipped: Id -> why it has no usable vector.
+        sizes: The lengths that there are; rows are kept of the first one only.
+    """
+
+    def __init__(self, most: int, what: str, noun: str = "latent") -> None:
+        self.ids: list[str] = []
+        self.skipped: dict[str, str] = {}
+        self.sizes: set[int] = set()
+        self._most, self._what, self._noun = max(1, most), what, noun
+        self._array = np.empty((0, 0), np.float32)
+
+    def add(self, item: str, path: str, value: Any) -> None:
+        """Take one vector, or note why it cannot be used."""
+        reason = None
+        try:
+            row = None if value is None else np.asarray(value, np.float32).ravel()
+        except (TypeError, ValueError):
+            row, reason = None, f"{self._what!r} holds no numbers"
+        if row is None or not row.size:
+            reason = reason or f"no {self._noun} in {self._what!r}"
+        elif not np.isfinite(row).all():
+            reason = f"its {self._noun} has NaN or infinite entries"
+        elif not row.any():
+            reason = f"its {self._noun} is all zero"
+        if row is None or reason is not None:
+            self.skipped[item] = f"{Path(path).name}: {reason}"
+            return
+        self.sizes.add(len(row))
+        if len(self.sizes) > 1:
+            return
+        if len(self.ids) == len(self._array):
+            grown = np.empty((max(self._most, 2 * len(self._array)), len(row)), np.float32)
+            if self.ids:
+                grown[: len(self._array)] = self._array
+            self._array = grown
+        self._array[len(self.ids)] = row
+        self.ids.append(item)
+
+    @property
+    def values(self) -> np.ndarray:
+        """(N, d) float32, not copied."""
+        return self._array[: len(self.ids)]
+
+
 def usable_latents(
-    ids: Sequence[str],
-    paths: Sequence[str],
-    rows: Sequence[Any],
+    rows: Iterable[tuple[str, str, Any]],
+    most: int,
     field: str,
     info: Mapping[str, Any],
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> Latents:
     """Return those vectors that can be used as latents.
 
     Args:
-        ids: N ids.
-        paths: N files.
-        rows: N vectors or None.
+        rows: Id, file, and vector or None.
+        most: How many there are.
         field: Where they were read.
         info: What that field says about them.
+        report: Gets the fraction done.
 
     Raises:
         ValueError: The vectors differ in length, or none is usable.
     """
-    skipped: dict[str, str] = {}
-    kept: list[int] = []
-    vectors = []
+    found = Rows(most, field)
     for i, row in enumerate(rows):
-        reason = None
-        if row is None:
-            reason = f"no latent in {field!r}"
-        else:
-            vector = np.asarray(row, dtype=np.float32).ravel()
-            if not np.isfinite(vector).all():
-                reason = "its latent has NaN or infinite entries"
-            elif not vector.any():
-                reason = "its latent is all zero"
-        if reason:
-            skipped[ids[i]] = f"{Path(paths[i]).name}: {reason}"
-        else:
-            kept.append(i)
-            vectors.append(vector)
-    if not kept:
+        found.add(*row)
+        if i % REPORT_EVERY == 0:
+            report(min(1.0, i / max(1, most)))
+    ids, skipped = found.ids, found.skipped
+    total = len(ids) + len(skipped)
+    if not ids:
         raise ValueError(
-            f"none of the {len(ids)} samples has a usable latent in {field!r} (the first: "
+            f"none of the {total} samples has a usable latent in {field!r} (the first: "
             f"{next(iter(skipped.values()))}); run compute_latents on them"
         )
-    sizes = sorted({len(v) for v in vectors})
-    if len(sizes) > 1:
+    if len(found.sizes) > 1:
         raise ValueError(
-            f"the vectors in {field!r} have different lengths {sizes}, so they come from "
-            "different encoders; compute them again with compute_latents(…, overwrite=True)"
+            f"the vectors in {field!r} have different lengths {sorted(found.sizes)}, so they come "
+            "from different encoders; compute them again with compute_latents(…, overwrite=True)"
         )
-    values = np.stack(vectors)
+    values = found.values
     norms = np.linalg.norm(values, axis=1, keepdims=True)
+    values /= norms
     if skipped:
-        logger.warning("%d of %d samples skipped: %s", len(skipped), len(ids), named(skipped))
+        logger.warning("%d of %d samples skipped: %s", len(skipped), total, named(skipped))
     return Latents(
-        ids=[ids[i] for i in kept],
-        values=values / norms,
+        ids=ids,
+        values=values,
         encoder=info.get("encoder", UNKNOWN),
         source=info.get("source", UNKNOWN),
         norm=float(info.get("latent_norm", np.median(norms))),

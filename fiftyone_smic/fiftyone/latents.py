@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +345,10 @@ def describe(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
 
 
 def read_latents(
-    samples: SampleCollection, field: str, patches_field: str | None = None
+    samples: SampleCollection,
+    field: str,
+    patches_field: str | None = None,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> Latents:
     """Read a field of embeddings, leaving out what cannot be used.
 
@@ -353,6 +357,7 @@ def read_latents(
         field: A sample field that holds one vector per sample.
         patches_field: Read those of the objects in this field instead; ``field`` is then an
             attribute of its labels, and ids are those of labels.
+        report: Gets the fraction done.
 
     Returns:
         Latents in the collection's order. Samples with no vector, or one with NaN, infinite or
@@ -375,5 +380,5 @@ def read_latents(
         raise ValueError(
             f"field {field!r} holds no vectors; compute latents into another field{others}"
         )
-    ids, paths, rows = samples.values(["id", "filepath", field])
-    return usable_latents(ids, paths, rows, field, schema[field].info or {})
+    rows = latent_rows.stream(samples, field)
+    return usable_latents(rows, len(samples), field, schema[field].info or {}, report)

@@ -16,14 +16,15 @@ from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.durations import note_seconds
+from fiftyone_smic.fiftyone.encoding import code_all, fidelity_of
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import images_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
+from fiftyone_smic.utils.progress import Portion, stage
 
 logger = logging.getLogger(__name__)
 
@@ -101,12 +102,6 @@ def learn_dictionary(
     samples = images_of(samples, patches_field)
     given = as_prior(prior)
     check_keep(keep)
-    latents = read_latents(samples, latents_field, patches_field)
-    if len(latents.ids) < 2:
-        raise ValueError(
-            "a dictionary is learned from what samples have in common and there is only one here "
-            "with a latent; choose a larger view, or compute the latents of more samples"
-        )
     settings: dict[str, Any] = {
         "max_nonzero": max_nonzero,
         "max_level": max_level,
@@ -116,13 +111,18 @@ def learn_dictionary(
     }
     target = {"bits_per_item": bits_per_item, "explained_variance": explained_variance}
     targeted = any(value is not None for value in target.values())
-    known = given or shipped_prior(latents.encoder)
-    metric = _words(latents.encoder, latents.source) if keep == "words" else None
-    with reporting(progress, len(latents.ids)) as report:
-
-        def fitting(fraction: float) -> None:
-            report(0.95 * fraction)
-
+    with reporting(progress, len(samples)) as report:
+        stage(report, "Reading the embeddings")
+        latents = read_latents(samples, latents_field, patches_field, Portion(report, 0.0, 0.1))
+        if len(latents.ids) < 2:
+            raise ValueError(
+                "a dictionary is learned from what samples have in common and there is only one "
+                "here with a latent; choose a larger view, or compute the latents of more samples"
+            )
+        stage(report, "Learning the dictionary")
+        known = given or shipped_prior(latents.encoder)
+        metric = _words(latents.encoder, latents.source) if keep == "words" else None
+        fitting = Portion(report, 0.1, 0.85)
         if not targeted:
             dictionary = SemanticDictionary(
                 n_atoms, lam=lam, prior=known, metric=metric, **settings
@@ -139,9 +139,10 @@ def learn_dictionary(
                 metric=metric,
                 **settings,
             )
-        codes = dictionary.transform(latents.values)
+        stage(report, "Measuring rate and fidelity")
+        codes = code_all(dictionary, latents.values, Portion(report, 0.85, 0.95))
         rate = encode_archive(dictionary, codes, encoder=latents.encoder)[1]
-        quality = fidelity(latents.values, dictionary.inverse_transform(codes), max_queries=1)
+        quality = fidelity_of(dictionary, latents.values, codes, max_queries=1)
         config = runs.SMICRunConfig(
             latents_field=latents_field,
             patches_field=patches_field,

@@ -21,9 +21,10 @@ ROWS_AT_ONCE = 4_000
 def directions_of(rows: np.ndarray) -> np.ndarray:
     """Return rows (N, d), differences from the mean, as float32 of unit norm."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    # A row at the mean has no direction; a tiny one along the first axis keeps cosine defined.
-    rows = np.where(norms > 0, rows, np.eye(1, rows.shape[1], dtype=rows.dtype))
-    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
+    found = (rows / np.where(norms > 0, norms, 1)).astype(np.float32, copy=False)
+    # A row at the mean has no direction; one along the first axis keeps cosine defined.
+    found[norms[:, 0] == 0] = np.eye(1, rows.shape[1], dtype=np.float32)
+    return found
 
 
 class _Layout:

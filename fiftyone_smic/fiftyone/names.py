@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from fiftyone_smic.semantics.names import (
     text_directions,
 )
 from fiftyone_smic.utils.defaults import KEY
-from fiftyone_smic.utils.progress import stage
+from fiftyone_smic.utils.progress import Portion, stage
 
 #: Largest number of labels that atoms are named after; the most frequent ones are taken.
 MOST_LABELS = 1000
@@ -129,7 +129,8 @@ def name_atoms(
     dictionary = runs.load_dictionary(samples, key)
     with reporting(progress, int(dictionary.n_atoms_)) as report:
         if labels is not None:
-            found, directions = _label_directions(samples, labels, config)
+            part = Portion(report, 0.0, 0.8)
+            found, directions = _label_directions(samples, labels, config, part)
         else:
             found = read_vocabulary(
                 default_vocabulary(config.encoder) if vocabulary is None else vocabulary
@@ -152,7 +153,7 @@ def name_atoms(
         for i, name in own.items():
             names[i] = name
             cosines[i] = np.nan
-        _store(samples, key, names, sorted(own))
+        _store(samples, key, names, sorted(own), Portion(report, 0.8, 0.99))
         report(1.0)
     return NamesReport(key, runs.atom_names(samples, key), cosines, len(found), len(own), needed)
 
@@ -205,17 +206,20 @@ def _own_names(config: runs.SMICRunConfig) -> dict[int, str]:
 
 
 def _store(
-    samples: SampleCollection, key: str, names: list[str | None], own_names: list[int]
+    samples: SampleCollection,
+    key: str,
+    names: list[str | None],
+    own_names: list[int],
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> None:
     config = runs.load_config(samples, key)
     former = {"names": config.names, "own_names": config.own_names}
     runs.update_config(samples, key, names=names, own_names=own_names)
     started = time.perf_counter()
     try:
-        coded = relabel(samples._root_dataset, key, runs.atom_names(samples, key))
+        coded = relabel(samples._root_dataset, key, runs.atom_names(samples, key), report)
     except BaseException:
         runs.update_config(samples, key, **former)
-        relabel(samples._root_dataset, key, runs.names_in(config))
         raise
     note_seconds(samples, key, "name", time.perf_counter() - started, coded)
 
@@ -290,7 +294,10 @@ def _label_path(samples: SampleCollection, field: str) -> str | None:
 
 
 def _label_directions(
-    samples: SampleCollection, field: str, config: runs.SMICRunConfig
+    samples: SampleCollection,
+    field: str,
+    config: runs.SMICRunConfig,
+    report: Callable[[float], None],
 ) -> tuple[list[str], np.ndarray]:
     """Return V values of a field, and (V, d): the mean latent of each less the mean of all."""
     patches_field = config.patches_field
@@ -300,7 +307,7 @@ def _label_directions(
             f"their labels: pass labels={patches_field!r}"
         )
     path = label_path(samples, field)
-    latents = read_latents(samples, config.latents_field, patches_field)
+    latents = read_latents(samples, config.latents_field, patches_field, report)
     if patches_field is None:
         ids, held_values = samples.values(["id", path])
     else:

@@ -184,8 +184,8 @@ def read(samples: SampleCollection, patches_field: str, name: str) -> tuple[Obje
         )
     files = dict(zip(*samples.values(["id", "filepath"]), strict=True))
     paths = [files[sample_id] for sample_id in objects.sample_ids]
-    rows = objects.values(name)
-    return objects, usable_latents(objects.ids, paths, rows, path, known.info or {})
+    rows = zip(objects.ids, paths, objects.values(name), strict=True)
+    return objects, usable_latents(rows, len(objects.ids), path, known.info or {})
 
 
 def positions(objects: Objects, ids: list[str]) -> np.ndarray:

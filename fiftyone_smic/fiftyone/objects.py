@@ -258,7 +258,7 @@ def write_codes(
         objects: The objects.
         key: A dictionary of the dataset.
         rows: N positions.
-        columns: What :func:`fiftyone_smic.fiftyone.codes.code_columns` returns for them.
+        columns: What :func:`fiftyone_smic.fiftyone.code_columns.code_columns` returns for them.
         made_by: Which dictionary made the codes.
         check: Called when all is written; what it raises is a failure like any other.
     """

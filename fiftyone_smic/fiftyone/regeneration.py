@@ -18,7 +18,8 @@ import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, placeholders, runs
-from fiftyone_smic.fiftyone.codes import code_digest, code_digests, images_for, read_codes
+from fiftyone_smic.fiftyone.code_columns import code_digest, code_digests
+from fiftyone_smic.fiftyone.codes import images_for, read_codes
 from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.crops import crop_files
 from fiftyone_smic.fiftyone.durations import note_seconds
@@ -226,7 +227,7 @@ class _Registering:
         key: Key of the dictionary.
         digest: Its digest when the run began.
         ids: N ids of samples, or of labels.
-        codes: N digests of their codes, see :func:`fiftyone_smic.fiftyone.codes.code_digest`.
+        codes: N digests of their codes.
         files: N files of the samples.
         paths: N files of the pictures.
     """

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import (
-    MADE_OF,
-    code_columns,
-    code_digests,
-    coded_samples,
-    read_coded,
-)
+from fiftyone_smic.fiftyone.code_columns import MADE_OF, code_columns, code_digests
+from fiftyone_smic.fiftyone.codes import coded_samples, read_coded
 from fiftyone_smic.utils.defaults import KEY
 
 #: The file name of a picture that was drawn again ends in the digest of its code.
@@ -80,7 +76,9 @@ def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
     names = fields.dictionary_fields(key)
     config = runs.load_config(dataset, key)
     labels, drawn = names[fields.LABELS], names[fields.REGENERATED]
-    beside = ["_id", f"{labels}.{MADE_OF}", f"{labels}.classifications", drawn]
+    # Of the labels, which are many, only their number is read.
+    listed = {"$size": {"$ifNull": [f"${labels}.classifications", []]}}
+    beside: list[str | dict[str, Any]] = ["_id", f"{labels}.{MADE_OF}", listed, drawn]
     runs.check_of_images(config, key)
     fill_empty(dataset, key)
     # A view may filter the labels, and codes of another dictionary are not judged by this one.
@@ -95,7 +93,7 @@ def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
     changed = [
         i
         for i, was in enumerate(made_of)
-        if (was is not None and was != digests[i]) or len(shown[i] or ()) != sizes[i]
+        if (was is not None and was != digests[i]) or shown[i] != sizes[i]
     ]
     stale = [
         i
@@ -110,6 +108,7 @@ def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
             None,
             runs.atom_names(dataset, key),
             digest=config.digest,
+            stored=True,
         )
         values = {names[suffix]: column for suffix, column in columns.items()}
         fields.write(dataset, [str(ids[i]) for i in changed], values)

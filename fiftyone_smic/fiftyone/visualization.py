@@ -26,7 +26,7 @@ from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.files import replace_file
-from fiftyone_smic.utils.progress import stage
+from fiftyone_smic.utils.progress import Portion, stage
 
 #: A map needs at least this many samples and atoms together.
 FEWEST = 5
@@ -270,28 +270,25 @@ def visualize_atoms(
             f"dataset.delete_brain_run({brain_key!r})"
         )
     dictionary = runs.load_dictionary(samples, key)
-    skipped: dict[str, str] = {}
-    root = root_of(dataset, config.patches_field)
-    if dataset.has_field(f"{root}.{config.latents_field}" if root else config.latents_field):
-        latents = read_latents(samples, config.latents_field, config.patches_field)
-        check_fit(latents, config, key)
-        ids, values, skipped = latents.ids, latents.values, latents.skipped
-    else:
-        ids, values = rebuilt_latents(samples, key)
-    directions = directions_of(values - dictionary.mean_)
     atoms = directions_of(dictionary.atoms_)
-    if len(directions) + len(atoms) < FEWEST:
-        raise ValueError(
-            f"a map needs at least {FEWEST} samples and atoms together and there are "
-            f"{len(directions)} and {len(atoms)}; choose a larger view"
-        )
-    with reporting(progress, len(directions)) as report:
+    with reporting(progress, len(samples)) as report:
+        stage(report, "Reading the embeddings")
+        ids, values, skipped = _latents(samples, config, key, Portion(report, 0.0, 0.1))
+        values -= dictionary.mean_
+        directions = directions_of(values)
+        del values
+        if len(directions) + len(atoms) < FEWEST:
+            raise ValueError(
+                f"a map needs at least {FEWEST} samples and atoms together and there are "
+                f"{len(directions)} and {len(atoms)}; choose a larger view"
+            )
         stage(report, "Loading models")
         import umap  # noqa: F401  (not measured: its time does not depend on the map)
 
         started = time.perf_counter()
         atom_points, points = lay_out(atoms, directions, seed, report)
         report(0.95)
+        stage(report, "Storing the map")
         store_map(samples, key, brain_key, ids, points, atom_points)
         note_seconds(samples, key, "map", time.perf_counter() - started, len(ids))
         report(1.0)
@@ -304,6 +301,19 @@ def visualize_atoms(
         uses=_uses(samples, key, len(atoms)),
         skipped=skipped,
     )
+
+
+def _latents(
+    samples: SampleCollection, config: runs.SMICRunConfig, key: str, report: Portion
+) -> tuple[list[str], np.ndarray, dict[str, str]]:
+    """Return ids, latents (N, d), and why samples have none; codes stand for latents that went."""
+    root = root_of(samples._root_dataset, config.patches_field)
+    path = f"{root}.{config.latents_field}" if root else config.latents_field
+    if not samples._root_dataset.has_field(path):
+        return (*rebuilt_latents(samples, key), {})
+    latents = read_latents(samples, config.latents_field, config.patches_field, report)
+    check_fit(latents, config, key)
+    return latents.ids, latents.values, latents.skipped
 
 
 def store_map(

@@ -16,6 +16,7 @@ from fiftyone_smic.fiftyone import (
     installing,
     latent_rows,
     rename_dictionary,
+    runs,
     swapping,
 )
 from fiftyone_smic.fiftyone.pictures import is_whole
@@ -204,26 +205,66 @@ def test_a_process_that_lives_is_left_alone(make_dataset, clustered, monkeypatch
 
 @pytest.mark.parametrize("already", [False, True])
 def test_writing_codes(make_dataset, clustered, state, monkeypatch, already):
+    monkeypatch.setattr(fields, "AT_ONCE", 20)
     dataset = make_dataset(clustered)
     smic.learn_dictionary(dataset)
     if already:
         smic.encode(dataset[:30])
     before = state(dataset)
-    set_of_samples = fields.set_of_samples
-    calls = []
+    write = fo.Dataset._bulk_write
+    sizes = []
 
-    def fail_at_third(*arguments):
-        calls.append(arguments)
-        if len(calls) == 3:
+    def fail_at_third(self, ops, *args, **kwargs):
+        sizes.append(len(ops))
+        if len(sizes) == 3:
             raise KeyboardInterrupt
-        return set_of_samples(*arguments)
+        return write(self, ops, *args, **kwargs)
 
-    monkeypatch.setattr(fields, "AT_ONCE", 20)
-    monkeypatch.setattr(fields, "set_of_samples", fail_at_third)
+    monkeypatch.setattr(fo.Dataset, "_bulk_write", fail_at_third)
     with pytest.raises(KeyboardInterrupt):
         smic.encode(dataset)
-    assert len(calls) > 3  # the samples begun were put back
+    assert sizes == [20] * 6  # the parts that were begun were put back
     assert state(dataset) == before
+
+
+def test_naming_atoms(coded_by_hand, state, monkeypatch):
+    monkeypatch.setattr(fields, "AT_ONCE", 20)
+    before = state(coded_by_hand)
+    write = fo.Dataset._bulk_write
+    calls = []
+
+    def fail_at_second(self, ops, *args, **kwargs):
+        calls.append(len(ops))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return write(self, ops, *args, **kwargs)
+
+    monkeypatch.setattr(fo.Dataset, "_bulk_write", fail_at_second)
+    with pytest.raises(KeyboardInterrupt):
+        smic.set_atom_names(coded_by_hand, "smic", {0: "sunset"})
+    assert len(calls) == 4
+    assert state(coded_by_hand) == before
+    assert runs.atom_names(coded_by_hand, "smic")[0] == "atom 0"
+    monkeypatch.setattr(fo.Dataset, "_bulk_write", write)
+    smic.set_atom_names(coded_by_hand, "smic", {0: "sunset"})
+    for atoms, levels, shown in zip(
+        *coded_by_hand.values(
+            ["smic_atoms", "smic_coefficients", "smic_labels.classifications.label"]
+        ),
+        strict=True,
+    ):
+        said = ["sunset" if atom == 0 else f"atom {atom}" for atom in atoms]
+        signed = [n if q > 0 else f"not {n}" for n, q in zip(said, levels, strict=True)]
+        assert shown == signed
+
+
+@pytest.fixture
+def coded_by_hand(make_dataset, clustered):
+    """60 samples with codes."""
+    dataset = make_dataset(clustered)
+    smic.learn_dictionary(dataset, n_atoms=8, lam=1e-4)
+    smic.encode(dataset)
+    return dataset
 
 
 def test_regenerating_keeps_what_it_drew_and_goes_on(encoded, tmp_path):

@@ -30,27 +30,36 @@ def find() -> str | None:
     return shutil.which("mongod")
 
 
-def start() -> None:
+def start(kept: Path | None = None, *options: str) -> subprocess.Popen[bytes] | None:
     """Start it once for each worker of pytest-xdist, and have FiftyOne use it.
 
     Without a ``mongod``, FiftyOne says so itself.
+
+    Args:
+        kept: A folder for its data that stays; by default they are removed at the end.
+        options: Of the program.
+
+    Returns:
+        The process, or None if another process of this run has started it.
     """
     program, worker = find(), os.environ.get("PYTEST_XDIST_WORKER", "main")
     if program is None or os.environ.get("SMIC_TEST_MONGOD") == worker:
-        return
-    folder = tempfile.mkdtemp(prefix="smic-mongod-")
+        return None
+    folder = tempfile.mkdtemp(prefix="smic-mongod-") if kept is None else str(kept)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = ["--dbpath", folder, "--logpath", f"{folder}/log", "--port", str(port)]
     process = subprocess.Popen(
-        [program, *where, "--bind_ip", "127.0.0.1", "--nounixsocket"], stdout=subprocess.DEVNULL
+        [program, *where, "--bind_ip", "127.0.0.1", "--nounixsocket", *options],
+        stdout=subprocess.DEVNULL,
     )
 
     def stop() -> None:
         process.terminate()
-        process.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+        process.wait(60)
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)
     deadline = time.time() + 60
@@ -64,3 +73,4 @@ def start() -> None:
             time.sleep(0.1)
     os.environ[NAME] = f"mongodb://127.0.0.1:{port}"
     os.environ["SMIC_TEST_MONGOD"] = worker
+    return process
