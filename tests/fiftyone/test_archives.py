@@ -12,7 +12,7 @@ from fiftyone import ViewField as F
 from PIL import Image
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import atom_names, fields, installing, list_dictionaries
+from fiftyone_smic.fiftyone import all_or_none, atom_names, fields, installing, list_dictionaries
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.utils.vectors import unit
 
@@ -156,7 +156,7 @@ def test_an_import_of_codes_that_fails_changes_nothing(
     smic.learn_dictionary(encoded, n_atoms=4, overwrite=True)
     smic.encode(encoded)
     before = state(encoded)
-    set_of_samples = fields.set_of_samples
+    set_of_samples = all_or_none.set_of_samples
     calls = []
 
     def fail_at_third(*arguments):
@@ -166,7 +166,7 @@ def test_an_import_of_codes_that_fails_changes_nothing(
         return set_of_samples(*arguments)
 
     monkeypatch.setattr(fields, "AT_ONCE", 20)
-    monkeypatch.setattr(fields, "set_of_samples", fail_at_third)
+    monkeypatch.setattr(all_or_none, "set_of_samples", fail_at_third)
     with pytest.raises(OSError, match="database is full"):
         smic.import_codes(
             encoded, tmp_path / "a.smic", "smic" if overwrite else "new", overwrite=overwrite
