@@ -96,7 +96,7 @@ def export_archive(
     samples = images_for(samples, key)
     with reporting(progress, len(samples)) as report:
         left = distortions_of(samples, key) if distortion else None
-        ids, rate = write_archive_of(samples, key, path, names, left, report)
+        ids, rate = write_archive_of(samples, key, path, names, left, report=report)
         report(1.0)
     note_seconds(samples, key, "export", time.perf_counter() - started, len(ids))
     return rate
