@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import code_columns, encoding, fields, latent_rows
+from fiftyone_smic.fiftyone import code_columns, encoding, fields, latent_rows, runs
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_labels_are_stored_as_fiftyone_stores_them(coded):
 def test_parts_give_what_all_at_once_gives(coded, monkeypatch):
     names = [fields.field_name("smic", suffix) for suffix in fields.CODE_SUFFIXES[:4]]
     names.append("smic_labels.classifications.label")
-    whole, figures = coded.values(names), smic.describe_dictionary(coded, "smic")
+    whole, figures = coded.values(names), runs.load_config(coded, "smic").storage
     sizes = []
     columns = encoding.code_columns
 
@@ -63,15 +63,15 @@ def test_parts_give_what_all_at_once_gives(coded, monkeypatch):
     assert sizes == [7] * 8 + [4]
     assert report.encoded == 60
     assert coded.values(names) == whole
-    assert smic.describe_dictionary(coded, "smic") == figures
+    assert runs.load_config(coded, "smic").storage == figures
 
 
 def test_a_part_of_the_samples_is_measured_with_the_others(coded):
     """The figures of the collection are the same, whichever of its samples were encoded last."""
     smic.encode(coded, progress=False)
-    figures = smic.describe_dictionary(coded, "smic")
+    figures = runs.load_config(coded, "smic").storage
     smic.encode(coded[20:30], progress=False)
-    assert smic.describe_dictionary(coded, "smic") == figures
+    assert runs.load_config(coded, "smic").storage == figures
 
 
 @pytest.mark.parametrize(
