@@ -16,7 +16,8 @@ from PIL import Image
 import fiftyone_smic as smic
 from fiftyone_smic.archive import read_archive
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import MADE_BY, MADE_OF, code_digest, read_codes, tag
+from fiftyone_smic.fiftyone.code_columns import MADE_BY, MADE_OF, code_digest, tag
+from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, LABELS
 from fiftyone_smic.fiftyone.visualization import load_map
 
