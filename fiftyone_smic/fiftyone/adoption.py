@@ -115,7 +115,8 @@ def adopt_latents(
         >>> import fiftyone_smic as smic
         >>> dataset = smic.load_postcards(12, overwrite=True, progress=False)
         >>> _ = smic.compute_latents(dataset, "embeddings", progress=False)
-        >>> report = smic.adopt_latents(dataset, "embeddings", encoder="postcards", check=4)
+        >>> how = {"encoder": "postcards", "check": 4, "progress": False}
+        >>> report = smic.adopt_latents(dataset, "embeddings", **how)
         >>> report.adopted, round(report.cosine, 3)
         (12, 1.0)
     """

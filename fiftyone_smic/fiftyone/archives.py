@@ -87,7 +87,8 @@ def export_archive(
         >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
         >>> _ = encode(dataset, progress=False)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     rate = export_archive(dataset, "smic", os.path.join(folder, "data.smic"))
+        ...     file = os.path.join(folder, "data.smic")
+        ...     rate = export_archive(dataset, "smic", file, progress=False)
         >>> rate.items
         40
         >>> dataset.delete()
@@ -209,7 +210,7 @@ def import_archive(
         >>> _ = encode(dataset, progress=False)
         >>> folder = tempfile.TemporaryDirectory()
         >>> file = os.path.join(folder.name, "data.smic")
-        >>> _ = export_archive(dataset, "smic", file)
+        >>> _ = export_archive(dataset, "smic", file, progress=False)
         >>> where = os.path.join(folder.name, "pictures")
         >>> made = import_archive(file, "from-data", draw=False, output_dir=where)
         >>> made.values("smic_atoms") == dataset.values("smic_atoms")
@@ -351,7 +352,7 @@ def import_codes(
         >>> _ = encode(dataset, progress=False)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = os.path.join(folder, "data.smic")
-        ...     _ = export_archive(dataset, "smic", file)
+        ...     _ = export_archive(dataset, "smic", file, progress=False)
         ...     report = import_codes(dataset[:10], file, "again")
         >>> report.matched, len(report.unmatched)
         (10, 30)
