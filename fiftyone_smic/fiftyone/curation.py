@@ -20,7 +20,7 @@ from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag, spl
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.similarity import text_encoder
 from fiftyone_smic.utils.defaults import KEY
-from fiftyone_smic.utils.progress import Portion, stage
+from fiftyone_smic.utils.progress import stage
 
 
 def search(
@@ -92,7 +92,7 @@ def _read(samples: SampleCollection, key: str, progress: Progress) -> Coded:
     samples = image_samples(samples)
     with reporting(progress, len(samples)) as report:
         stage(report, "Reading the codes")
-        coded = Coded.read(samples, key, Portion(report, 0.0, 0.9))
+        coded = Coded.read(samples, key, report)
         stage(report, "Computing")
     return coded
 
