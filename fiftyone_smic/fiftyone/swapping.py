@@ -10,7 +10,6 @@ with one that has the key already.
 from __future__ import annotations
 
 import datetime
-import socket
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +17,14 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.odm as foo
 import fiftyone.core.runs as fors
-import psutil
 
 from fiftyone_smic.fiftyone.keys import METHOD, is_temporary, refresh
+from fiftyone_smic.utils.files import is_gone, this_process
 
 #: Whether a process on another machine lives cannot be seen. No run takes so long to store.
 _ABANDONED = datetime.timedelta(days=1)
+#: The process of a run that an early version stored, which did not say it.
+_UNKNOWN = "00000000-0"
 
 
 def swap_in(
@@ -52,7 +53,7 @@ def swap_in(
         raise ValueError(_taken_meanwhile(key))
     temporary = f"{key}__{uuid.uuid4().hex[:12]}"
     replaces = None if former is None else str(former)
-    config.unfinished = {**_this_process(), "temporary": temporary, "replaces": replaces}
+    config.unfinished = {"by": this_process(), "temporary": temporary, "replaces": replaces}
     try:
         dataset.register_run(temporary, config)
         write(temporary)
@@ -70,7 +71,7 @@ def swap_in(
     try:
         _finish(dataset, key)
     except BaseException:  # who works on the dataset next goes on from here
-        _note(new, {"unfinished.pid": None})
+        _note(new, {"unfinished.by": None})
         raise
 
 
@@ -144,24 +145,13 @@ def _run_id(dataset: fo.Dataset, key: str) -> Any:
     return None if run is None else run.id
 
 
-def _this_process() -> dict[str, Any]:
-    own = psutil.Process()
-    return {"host": socket.gethostname(), "pid": own.pid, "since": own.create_time()}
-
-
 def _is_abandoned(run: Any) -> bool:
     """Tell whether the process that is storing a run has died, or given up."""
-    # Early versions did not say who was storing.
-    by = run.config.get("unfinished") or {"host": None, "pid": 0}
-    if by["pid"] is None:
-        return True
-    if by["host"] != socket.gethostname():
-        begun = run.id.generation_time
-        return datetime.datetime.now(datetime.timezone.utc) - begun > _ABANDONED
-    try:
-        return abs(psutil.Process(by["pid"]).create_time() - by["since"]) > 1
-    except psutil.NoSuchProcess:
-        return True
+    by = (run.config.get("unfinished") or {"by": _UNKNOWN})["by"]
+    gone = True if by is None else is_gone(by)
+    if gone is None:
+        gone = datetime.datetime.now(datetime.timezone.utc) - run.id.generation_time > _ABANDONED
+    return gone
 
 
 def _taken_meanwhile(key: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import fiftyone as fo
@@ -21,6 +24,7 @@ from fiftyone_smic.fiftyone import (
 )
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
+from fiftyone_smic.utils.files import this_process
 
 
 class Interrupt:
@@ -138,6 +142,10 @@ def test_dying_while_a_dictionary_is_replaced(
     place, name, swapped = DEATHS[when]
     whole = getattr(place, name)
 
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    gone = this_process().replace(f"-{os.getpid()}", f"-{process.pid}")
+
     def die(*arguments, **options):
         if place is installing:
             whole(*arguments, **options)
@@ -145,10 +153,10 @@ def test_dying_while_a_dictionary_is_replaced(
 
     with monkeypatch.context() as patch:
         patch.setattr(place, name, die)
-        # Nothing that would tidy up is done any more, and later no process has this start.
+        # Nothing that would tidy up is done any more.
         patch.setattr(swapping, "_remove", lambda *_: None)
         patch.setattr(swapping, "_note", lambda *_: None)
-        patch.setattr(swapping.psutil.Process, "create_time", lambda self: 1.0)
+        patch.setattr(swapping, "this_process", lambda: gone)
         with pytest.raises(SystemExit):
             smic.import_codes(dataset, tmp_path / "a.smic", overwrite=True)
     found = fo.load_dataset(dataset.name)
