@@ -34,6 +34,7 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """With several workers, a file's tests go to one of them, and to one all that need a browser.
 
