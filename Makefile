@@ -17,7 +17,7 @@ demo: $(STAMP)
 
 # Three at a time on two cores, because a browser's tests wait for much of their time.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

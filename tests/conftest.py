@@ -34,17 +34,22 @@ import pytest  # noqa: E402
 from PIL import Image  # noqa: E402
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """With several workers, a file's tests go to one of them, and to one all that need a browser.
 
-    These begin first and take longest. The examples at the end are given out one by one.
+    Those begin first and take longest. The examples at the end are given out one by one.
     """
-    for item in items:
-        file, _, _ = item.nodeid.partition("::")
-        if not file.endswith("test_examples.py"):
-            group = "app" if file.startswith("tests/app/") else file
-            item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            if file.startswith("tests/app/"):
+                return "tests/app"
+            return nodeid if file.endswith("test_examples.py") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
