@@ -15,9 +15,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)
 	$(BIN)/fiftyone-smic demo $(ARGS)
 
-# Three at a time on two cores, because a browser's tests wait for much of their time.
+# Three at a time on two cores, because a browser's tests wait for much of their time. Only when the
+# folder is named does its conftest.py say which tests go together.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder tests $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
