@@ -9,7 +9,7 @@ from fiftyone.operators import types
 from . import forms
 from .curating.finder import Finder
 from .findings import Outcome, Strip
-from .words import amount, listed
+from .words import amount, listed, share
 
 SHOWN = 12
 
@@ -140,6 +140,8 @@ class SearchSamples(Finder):
                 " The last place is shared: several samples have codes that score alike there, so "
                 "which of them is shown is arbitrary."
             )
+        if found.agreement is not None:
+            text += f" Full embeddings find {share(found.agreement)} of these too."
         captions = tuple(f"{best[i]:.2f}" for i in order[:SHOWN])
         return Outcome(text, (Strip("", tuple(report.ids[i] for i in order[:SHOWN]), captions),))
 

@@ -22,6 +22,9 @@ from fiftyone_smic.fiftyone.similarity import text_encoder
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
 
+#: A search of more samples than this does not read their latents to compare with.
+MOST_COMPARED = 5000
+
 
 def search(
     samples: SampleCollection,
@@ -52,6 +55,8 @@ def search(
 
     Returns:
         A report whose ``view`` is sorted by score, best first, and whose ``views`` are by query.
+        Where at most 5,000 samples still have their latents and ``k`` is less than all, it says how
+        many of those found full latents find too.
 
     Raises:
         ValueError: The view is empty or has no codes, the key is not known, k is too large, or
@@ -71,7 +76,10 @@ def search(
     coded = _read(samples, key, progress)
     queries, called = _queries(coded, query, device)
     n = len(coded.ids)
-    found = curation.search(coded.dictionary, coded.codes, queries, n if k is None else k, by=by)
+    compared = coded.latents if k is not None and k < n <= MOST_COMPARED else None
+    found = curation.search(
+        coded.dictionary, coded.codes, queries, n if k is None else k, latents=compared, by=by
+    )
     best = np.full(n, -np.inf)
     for row, scores in zip(found.indices, found.scores, strict=True):
         best[row] = np.maximum(best[row], scores)

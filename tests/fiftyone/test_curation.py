@@ -48,6 +48,13 @@ def test_search_by_a_sample_or_a_latent_finds_it_first(encoded):
     products = dict(zip(ids, rebuilt @ wanted.clip_latents * lengths, strict=True))
     by_product = smic.search(encoded, wanted.clip_latents, by="product").view.values("id")
     assert by_product[:5] == sorted(ids, key=products.get, reverse=True)[:5]
+    report = smic.search(encoded, wanted.clip_latents, k=20)
+    near = encoded.values("id")
+    cosines = np.array(encoded.values("clip_latents")) @ wanted.clip_latents
+    nearest = {near[i] for i in np.argsort(-cosines)[:20]}
+    share = len(nearest & set(report.view.values("id"))) / 20
+    assert report.result.agreement == pytest.approx(share)
+    assert "also among the first 20 by full latents" in str(report)
     # Without latents the code of the sample stands for it.
     encoded.delete_sample_field("clip_latents")
     assert wanted.id in smic.search(encoded, wanted.id, k=20).view.values("id")
