@@ -33,7 +33,7 @@ class Former:
 
     def __init__(self, dataset: fo.Dataset, names: Sequence[str]) -> None:
         self._dataset, self._names = dataset, list(names)
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed by restore)
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (closed with this object)
         self._sizes: list[int] = []
         raw = CodecOptions(document_class=RawBSONDocument)
         self._collection = dataset._sample_collection.with_options(codec_options=raw)

@@ -9,7 +9,6 @@ with one that has the key already.
 
 from __future__ import annotations
 
-import datetime
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +18,8 @@ import fiftyone.core.odm as foo
 import fiftyone.core.runs as fors
 
 from fiftyone_smic.fiftyone.keys import METHOD, is_temporary, refresh
-from fiftyone_smic.utils.files import is_gone, this_process
+from fiftyone_smic.utils.files import is_abandoned, this_process
 
-#: Whether a process on another machine lives cannot be seen. No run takes so long to store.
-_ABANDONED = datetime.timedelta(days=1)
 #: The process of a run that an early version stored, which did not say it.
 _UNKNOWN = "00000000-0"
 
@@ -148,10 +145,7 @@ def _run_id(dataset: fo.Dataset, key: str) -> Any:
 def _is_abandoned(run: Any) -> bool:
     """Tell whether the process that is storing a run has died, or given up."""
     by = (run.config.get("unfinished") or {"by": _UNKNOWN})["by"]
-    gone = True if by is None else is_gone(by)
-    if gone is None:
-        gone = datetime.datetime.now(datetime.timezone.utc) - run.id.generation_time > _ABANDONED
-    return gone
+    return by is None or is_abandoned(by, run.id.generation_time.timestamp())
 
 
 def _taken_meanwhile(key: str) -> str:

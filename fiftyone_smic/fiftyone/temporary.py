@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import re
 import uuid
@@ -14,11 +13,9 @@ import fiftyone as fo
 import fiftyone.core.odm as foo
 
 from fiftyone_smic.fiftyone import placeholders
-from fiftyone_smic.utils.files import is_gone, this_process
+from fiftyone_smic.utils.files import is_abandoned, is_gone, this_process
 
 _NAME = re.compile(r"smic-temporary-(?P<process>[0-9a-f]{8}-[0-9]+)-[0-9a-f]{12}")
-#: A dataset of a process on another machine counts as abandoned after this time.
-_ABANDONED = datetime.timedelta(days=1)
 #: In a dataset's ``info``: its temporary name, if its samples' files are placeholders of its own.
 OWN_FILES = "smic_own_files"
 #: In a dataset's ``info`` while the pictures of an archive are drawn: which archive, and by whom.
@@ -48,12 +45,9 @@ def temporary_name() -> str:
 def remove_abandoned_datasets() -> None:
     """Remove the temporary datasets of processes that have died, and placeholders of their own."""
     wanted = {"name": {"$regex": "^smic-temporary-"}}
-    now = datetime.datetime.now(datetime.timezone.utc)
     for stored in list(foo.get_db_conn().datasets.find(wanted, {"name": True})):
         found = _NAME.fullmatch(stored["name"])
-        gone = found and is_gone(found["process"])
-        if found and gone is None:
-            gone = now - stored["_id"].generation_time > _ABANDONED
+        gone = found and is_abandoned(found["process"], stored["_id"].generation_time.timestamp())
         if gone and fo.dataset_exists(stored["name"]):
             dataset = fo.load_dataset(stored["name"])
             own = dataset.info.get(OWN_FILES) == dataset.name

@@ -195,6 +195,22 @@ def is_gone(process: str) -> bool | None:
     return False
 
 
+def is_abandoned(process: str, begun: float) -> bool:
+    """Return whether what a process has begun, and not ended, is nobody's work any more.
+
+    Args:
+        process: What :func:`this_process` returned there.
+        begun: When it began, in seconds since 1970. What a process that cannot be seen from here
+            has begun counts as abandoned after a day.
+
+    Example:
+        >>> is_abandoned(this_process(), begun=0.0)
+        False
+    """
+    gone = is_gone(process)
+    return time.time() - begun > _ABANDONED if gone is None else gone
+
+
 def put_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Put the content of a file in the place of another, which is whole at any time.
 
