@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
@@ -24,6 +23,7 @@ from fiftyone_smic.curation.inference import (
 )
 from fiftyone_smic.curation.inputs import accepts_archives, as_codes
 from fiftyone_smic.curation.results import SHOWN, UNSEEN, NullRun, Rows, names_of, signed
+from fiftyone_smic.utils.compiled import compiled
 
 #: Coefficients that all permutations together may touch.
 _WORK = 60_000_000
@@ -182,7 +182,7 @@ def compare(
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _shifts(indptr, indices, values, atoms, weights, times, seed):
     """Squared distance between the means of two sides, for permuted sides."""
     np.random.seed(seed)

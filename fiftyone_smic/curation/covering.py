@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.inference import uses
+from fiftyone_smic.utils.compiled import compiled
 
 #: Seconds and items up to which the smallest covering set is sought exactly.
 SECONDS, EXACT = 5.0, 5_000
@@ -44,7 +44,7 @@ def balanced(
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _balance(indptr, columns, shares, filled, free, k):
     """The k free items, by lazy greedy choice; ``filled`` is added to."""
     heap = [(-_gain(indptr[i], indptr[i + 1], columns, shares, filled), i) for i in free]
@@ -64,7 +64,7 @@ def _balance(indptr, columns, shares, filled, free, k):
     return chosen
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _gain(start, stop, columns, shares, filled):
     """What an item adds to the sum of square roots."""
     total = 0.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.geometry import Distinct, Geometry
+from fiftyone_smic.utils.compiled import compiled
 
 #: More different codes than this are judged on a sample of this size.
 DEMAND, CANDIDATES, SEEN = 3_000, 20_000, 20_000
@@ -120,7 +120,7 @@ def _sharp(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.exp((2 * similarity - 2) / np.float32(SHARPNESS))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _gains(candidates, indptr, indices, data, said, gram, demand, weights, nearest):
     """How much each candidate adds to the weighted similarity of demand to its nearest.
 

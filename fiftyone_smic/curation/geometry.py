@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.utils.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Geometry:
         return self.displacements(codes) + 2 * self.means(codes) + self.mean_square
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _squares(indptr, indices, values, gram):
     """(N,) squared lengths of sums of atoms, from the products of atoms."""
     out = np.zeros(len(indptr) - 1)

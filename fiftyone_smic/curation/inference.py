@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, hstack
 from scipy.stats import false_discovery_control, norm
+
+from fiftyone_smic.utils.compiled import compiled
 
 #: Confidence of every interval.
 CONFIDENCE = 0.95
@@ -98,7 +99,7 @@ def fisher(a: ArrayLike, n_a: ArrayLike, b: ArrayLike, n_b: ArrayLike) -> NDArra
     return p
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _tail(x, total, hits, drawn, step):
     """P(X >= x) for step 1, P(X <= x) for step -1, of a hypergeometric X: terms are added from x
     outwards, or from x inwards where that is the shorter way to 1."""
@@ -127,7 +128,7 @@ def _tail(x, total, hits, drawn, step):
     return min(1.0, found)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _tails(x, total, hits, drawn, step):
     out = np.empty(len(x))
     for i in range(len(x)):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
 from fiftyone_smic.curation.geometry import Distinct, Geometry
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
+from fiftyone_smic.utils.compiled import compiled
 from fiftyone_smic.utils.parallel import in_chunks
 
 #: Up to this many points, each is compared with each.
@@ -304,7 +304,7 @@ def _strongest(codes: csr_matrix, sizes: NDArray) -> NDArray[np.int64]:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _once(one, other, indptr, indices, strongest, mutual):
     """Which pairs to keep, of which the second point uses the strongest atom of the first.
 
@@ -320,7 +320,7 @@ def _once(one, other, indptr, indices, strongest, mutual):
     return keep
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _products(points, one, other):
     """(n,) products of pairs of points."""
     out = np.empty(len(one), np.float64)
@@ -329,7 +329,7 @@ def _products(points, one, other):
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _code_products(indptr, indices, values, gram, one, other):
     """(n,) products of pairs of rebuilt points, the mean left out."""
     out = np.zeros(len(one), np.float64)

@@ -68,6 +68,18 @@ def test_without_room_for_a_cache_functions_are_compiled_anew(unwritable):
     assert run(ONE, unwritable, **environment) == FREQUENCIES
 
 
+def test_curation_too_needs_no_room_for_a_cache(unwritable):
+    source, target = Path(fiftyone_smic.__file__).parent, unwritable / "fiftyone_smic"
+    for part in ("archive", "curation", "dictionary"):
+        shutil.copytree(source / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (target / part / "__pycache__").write_text("")
+    shutil.copy(source / "metrics.py", target)
+    modules = sorted(path.stem for path in (source / "curation").glob("[a-z]*.py"))
+    code = "".join(f"import fiftyone_smic.curation.{name}\n" for name in modules)
+    home = str(target / "__init__.py" / "home")
+    run(code, unwritable, HOME=home, XDG_CACHE_HOME=home, PYTHONDONTWRITEBYTECODE="1")
+
+
 def test_with_room_for_it_the_cache_is_kept(tmp_path):
     source = Path(fiftyone_smic.__file__).parent
     for part in ("coding", "utils"):
