@@ -101,6 +101,81 @@ def _choose_by(
     return bits
 
 
+@compiled(fastmath=True)
+def _dots(rows, target):
+    """Products (n,) of rows (n, d) with a target (d,)."""
+    out = np.empty(len(rows))
+    for i in range(len(rows)):
+        row = rows[i]
+        total = 0.0
+        for k in range(len(target)):
+            total += row[k] * target[k]
+        out[i] = total
+    return out
+
+
+@compiled()
+def _predictor(target, values, norms):
+    """The row, and its coefficient in quarters, that leaves least of the target; or (-1, 0)."""
+    dots = _dots(values, target)
+    best, quarters, most = -1, 0, 0.0
+    for i in range(len(dots)):
+        q = np.rint(4 * dots[i] / max(norms[i], 1e-12))
+        q = min(max(q, -MAX_QUARTERS), MAX_QUARTERS)
+        gain = q / 2 * dots[i] - (q / 4) ** 2 * norms[i]
+        if gain > most:
+            best, quarters, most = i, int(q), gain
+    return best, quarters
+
+
+@compiled()
+def _predict_and_choose(
+    target, step, weight, lam, costs, expected, thresholds, values, norms, most, levels, contexts
+):
+    """Search greedily for the rows that predict a row, and choose its levels.
+
+    Stores levels (d,) and contexts (d,). Returns the rest (d,) that the levels express, the terms
+    (n, 2), rows and quarters, and the bits of the levels and of the terms.
+
+    Args:
+        target: (d,), the row as it should become.
+        step: its step.
+        weight: what a squared error of one step costs.
+        lam: what a bit costs.
+        costs: of :meth:`RowModel.costs`.
+        expected: of :meth:`RowModel.expected`.
+        thresholds: of the contexts.
+        values: (n, d) rows that may predict this one.
+        norms: (n,) their squared lengths.
+        most: largest number of terms.
+        levels: (d,) int64, filled.
+        contexts: (d,) int64, filled.
+    """
+    d = len(target)
+    terms = np.empty((most, 2), np.int64)
+    rest = target.copy()
+    best_rest, best_count, best_bits, best_side, best = rest, 0, 0.0, 1.0, np.inf
+    tried, tried_contexts = np.empty(d, np.int64), np.empty(d, np.int64)
+    side = 1.0
+    for count in range(most + 1):
+        if count:
+            source, quarters = _predictor(rest, values, norms)
+            if source < 0 or (terms[: count - 1, 0] == source).any():
+                break
+            rest = rest - quarters / 4 * values[source]
+            terms[count - 1] = source, quarters
+            side += math.log2(len(values)) + 3.5
+        bits, distortion = _choose(
+            rest / step, weight, lam, costs, expected, thresholds, tried, tried_contexts
+        )
+        objective = distortion + lam * (bits + side)
+        if objective < best:
+            best_rest, best_count, best_bits, best_side, best = rest, count, bits, side, objective
+            levels[:] = tried
+            contexts[:] = tried_contexts
+    return best_rest, terms[:best_count], best_bits, best_side
+
+
 def _steps(
     weights: NDArray[np.float64], lam: float, largest: NDArray[np.float64]
 ) -> NDArray[np.int32]:
@@ -160,28 +235,22 @@ def quantise_rows(
             others = gram[j].copy()
             others[j] = 0
             target = rows[j] - (others @ error) / weights[j]
-            used: list[tuple[int, int]] = []
             step = step_size(int(exponents[j]))
             weight = weights[j] * step * step * mean_weight
             expected, costs = model.expected(int(exponents[j])), model.costs()
-            rest, side = target, 1.0
-            best = (np.inf, 0.0, target, used)
-            for count in range(MAX_TERMS + 1 if predict else 1):
-                if count:
-                    found = _predictor(rest, values[: p + j], norms[: p + j])
-                    if found is None or any(found[0] == u[0] for u in used):
-                        break
-                    rest = rest - found[1] / 4 * values[found[0]]
-                    used = [*used, found]
-                    side += math.log2(p + j) + 3.5
-                bits, distortion = _choose(
-                    rest / step, weight, lam, costs, expected, THRESHOLDS, chosen, contexts
-                )
-                if distortion + lam * (bits + side) < best[0]:
-                    best = (distortion + lam * (bits + side), side, rest, used)
-            _, side, rest, used = best
-            bits, _ = _choose(
-                rest / step, weight, lam, costs, expected, THRESHOLDS, chosen, contexts
+            rest, used, bits, side = _predict_and_choose(
+                target,
+                step,
+                weight,
+                lam,
+                costs,
+                expected,
+                THRESHOLDS,
+                values[: p + j],
+                norms[: p + j],
+                MAX_TERMS if predict else 0,
+                chosen,
+                contexts,
             )
             if metric is not None:
                 missed = rest / step - chosen
@@ -199,26 +268,14 @@ def quantise_rows(
                     metric @ missed,
                 )
             total += bits + side
-            terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in used]
+            found = used.tolist()
+            terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in found]
             model.learn(int(exponents[j]), contexts, np.abs(chosen))
             levels[j] = chosen
             value = values[p + j]
             value[:] = chosen * step
-            for source, quarters in used:
+            for source, quarters in found:
                 value += (quarters / 4) * values[source]
             norms[p + j] = value @ value
             error[j] = value - rows[j]
     return Rows(levels, exponents, np.array(terms, np.int32).reshape(-1, 3), total)
-
-
-def _predictor(
-    target: NDArray[np.float64], values: NDArray[np.float64], norms: NDArray[np.float64]
-) -> tuple[int, int] | None:
-    """The row, and its coefficient in quarters, that leaves least of the target; or None."""
-    if not len(values):
-        return None
-    dots = values @ target
-    quarters = np.rint(4 * dots / np.maximum(norms, 1e-12)).clip(-MAX_QUARTERS, MAX_QUARTERS)
-    gains = quarters / 2 * dots - (quarters / 4) ** 2 * norms
-    best = int(gains.argmax())
-    return (best, int(quarters[best])) if gains[best] > 0 else None

@@ -165,16 +165,8 @@ class RowModel:
 
     def expected(self, exponent: int) -> NDArray[np.int64]:
         """Return the expected magnitude of each column (d,), in 1/256 of the step."""
-        step = _fixed_step(exponent)
-        if self.profile is not None:
-            start = self.profile
-        else:
-            start = np.full_like(
-                self.sums,
-                int(self.sums.sum()) // (len(self.sums) * self.rows) if self.rows else step,
-            )
-        mean = (self.sums + _PRIOR_ROWS * start) // (self.rows + _PRIOR_ROWS)
-        return np.minimum((mean << 8) // step, _LARGEST)
+        start = np.full(1, -1) if self.profile is None else self.profile
+        return _expected(self.sums, self.rows, start, _fixed_step(exponent))
 
     def learn(
         self, exponent: int, contexts: NDArray[np.int64], magnitudes: NDArray[np.int64]
@@ -189,11 +181,8 @@ class RowModel:
         Raises:
             CorruptStream: the numbers would not fit into 64 bits.
         """
-        np.add.at(self.counts, (contexts, np.minimum(magnitudes, _ESCAPE)), _LEARN)
-        more = np.minimum(magnitudes, 1 << 16) * _fixed_step(exponent)
-        if self.sums.sum(dtype=np.float64) + more.sum(dtype=np.float64) > _LARGEST_SUM:
+        if not _learn(self.counts, self.sums, contexts, magnitudes, _fixed_step(exponent)):
             raise CorruptStream("the rows are too large")
-        self.sums += more
         self.rows += 1
 
     def costs(self) -> NDArray[np.float64]:
@@ -204,6 +193,36 @@ class RowModel:
         bits = np.log2(self.counts.sum(axis=1, keepdims=True)) - np.log2(self.counts)
         bits[:, 1:] += 1
         return bits
+
+
+@compiled()
+def _expected(sums, rows, profile, step):
+    """See :meth:`RowModel.expected`; a profile that begins with -1 is none."""
+    d = len(sums)
+    out = np.empty(d, np.int64)
+    start = step
+    if profile[0] < 0 and rows:
+        start = sums.sum() // (d * rows)
+    for i in range(d):
+        if profile[0] >= 0:
+            start = profile[i]
+        mean = (sums[i] + _PRIOR_ROWS * start) // (rows + _PRIOR_ROWS)
+        out[i] = min((mean << 8) // step, _LARGEST)
+    return out
+
+
+@compiled()
+def _learn(counts, sums, contexts, magnitudes, step):
+    """See :meth:`RowModel.learn`. If the sums would overflow, nothing changes: returns False."""
+    total = 0.0
+    for i in range(len(sums)):
+        total += float(sums[i]) + float(min(magnitudes[i], 1 << 16) * step)
+    if total > _LARGEST_SUM:
+        return False
+    for i in range(len(sums)):
+        counts[contexts[i], min(magnitudes[i], _ESCAPE)] += _LEARN
+        sums[i] += min(magnitudes[i], 1 << 16) * step
+    return True
 
 
 @compiled()
