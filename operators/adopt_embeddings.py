@@ -10,7 +10,7 @@ from fiftyone_smic.utils.defaults import LATENTS_FIELD
 
 from . import forms, sources
 from .base import SMICOperator
-from .compute_latents import encoder_input
+from .compute_latents import cut_inputs, encoder_input
 from .layouts import sentence
 from .words import amount
 
@@ -25,7 +25,15 @@ class AdoptEmbeddings(SMICOperator):
     doing = "Comparing with the model"
     action = "Adopt embeddings of"
     function = "adopt_latents"
-    parameters = ("source", "field", "encoder", "overwrite")
+    parameters = (
+        "source",
+        "field",
+        "encoder",
+        "patches_field",
+        "force_square",
+        "alpha",
+        "overwrite",
+    )
     submit = "Adopt"
     then = (("Learn a dictionary", "learn_dictionary"),)
 
@@ -38,9 +46,10 @@ class AdoptEmbeddings(SMICOperator):
             )
             forms.stop(inputs, "nothing", "Nothing to adopt", why)
             return
-        default = ctx.params.get("source") or next(iter(found))
-        prop = forms.dropdown(inputs, "source", found, default, "Embeddings")
-        if default not in found:
+        chosen, boxed = sources.chosen_source(ctx)
+        labels = {name: about.label for name, about in found.items()}
+        prop = forms.dropdown(inputs, "source", labels, chosen, "Embeddings")
+        if chosen not in found:
             forms.wrong(prop, f"choose one of {', '.join(found)}")
         self._encoder(ctx, inputs)
         field = ctx.params.get("field", LATENTS_FIELD) or ""
@@ -49,8 +58,11 @@ class AdoptEmbeddings(SMICOperator):
         )
         if not field.isidentifier() or field.startswith("_"):
             forms.wrong(prop, "use letters, digits and underscores, like clip_latents")
-        elif field != default and ctx.dataset.has_field(field):
-            forms.checkbox(inputs, "overwrite", f"Overwrite the field {field}")
+        path = f"{ctx.dataset._get_label_field_path(boxed)[1]}.{field}" if boxed else field
+        if path != chosen and ctx.dataset.has_field(path):
+            forms.checkbox(inputs, "overwrite", f"Overwrite the field {path}")
+        if boxed and forms.advanced(ctx, inputs):
+            cut_inputs(ctx, inputs, "The boxes were made square", "The boxes were enlarged")
         forms.explain(inputs, "embedding")
 
     def _encoder(self, ctx: Any, inputs: types.Object) -> None:
@@ -70,11 +82,22 @@ class AdoptEmbeddings(SMICOperator):
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import adopt_latents
+        from fiftyone_smic.fiftyone.objects import noun
 
         given = self.arguments(ctx)
-        given.setdefault("source", next(iter(sources.adoptable(ctx.dataset)), ""))
         done = adopt_latents(forms.collection(ctx), **given, progress=progress)
-        return self.result(done, {})
+        return self.result(done, {"noun": noun(given["patches_field"])})
+
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        return sources.chosen_source(ctx)[1]
+
+    def arguments(self, ctx: Any) -> dict[str, Any]:
+        given = super().arguments(ctx)
+        given["source"], given["patches_field"] = sources.chosen_source(ctx)
+        if given["patches_field"] is None:  # what is no longer shown keeps its value
+            for name in ("force_square", "alpha"):
+                given.pop(name, None)
+        return given
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         text = (
@@ -84,4 +107,5 @@ class AdoptEmbeddings(SMICOperator):
         if done.cosine is not None:
             text += f" Compared with what the model makes, their cosine is {done.cosine:.2f}."
         advice = f"\n\n{sentence(done.advice)}" if done.advice else ""
-        return f"{text}{advice}\n\n{forms.skipped(done.skipped)}Next: learn the dictionary."
+        skipped = forms.skipped(done.skipped, arguments["noun"])
+        return f"{text}{advice}\n\n{skipped}Next: learn the dictionary."

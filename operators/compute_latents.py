@@ -46,6 +46,22 @@ def encoder_input(inputs: types.Object, name: str, default: str | None) -> types
     return inputs.str(name, default=default, label="Model", description=ABOUT, view=choices)
 
 
+def cut_inputs(ctx: Any, inputs: types.Object, square: str, enlarged: str) -> None:
+    """Ask how objects are cut out, or were; the texts are the labels of the two inputs."""
+    forms.checkbox(inputs, "force_square", square)
+    forms.number(
+        inputs,
+        ctx.params,
+        "alpha",
+        default=None,
+        least=-0.9,
+        most=10,
+        whole=False,
+        label=enlarged,
+        description="By this share of their width and height; below 0 it makes them smaller",
+    )
+
+
 class ComputeLatents(SMICOperator):
     """Encode images into a vector field."""
 
@@ -96,7 +112,7 @@ class ComputeLatents(SMICOperator):
             forms.checkbox(inputs, "overwrite", f"Recompute the {existing}")
         if forms.advanced(ctx, inputs):
             if boxed:
-                self._cut(ctx, inputs)
+                cut_inputs(ctx, inputs, "Make the boxes square first", "Enlarge the boxes")
             forms.number(
                 inputs,
                 ctx.params,
@@ -135,21 +151,6 @@ class ComputeLatents(SMICOperator):
             choices = {WHOLE: "Whole images", **{name: f"The objects in {name}" for name in known}}
             forms.dropdown(inputs, "patches_field", choices, boxed or WHOLE, "What to embed")
         return boxed
-
-    def _cut(self, ctx: Any, inputs: types.Object) -> None:
-        """Ask how objects are cut out."""
-        forms.checkbox(inputs, "force_square", "Make the boxes square first")
-        forms.number(
-            inputs,
-            ctx.params,
-            "alpha",
-            default=None,
-            least=-0.9,
-            most=10,
-            whole=False,
-            label="Enlarge the boxes",
-            description="By this share of their width and height; below 0 it makes them smaller",
-        )
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         given = super().arguments(ctx)

@@ -332,10 +332,11 @@ def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
     return count
 
 
-def skipped(reasons: dict[str, str]) -> str:
-    """Say which samples were left out and why, as a paragraph of Markdown."""
+def skipped(reasons: dict[str, str], noun: str = "sample") -> str:
+    """Say which samples, or objects, were left out and why, as a paragraph of Markdown."""
     if not reasons:
         return ""
     from fiftyone_smic.fiftyone.collections import named
 
-    return f"{amount(len(reasons), 'sample was', 'samples were')} skipped: {named(reasons)}.\n\n"
+    count = amount(len(reasons), f"{noun} was", f"{noun}s were")
+    return f"{count} skipped: {named(reasons)}.\n\n"

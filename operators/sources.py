@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import fiftyone as fo
+import numpy as np
 from fiftyone.operators import types
 
 from . import forms
@@ -51,21 +52,76 @@ def object_latents(dataset: fo.Dataset) -> dict[str, tuple[str, str]]:
     return found
 
 
-def adoptable(dataset: fo.Dataset) -> dict[str, str]:
-    """Return what may hold embeddings that SMIC does not know yet: name -> label."""
+class Adoptable(NamedTuple):
+    """What may hold embeddings: its label in a form, and the field of the objects they are of."""
+
+    label: str
+    patches_field: str | None = None
+
+
+def adoptable(dataset: fo.Dataset) -> dict[str, Adoptable]:
+    """Return what may hold embeddings that SMIC does not know yet, by field, path or brain key."""
     found = {}
     for name, field in dataset.get_field_schema().items():
-        numbers = isinstance(field, fo.ListField) and isinstance(field.field, fo.FloatField)
-        known = isinstance(field, fo.VectorField) and (field.info or {}).get("encoder")
-        if isinstance(field, fo.VectorField) and not known:
-            found[name] = f"{name}: a vector field"
-        elif numbers or isinstance(field, fo.ArrayField):
-            found[name] = f"{name}: a field of numbers"
+        if kind := _kind(field):
+            found[name] = Adoptable(f"{name}: {kind}")
+    for name in object_fields(dataset):
+        root = dataset._get_label_field_path(name)[1]
+        for attribute, kind in _attributes(dataset, name, root).items():
+            label = f"{attribute} of the objects in {name}: {kind}"
+            found[f"{root}.{attribute}"] = Adoptable(label, name)
     for key in dataset.list_brain_runs():
-        kind = dataset.get_brain_info(key).config.type
-        if kind in _BRAIN:
-            found[key] = f"{key}: a {kind} run of FiftyOne's brain"
+        config = dataset.get_brain_info(key).config
+        boxed = getattr(config, "patches_field", None)
+        if config.type in _BRAIN:
+            of = f" on the objects in {boxed}" if boxed else ""
+            label = f"{key}: a {config.type} run of FiftyOne's brain{of}"
+            found[key] = Adoptable(label, boxed)
     return found
+
+
+def _kind(field: fo.Field) -> str:
+    """Return what a field of numbers is called whose encoder is not known, or nothing."""
+    if isinstance(field, fo.VectorField):
+        return "" if (field.info or {}).get("encoder") else "a vector field"
+    numbers = isinstance(field, fo.ListField) and isinstance(field.field, fo.FloatField)
+    return "a field of numbers" if numbers or isinstance(field, fo.ArrayField) else ""
+
+
+#: Lists and arrays of numbers that FiftyOne's labels have, which are no embeddings.
+_OWN = ("bounding_box", "mask", "points", "confidence")
+
+
+def _attributes(dataset: fo.Dataset, name: str, root: str) -> dict[str, str]:
+    """Return attributes of labels that may hold embeddings, declared or seen on the first one."""
+    inner = dataset.get_field(root)
+    inner = inner.field if isinstance(inner, fo.ListField) else inner
+    declared = inner.get_field_schema()
+    kinds = {attribute: _kind(field) for attribute, field in declared.items()}
+    for sample in dataset.exists(name).limit(1):
+        held = sample[name]
+        of_list = getattr(held, "detections", None) or getattr(held, "polylines", None)
+        for label in (of_list or [held])[:1]:
+            for attribute, value in label.iter_fields():
+                if attribute not in declared and isinstance(value, np.ndarray):
+                    kinds[attribute] = "arrays"
+    return {attribute: kind for attribute, kind in kinds.items() if kind and attribute not in _OWN}
+
+
+def chosen_source(ctx: Any) -> tuple[str, str | None]:
+    """Return which embeddings are to be adopted, and the field of the objects they are of.
+
+    In a view of patches, and with ``patches_field``, those of the objects come first.
+    """
+    found = adoptable(ctx.dataset)
+    source, boxed = ctx.params.get("source"), patches_field(ctx, forms.collection(ctx))
+    if source in found:
+        return source, found[source].patches_field
+    if source:  # an attribute, as the library takes it; what is not there is refused
+        return str(source), boxed
+    fitting = [name for name, about in found.items() if about.patches_field == boxed]
+    first = next(iter(fitting or found), "")
+    return first, found[first].patches_field if first else None
 
 
 def latents_field(ctx: Any, inputs: types.Object) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fiftyone as fo
 import numpy as np
 from fiftyone.core.collections import SampleCollection
 
@@ -23,6 +24,8 @@ WRITE_EVERY, WRITE_SECONDS = 2000, 60.0
 #: The images that are encoded in one go take about this many seconds; a run that is stopped loses
 #: the last of them.
 PART_SECONDS = 10.0
+#: From this cosine on, two embeddings of a picture are of the same encoder and the same pixels.
+SAME_PIXELS = 0.995
 #: Latents are read with a report after so many of them.
 REPORT_EVERY = 5000
 
@@ -73,6 +76,35 @@ def share(report: Callable[[float], None], part: slice, total: int) -> Callable[
     )
 
 
+def tell_of_other_pixels(name: str, field: fo.Field | None) -> None:
+    """Log that new latents will differ from those that were adopted, if they will.
+
+    Args:
+        name: Path of the field, or attribute, of latents.
+        field: What the schema says of it; None if it is not there yet.
+    """
+    cosine = ((field.info if field is not None else None) or {}).get("cosine", 1.0)
+    if cosine < SAME_PIXELS:
+        logger.warning(
+            "The latents that were adopted into %r are of other preprocessing (cosine %.3f), so "
+            "new ones will differ from them; overwrite=True computes all of them alike",
+            name,
+            cosine,
+        )
+
+
+def forget_adoption(field: fo.Field | None) -> None:
+    """Take back what a field says about adopted embeddings, all of which have been replaced.
+
+    Args:
+        field: A field, or attribute, of latents; None if it is not there any more.
+    """
+    if field is not None and "adopted_from" in (field.info or {}):
+        gone = ("adopted_from", "cosine")
+        field.info = {part: value for part, value in field.info.items() if part not in gone}
+        field.save()
+
+
 @dataclass(frozen=True)
 class Latents:
     """The usable latents of a collection.
@@ -102,12 +134,12 @@ def stream(samples: SampleCollection, name: str) -> Iterator[tuple[str, str, Any
         name: One of its fields.
     """
     field = samples.get_field(name)
-    shown = {"filepath": True, name: True}
+    shown = {"filepath": True, "value": f"${name}"}
     found = samples._dataset._sample_collection.aggregate(
         samples._pipeline(pipeline=[{"$project": shown}]), allowDiskUse=True, batchSize=1000
     )
     for row in found:
-        held = row.get(name)
+        held = row.get("value")
         yield (
             str(row["_id"]),
             row.get("filepath", ""),
@@ -140,9 +172,9 @@ class Rows:
         """Take one vector, or note why it cannot be used."""
         reason = None
         try:
-            row = None if value is None else np.asarray(value, np.float32).ravel()
+            row = None if value is None else _row(value)
         except (TypeError, ValueError):
-            row, reason = None, f"{self._what!r} holds no numbers"
+            row, reason = None, f"{self._what!r} holds no list of numbers"
         if row is None or not row.size:
             reason = reason or f"no {self._noun} in {self._what!r}"
         elif not np.isfinite(row).all():
@@ -167,6 +199,15 @@ class Rows:
     def values(self) -> np.ndarray:
         """(N, d) float32, not copied."""
         return self._array[: len(self.ids)]
+
+
+def _row(value: Any) -> np.ndarray:
+    """A vector as float32; text that reads like numbers is none."""
+    found = np.asarray(value)
+    if found.dtype.kind not in "fiu" or not found.ndim:
+        raise TypeError
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
+        return found.astype(np.float32).ravel()
 
 
 def usable_latents(

@@ -17,11 +17,13 @@ from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.latent_rows import (
     Latents,
     LatentsReport,
+    forget_adoption,
     in_parts,
     share,
+    tell_of_other_pixels,
     usable_latents,
 )
-from fiftyone_smic.fiftyone.objects import images_of
+from fiftyone_smic.fiftyone.objects import how_to_cut, images_of
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
@@ -33,10 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Key of ``dataset.info`` by which a dataset says that it holds drawn postcards.
 POSTCARDS = "smic_postcards"
-
-
-#: From this cosine on, two embeddings of a picture are of the same encoder and the same pixels.
-SAME_PIXELS = 0.995
 
 NOT_DRAWN = "its picture has not been drawn yet; draw it with fiftyone_smic.regenerate"
 
@@ -99,6 +97,7 @@ def compute_latents(
         (12, 128)
     """
     started = time.perf_counter()
+    cut = how_to_cut(patches_field, force_square, alpha)
     samples = images_of(samples, patches_field)
     dataset = samples._root_dataset
     if patches_field is None:
@@ -115,14 +114,14 @@ def compute_latents(
             patches_field,
             field,
             model,
-            force_square=force_square,
-            alpha=alpha,
+            cut=cut,
             batch_size=batch_size,
             overwrite=overwrite,
             progress=progress,
         )
     replacing = check_encoder(samples, field, model.name, overwrite)
-    _tell_of_other_pixels(dataset, field, overwrite)
+    if not overwrite:
+        tell_of_other_pixels(field, dataset.get_field(field))
 
     paths = dict(zip(*samples.values(["id", "filepath"]), strict=True))
     kept = set()
@@ -176,6 +175,8 @@ def compute_latents(
         )
     if skipped:
         logger.warning("%d of %d images skipped: %s", len(skipped), len(todo), named(skipped))
+    if overwrite and fields.everything(dataset).exists(field).count() == writer.written:
+        forget_adoption(dataset.get_field(field))
     if len(ids) >= 2 * batch_size:  # loading the model is not in it; for the next estimate
         describe(dataset, field, {"seconds": (time.perf_counter() - began) / len(ids)})
     return LatentsReport(
@@ -262,18 +263,6 @@ def suitable_encoder(samples: SampleCollection, field: str = LATENTS_FIELD) -> s
         return known.info.get("source", about.source)
     postcards = bool(dataset.info.get(POSTCARDS))
     return default_encoder(() if postcards else samples.values("filepath"), postcards=postcards)
-
-
-def _tell_of_other_pixels(dataset: fo.Dataset, name: str, overwrite: bool) -> None:
-    existing = dataset.get_field(name)
-    cosine = ((existing.info if existing is not None else None) or {}).get("cosine", 1.0)
-    if cosine < SAME_PIXELS and not overwrite:
-        logger.warning(
-            "The latents that were adopted into %r are of other preprocessing (cosine %.3f), so "
-            "new ones will differ from them; overwrite=True computes all of them alike",
-            name,
-            cosine,
-        )
 
 
 def check_field_name(name: str) -> None:

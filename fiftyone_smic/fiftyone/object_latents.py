@@ -15,8 +15,10 @@ from fiftyone_smic.fiftyone.collections import named
 from fiftyone_smic.fiftyone.latent_rows import (
     Latents,
     LatentsReport,
+    forget_adoption,
     in_parts,
     share,
+    tell_of_other_pixels,
     usable_latents,
 )
 from fiftyone_smic.fiftyone.objects import Objects, find_objects
@@ -26,6 +28,9 @@ from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 
 logger = logging.getLogger(__name__)
 
+#: What an attribute of latents says about how the objects were cut out.
+CUT = ("force_square", "alpha")
+
 
 def compute(
     samples: SampleCollection,
@@ -33,8 +38,7 @@ def compute(
     name: str,
     model: Encoder,
     *,
-    force_square: bool,
-    alpha: float | None,
+    cut: dict[str, Any],
     batch_size: int,
     overwrite: bool,
     progress: Progress,
@@ -48,8 +52,7 @@ def compute(
         patches_field: A field of detections or polylines.
         name: The attribute to write.
         model: The encoder.
-        force_square: Make the boxes square first.
-        alpha: Make the boxes larger by this share of their width and height, or smaller.
+        cut: ``force_square`` and ``alpha``: how the objects are cut out.
         batch_size: Crops at a time.
         overwrite: Compute the latents that exist again.
         progress: See ``compute_latents``.
@@ -60,9 +63,11 @@ def compute(
     """
     started = time.perf_counter()
     objects = find_objects(samples, patches_field)
-    cut = {"force_square": force_square, "alpha": alpha}
     held = objects.values(name)
-    _check(objects, name, model.name, cut, held, overwrite)
+    check(objects, name, model.name, cut, held, overwrite)
+    path = objects.path(name)
+    if not overwrite:
+        tell_of_other_pixels(path, objects.dataset.get_field(path))
     todo = [i for i, value in enumerate(held) if value is None or overwrite]
     kept = len(held) - len(todo)
     skipped: dict[str, str] = {}
@@ -71,7 +76,7 @@ def compute(
         try:
             for part, done in in_parts(len(todo), 4 * batch_size):
                 rows, crops = [], []
-                wanted = objects.crops(todo[part], force_square=force_square, alpha=alpha)
+                wanted = objects.crops(todo[part], **cut)
                 for i, crop, why in wanted:
                     if crop is None:
                         skipped[objects.ids[i]] = why
@@ -84,7 +89,9 @@ def compute(
                 skipped.update({objects.ids[rows[i]]: why for i, why in made.failures.items()})
                 chosen = [rows[int(i)] for i in made.indices]
                 if chosen:
-                    _declare(objects, name, model, made.norm, cut, clear=overwrite and not written)
+                    about = {"encoder": model.name, "source": model.source, **cut}
+                    about["latent_norm"] = made.norm
+                    declare(objects, name, about, clear=overwrite and not written)
                     objects.put(chosen, {name: list(made.latents)})
                     written += len(chosen)
                 done()
@@ -93,7 +100,7 @@ def compute(
                 "Stopped: %d of %d objects are encoded and stay in %r; run it again to go on",
                 written,
                 len(todo),
-                objects.path(name),
+                path,
             )
             raise
         if todo:
@@ -105,11 +112,13 @@ def compute(
         )
     if skipped:
         logger.warning("%d of %d objects skipped: %s", len(skipped), len(todo), named(skipped))
+    if overwrite and fields.everything(objects.dataset).count(path) == written:
+        forget_adoption(objects.dataset.get_field(path))
     seconds = time.perf_counter() - started
-    return LatentsReport(objects.path(name), model.name, model.dim, written, kept, skipped, seconds)
+    return LatentsReport(path, model.name, model.dim, written, kept, skipped, seconds)
 
 
-def _check(
+def check(
     objects: Objects,
     name: str,
     encoder: str,
@@ -117,7 +126,19 @@ def _check(
     held: list[Any],
     overwrite: bool,
 ) -> None:
-    """Refuse to mix the latents of two encoders, or of two ways to cut, in one attribute."""
+    """Refuse to mix the latents of two encoders, or of two ways to cut, in one attribute.
+
+    Args:
+        objects: The objects.
+        name: The attribute to write.
+        encoder: Identity of the encoder of the new latents.
+        cut: ``force_square`` and ``alpha`` of the new latents.
+        held: What the objects have in the attribute.
+        overwrite: Whether the new latents replace what is there.
+
+    Raises:
+        ValueError: The attribute holds others, or no vectors.
+    """
     known = objects.dataset.get_field(objects.path(name))
     if known is None:
         return
@@ -141,21 +162,25 @@ def _check(
         )
 
 
-def _declare(
-    objects: Objects, name: str, model: Encoder, norm: float, cut: dict[str, Any], *, clear: bool
-) -> None:
-    """Add the attribute, and say what is in it; an attribute of the same encoder keeps its norm."""
+def declare(objects: Objects, name: str, about: dict[str, Any], *, clear: bool) -> None:
+    """Add the attribute, and say what is in it; an attribute of the same encoder keeps its norm.
+
+    Args:
+        objects: The objects.
+        name: The attribute that holds their latents.
+        about: What is public about the latents, ``"latent_norm"`` and how they were cut among it.
+        clear: Whether to remove latents of another encoder, or another cut, that are there.
+    """
     objects.declare(name, fo.VectorField, description="SMIC: unit-norm latents of the objects")
     path = objects.path(name)
     stored = objects.dataset.get_field(path)
     former = stored.info or {}
-    about = {"encoder": model.name, "source": model.source, **cut}
-    if all(former.get(part) == value for part, value in about.items()):
+    if all(former.get(part) == about[part] for part in ("encoder", "source", *CUT)):
         return
     if clear and former:
         objects.dataset.clear_sample_field(path)
         stored = objects.dataset.get_field(path)
-    stored.info = {**former, **about, "latent_norm": float(norm)}
+    stored.info = {**former, **about, "latent_norm": float(about["latent_norm"])}
     stored.save()
 
 

@@ -7,6 +7,7 @@ the latents of ``detections`` are in ``detections.detections.clip_latents``.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,9 @@ CODE_SPECS = tuple(
     for spec in fields.SPECS
     if spec.part == fields.CODE and spec.type is not fo.EmbeddedDocumentField
 )
+
+#: What the things are called that a dictionary codes.
+SAMPLE, OBJECT = "sample", "object"
 
 _KINDS = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
 
@@ -77,13 +81,7 @@ class Objects:
 
     def _read(self, path: str) -> list[Any]:
         """Read a path below the labels; labels that were deleted meanwhile have None."""
-        listed = isinstance(self.dataset.get_field(self.root), fo.ListField)
-        found: dict[str, Any] = {}
-        for ids, values in zip(*self.samples.values([f"{self.root}.id", path]), strict=True):
-            if listed:
-                found.update(zip(map(str, ids or ()), values or (), strict=True))
-            elif ids is not None:
-                found[str(ids)] = values
+        found = _by_label(self.samples, self.root, path)
         return [found.get(label_id) for label_id in self.ids]
 
     def declare(self, attribute: str, kind: type[fo.Field], **options: Any) -> None:
@@ -124,11 +122,15 @@ class Objects:
         """
         from PIL import Image
 
-        paths = dict(zip(*self.samples.values(["id", "filepath"]), strict=True))
-        labels = self._read(self.root)
+        wanted = self.samples.select(list({self.sample_ids[i] for i in rows}))
+        paths = dict(zip(*wanted.values(["id", "filepath"]), strict=True))
+        labels = _by_label(wanted, self.root, self.root)
         read: tuple[str, np.ndarray | None, str] = ("", None, "")
         for i in rows:
-            path = paths[self.sample_ids[i]]
+            path = paths.get(self.sample_ids[i])
+            if path is None:
+                yield i, None, f"{self.sample_ids[i]}: the sample was deleted"
+                continue
             if path != read[0]:
                 try:
                     read = (path, np.asarray(load_image(path)), "")
@@ -137,7 +139,7 @@ class Objects:
             if read[1] is None:
                 yield i, None, read[2]
                 continue
-            label = labels[i]
+            label = labels.get(self.ids[i])
             if label is None:
                 yield i, None, f"{Path(path).name}: the object was deleted"
                 continue
@@ -151,6 +153,74 @@ class Objects:
                 yield i, None, f"{Path(path).name}: its box has no pixels"
                 continue
             yield i, Image.fromarray(np.ascontiguousarray(cut)), ""
+
+
+def _by_label(samples: SampleCollection, root: str, path: str) -> dict[str, Any]:
+    """Return label id -> what is at a path below the labels, or the label itself."""
+    listed = isinstance(samples._root_dataset.get_field(root), fo.ListField)
+    found: dict[str, Any] = {}
+    for ids, values in zip(*samples.values([f"{root}.id", path]), strict=True):
+        if listed:
+            found.update(zip(map(str, ids or ()), values or (), strict=True))
+        elif ids is not None:
+            found[str(ids)] = values
+    return found
+
+
+def noun(patches_field: str | None) -> str:
+    """Return what the things are called that are worked on: "sample" or "object".
+
+    Args:
+        patches_field: The field of the objects; None for whole images.
+    """
+    return SAMPLE if patches_field is None else OBJECT
+
+
+def how_to_cut(
+    patches_field: str | None, force_square: bool, alpha: float | None
+) -> dict[str, Any]:
+    """Return how objects are cut out of their images, as FiftyOne's extractor takes it.
+
+    Args:
+        patches_field: The field of the objects; None for whole images.
+        force_square: Make the boxes square first.
+        alpha: Make the boxes larger by this share of their width and height, or smaller.
+
+    Raises:
+        ValueError: There is nothing to cut out, or a box would have no size.
+    """
+    if patches_field is None and (force_square or alpha is not None):
+        raise ValueError(
+            "force_square and alpha say how objects are cut out; pass patches_field=…, the field "
+            "of the objects, or leave them out for whole images"
+        )
+    if alpha is not None:
+        number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
+        if not number or not -1 < alpha < math.inf:
+            raise ValueError(
+                f"alpha={alpha!r} is no share to enlarge boxes by; pass a number above -1, such "
+                "as 0.1 for boxes that are a tenth larger"
+            )
+    return {"force_square": bool(force_square), "alpha": alpha}
+
+
+def stream_labels(
+    samples: SampleCollection, root: str, path: str
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield id, file and the stored value, or None, of each label, whatever the schema says.
+
+    Args:
+        samples: A flat image collection.
+        root: The path of one label.
+        path: The path of a value of labels, as the database names it.
+    """
+    shown = {"_id": False, "id": f"${root}._id", "filepath": True, "value": f"${path}"}
+    stages = [{"$unwind": f"${root}"}, {"$project": shown}]
+    found = samples._dataset._sample_collection.aggregate(
+        samples._pipeline(pipeline=stages), allowDiskUse=True, batchSize=1000
+    )
+    for row in found:
+        yield str(row["id"]), row.get("filepath", ""), row.get("value")
 
 
 def images_of(samples: SampleCollection, patches_field: str | None) -> SampleCollection:

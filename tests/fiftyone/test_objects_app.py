@@ -126,6 +126,33 @@ def test_a_view_of_patches_is_a_target_where_objects_are_meant(coded):
     assert "a view of patches cannot hold SMIC codes" in asked
 
 
+def test_adopting_embeddings_of_objects(boxed):
+    smic.compute_latents(boxed, "made", encoder="postcards", patches_field="objects", alpha=0.1)
+    field = boxed.get_field("objects.detections.made")
+    field.info = None
+    field.save()
+    path = "objects.detections.made"
+    asked = said("adopt_embeddings", boxed, encoder="postcards", advanced=True)
+    assert "made of the objects in objects: a vector field" in asked
+    assert "The boxes were enlarged" in asked
+    given = {"source": path, "encoder": "postcards", "alpha": 0.1}
+    done = run("adopt_embeddings", boxed, **given)["summary"]
+    assert "**12 embeddings**" in done and "`objects.detections.clip_latents`" in done
+    assert "made of the objects" in said("adopt_embeddings", boxed.to_patches("objects"))
+    again = said("adopt_embeddings", boxed, **given)
+    assert "Overwrite the field objects.detections.clip_latents" in again
+    with pytest.raises(ValueError, match="'nothing' is not there, and embeddings of objects"):
+        run("adopt_embeddings", boxed, source="nothing", patches_field="objects")
+    # As the library takes it, from code; and arrays that nobody declared.
+    run("adopt_embeddings", boxed, source="made", patches_field="objects", field="second")
+    assert boxed.count("objects.detections.second") == 12
+    for sample in boxed:
+        for label in sample.objects.detections:
+            label["undeclared"] = label.made
+        sample.save()
+    assert "undeclared of the objects in objects: arrays" in said("adopt_embeddings", boxed)
+
+
 def test_adopting_a_dictionary_of_cloned_objects(coded, delete):
     clone = coded[:3].clone()
     delete(clone.name)
