@@ -135,7 +135,8 @@ def _pair(
 
 def _cosines(a: NDArray, b: NDArray) -> NDArray[np.float64]:
     # A difference of unit vectors below 1e-7 is a rounding error.
-    norms = np.linalg.norm(a, axis=1).astype(np.float64) * np.linalg.norm(b, axis=1)
+    squares = [np.einsum("ij,ij->i", x, x, dtype=np.float64) for x in (a, b)]
+    norms = np.sqrt(squares[0] * squares[1])
     dots = np.einsum("ij,ij->i", a, b, dtype=np.float64)
     return np.divide(dots, norms, out=np.zeros(len(a)), where=norms > 1e-7)
 
@@ -201,11 +202,11 @@ def fidelity(
         rebuilt: (N, d) reconstructions, not scaled to unit norm, because the explained variance
             depends on their norm; or a function that returns those of given rows, a slice or an
             array of positions, so that never all of them are in memory.
-        max_queries: most items whose neighbours are compared; they are drawn at random.
+        max_queries: most items whose neighbours are compared, at least 1; they are drawn at random.
         seed: of that draw.
 
     Raises:
-        ValueError: the two differ in shape, or are empty.
+        ValueError: the two differ in shape, are empty, or hold NaN or infinity.
 
     Example:
         >>> latents = np.random.default_rng(0).normal(size=(50, 8))
@@ -214,6 +215,8 @@ def fidelity(
         >>> round(found.explained_variance, 3), round(found.centred_cosine, 3)
         (0.75, 1.0)
     """
+    if max_queries < 1:
+        raise ValueError(f"max_queries must be at least 1, got {max_queries}")
     if callable(rebuilt):
         z, given = np.asarray(latents, np.float32), rebuilt
         if z.ndim != 2 or not len(z):
@@ -226,6 +229,8 @@ def fidelity(
     for start in range(0, len(z), _BLOCK):
         part = slice(start, start + _BLOCK)
         a, b = z[part], given(part)
+        if not (np.isfinite(a).all() and np.isfinite(b).all()):
+            raise ValueError("latents or what is rebuilt of them hold NaN or infinity")
         spread += float(np.square(a - mean, dtype=np.float64).sum())
         error += float(np.square(a - b, dtype=np.float64).sum())
         centred += float(_cosines(a - mean, b - mean).sum())

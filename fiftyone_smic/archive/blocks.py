@@ -13,18 +13,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import csr_matrix
+from sklearn.utils.validation import check_is_fitted
 
 from fiftyone_smic.archive.format import Head, pack_block, pack_end
 from fiftyone_smic.archive.item_names import pack_names
 from fiftyone_smic.archive.reader import MODES
 from fiftyone_smic.archive.sections import DISTORTION, Section, pack_sections
 from fiftyone_smic.coding.code_tables import CodeCounts
-from fiftyone_smic.coding.distortions import encode_distortions
+from fiftyone_smic.coding.distortions import LARGEST, encode_distortions
 from fiftyone_smic.coding.items import encode_items
 from fiftyone_smic.coding.limits import believable, believable_text, lacking, least_block
 from fiftyone_smic.coding.range_coder import Coder
@@ -33,6 +35,8 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.validation import check_codes, check_limits
 from fiftyone_smic.metrics import Rate
 
+_LEAST, _MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
 
 def check_archivable(codes: Any, head: Head) -> csr_matrix:
     """Return codes (N, K) in canonical form.
@@ -40,8 +44,7 @@ def check_archivable(codes: Any, head: Head) -> csr_matrix:
     Raises:
         ValueError: An archive with this head cannot hold them.
     """
-    c = csr_matrix(codes, copy=True) if issparse(codes) else csr_matrix(np.asarray(codes))
-    check_codes(c, head.atoms)
+    c = check_codes(codes, head.atoms).copy()
     c.sum_duplicates()
     c.eliminate_zeros()
     c.sort_indices()
@@ -57,16 +60,16 @@ def check_distortion(distortion: ArrayLike, n: int) -> NDArray[np.float64]:
     """Return squared distances (n,) as float64.
 
     Raises:
-        ValueError: Another number of them, or some are negative, NaN or infinite.
+        ValueError: Another number of them, or some are negative, NaN or too large to store.
     """
     d = np.asarray(distortion, np.float64)
     if d.shape != (n,):
         raise ValueError(f"{d.size} distortions for {n} items: give one for each")
-    if not (np.isfinite(d) & (d >= 0)).all():
-        bad = np.flatnonzero(~(np.isfinite(d) & (d >= 0)))
+    bad = np.flatnonzero(~((d >= 0) & (d <= LARGEST)))
+    if len(bad):
         raise ValueError(
             f"a distortion is a squared distance and those of items {bad[:5].tolist()} are "
-            "negative, NaN or infinite: leave these items out, or pass distortion=None"
+            f"negative, NaN or above {LARGEST:.2g}: leave these items out, or pass distortion=None"
         )
     return d
 
@@ -118,7 +121,18 @@ def archive_head(
             :func:`~fiftyone_smic.archive.writer.write_archive`.
         named: Whether items have names.
         distortion: Whether items have distortions.
+
+    Raises:
+        ValueError: The identity is no text, or a number is not positive and finite.
     """
+    check_is_fitted(dictionary, "atoms_")
+    if not isinstance(encoder, str) or not encoder.isprintable():
+        raise ValueError(f"encoder is an identity like 'ViT-B-32/openai', got {encoder!r}")
+    for name, value in (("latent_norm", latent_norm), ("pixels_per_item", pixels_per_item)):
+        if value is None and name == "pixels_per_item":
+            continue
+        if not isinstance(value, Real) or not _LEAST <= value <= _MOST:
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
     prior = dictionary.prior_
     return Head(
         dimensions=dictionary.n_features_in_,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fiftyone_smic.archive.errors import DamagedArchiveError
 from fiftyone_smic.archive.primitives import Reader, varint
@@ -19,12 +19,33 @@ _DIGITS = re.compile(rb"[0-9]+(?=[^0-9]*\Z)")
 _LZMA = [{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 20, "lc": 3, "lp": 0, "pb": 0}]
 
 
-def check_names(names: Sequence[str], n_items: int) -> None:
-    """Raise ValueError unless there are as many names as items, and an archive can store them."""
-    if len(names) != n_items:
-        raise ValueError(f"{len(names)} names for {n_items} items")
-    if any("\0" in name for name in names):
-        raise ValueError("names must not contain NUL characters")
+def check_names(names: Iterable[str], n_items: int) -> list[str]:
+    """Return the names of items as a list.
+
+    Raises:
+        ValueError: There are not as many names as items, or an archive cannot store one of them.
+    """
+    if isinstance(names, (str, bytes)):
+        raise ValueError("names must be a list of texts, one for each item, and this is one text")
+    given = list(names)
+    if len(given) != n_items:
+        raise ValueError(f"{len(given)} names for {n_items} items")
+    for i, name in enumerate(given):
+        if not isinstance(name, str):
+            raise ValueError(
+                f"names must be texts, and that of item {i} is {name!r}: name_of makes a name of a "
+                "path"
+            )
+        if "\0" in name:
+            raise ValueError(f"names must not contain NUL characters, and that of item {i} does")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"the name of item {i} holds bytes that are not UTF-8, {name!r}: name_of makes a "
+                "name of a path that keeps them"
+            ) from None
+    return given
 
 
 def pack_names(names: Sequence[str]) -> bytes:

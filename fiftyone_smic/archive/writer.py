@@ -70,7 +70,8 @@ def write_archive(
         encoder: Identity of the encoder that made the latents.
         latent_norm: Typical norm of the encoder's raw latents. Generators that were trained on raw
             latents need it.
-        names: N names, without NUL characters; None stores no names.
+        names: N names, texts without NUL characters; None stores no names. Of a path,
+            :func:`fiftyone_smic.utils.names.name_of` makes a name.
         pixels_per_item: Mean number of pixels of an original image; None stores nothing.
         ordered: False gives up the order of the items, which saves up to log2 N! bits. The archive
             then holds the items sorted by their codes, with their names, and nothing can be
@@ -83,8 +84,8 @@ def write_archive(
         Where the file's bits go; the total is the file's size.
 
     Raises:
-        ValueError: The dictionary cannot have made these codes, or the number of names or of
-            distortions is wrong.
+        ValueError: The dictionary cannot have made these codes, the number of names or of
+            distortions is wrong, or an archive cannot hold one of the other arguments.
         OSError: The file cannot be written.
 
     Example:
@@ -146,7 +147,7 @@ def encode_archive(
     c = check_archivable(codes, head)
     n = c.shape[0]
     if names is not None:
-        check_names(names, n)
+        names = check_names(names, n)
     known = None if distortion is None else check_distortion(distortion, n)
     if not ordered:
         return _as_multiset(dictionary, head, c, names, known)
@@ -278,7 +279,7 @@ def _append(
             else "this archive stores no item names: pass names=None"
         )
     if names is not None:
-        check_names(names, c.shape[0])
+        names = check_names(names, c.shape[0])
     measured = _appendable_distortion(distortion, head, blocks, c.shape[0])
     del data[-END_SIZE:]
     payload = sum(block.codes_size for block in blocks)

@@ -15,6 +15,8 @@ from fiftyone_smic.coding.tables import CorruptStream, frequencies, half_octaves
 #: Number of levels: 0 stands for no distortion, level v for 2**((v - 257) / 8).
 LEVELS = 512
 _ONE = 257
+#: Largest distortion that is stored to within a level.
+LARGEST = 2.0 ** ((LEVELS - 1 - _ONE) / 8)
 
 #: 2**(i/8) as literals: libm's exp2 may differ between machines in the last place, these do not.
 _EIGHTHS = np.array(

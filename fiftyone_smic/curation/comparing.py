@@ -21,7 +21,7 @@ from fiftyone_smic.curation.inference import (
     permutation_p,
     uses,
 )
-from fiftyone_smic.curation.inputs import accepts_archives, as_codes
+from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_count
 from fiftyone_smic.curation.results import SHOWN, UNSEEN, NullRun, Rows, names_of, signed
 from fiftyone_smic.utils.compiled import compiled
 
@@ -150,10 +150,15 @@ def compare(
     called = tuple(names_of(names, a.shape[1]))
     both = csr_matrix(vstack([a, b], format="csr"))
     rng = np.random.default_rng(seed)
-    rows = csr_matrix(normalize(both.astype(np.float64)))
+    rows = both.astype(np.float64)
+    if both.shape[1]:
+        rows = csr_matrix(normalize(rows))
     weights = np.where(np.arange(both.shape[0]) < a.shape[0], -1 / a.shape[0], 1 / b.shape[0])
     shift = np.asarray(weights @ rows).ravel()
-    times = max(99, min(permutations, _WORK // max(rows.nnz + rows.shape[0], 1)))
+    times = max(
+        99,
+        min(check_count(permutations, "permutations"), _WORK // max(rows.nnz + rows.shape[0], 1)),
+    )
     nothing = _shifts(
         rows.indptr, rows.indices, rows.data, rows.shape[1], weights, times,
         int(rng.integers(2**31)),
@@ -165,7 +170,7 @@ def compare(
     shown = shown[:, used]
     side = np.arange(both.shape[0]) >= a.shape[0]
     run = None
-    if null:
+    if check_count(null, "null"):
         qs = [_test(shown, rng.permutation(side))[-1] for _ in range(null)]
         run = NullRun(
             null,

@@ -10,6 +10,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.inference import uses
+from fiftyone_smic.curation.inputs import check_count
 from fiftyone_smic.utils.compiled import compiled
 
 #: Seconds and items up to which the smallest covering set is sought exactly.
@@ -77,8 +78,7 @@ def covering(
     codes: csr_matrix, k: int | None, before: NDArray[np.intp], times: int, fewest: int
 ) -> tuple[NDArray[np.intp], str]:
     """Few items that show every atom and sign ``times`` times, or k that show the most."""
-    if times < 1 or fewest < 1:
-        raise ValueError(f"times and fewest must be at least 1, got {times} and {fewest}")
+    times, fewest = check_count(times, "times", 1), check_count(fewest, "fewest", 1)
     shown = uses(codes)
     counts = np.asarray(shown.sum(axis=0)).ravel()
     wanted = np.where(counts >= fewest, np.minimum(counts, times), 0)

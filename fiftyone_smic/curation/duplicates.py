@@ -17,6 +17,7 @@ from fiftyone_smic.curation.inputs import (
     accepts_archives,
     as_codes,
     check_beside,
+    check_count,
     check_groups,
     check_pair,
     check_threshold,
@@ -381,7 +382,7 @@ def leaks(
     sides = split[found.pairs]
     crossing = sides[:, 0] != sides[:, 1]
     rng = np.random.default_rng(seed)
-    null = np.zeros(max(permutations, 1))
+    null = np.zeros(check_count(permutations, "permutations", 1))
     for run in range(len(null)):
         mixed = rng.permutation(split)[found.pairs]
         null[run] = (mixed[:, 0] != mixed[:, 1]).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ def match(codes: csr_matrix, expression: str, names: Sequence[str | None] | None
 
     Raises:
         ExpressionError: a mistake, with its place: an unknown atom (with what is spelled alike), a
-            missing parenthesis or operand.
+            missing parenthesis or operand, a name that several atoms have.
         ValueError: no codes, or another number of names.
 
     Example:
@@ -106,15 +107,31 @@ _NOT = re.compile(r"[!~]|not\b", re.IGNORECASE)
 _CUT = re.compile(r"\s+(?:and|or)\b", re.IGNORECASE)
 
 
+#: Parentheses within parentheses, so that the parser stays within Python's stack.
+DEEPEST = 50
+
+
+def _small(text: str) -> str:
+    """A text in one form, whatever its letter case; a composed text keeps its length."""
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in composed)
+
+
 class _Parser:
     """Recursive descent over the text; a value is (which items, their scores)."""
 
     def __init__(self, text: str, names: list[str], columns: csc_matrix) -> None:
         if not isinstance(text, str):
             raise ValueError(f"an expression is a text like 'snow & !people', got {text!r}")
-        self.text, self.at = text, 0
+        self.text, self.at, self.depth = unicodedata.normalize("NFC", text), 0, 0
+        self.small = _small(self.text)
         self.names, self.columns = names, columns
-        self.places = {name.lower(): j for j, name in reversed(list(enumerate(names)))}
+        self.places: dict[str, int] = {}
+        self.shared: dict[str, list[int]] = {}
+        for j, name in enumerate(names):
+            first = self.places.setdefault(_small(name), j)
+            if first != j:
+                self.shared.setdefault(_small(name), [first]).append(j)
         self.longest = sorted(self.places, key=len, reverse=True)
 
     def parse(self) -> _Value:
@@ -166,11 +183,14 @@ class _Parser:
         return mask, scores
 
     def negated(self) -> _Value:
+        times = 0
         # An atom may be called "not far" or "Northern lights".
-        if self.known() is None and self.take(_NOT):
-            mask, scores = self.negated()
-            return ~mask, np.zeros_like(scores)
-        return self.weighted()
+        while self.known() is None and self.take(_NOT):
+            times += 1
+        mask, scores = self.weighted()
+        if times:
+            return mask ^ (times % 2 == 1), np.zeros_like(scores)
+        return mask, scores
 
     def weighted(self) -> _Value:
         start = self.at
@@ -185,10 +205,14 @@ class _Parser:
         if self.peek() == "(":
             opened = self.at
             self.at += 1
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise self.error(f"parentheses are nested deeper than {DEEPEST}", opened)
             value = self.either()
             if self.peek() != ")":
                 raise self.error("this parenthesis is not closed", opened)
             self.at += 1
+            self.depth -= 1
             return value
         sign = 1
         if self.known() is None and self.peek() in ("+", "-"):
@@ -199,13 +223,24 @@ class _Parser:
     def known(self) -> tuple[int, int] | None:
         """The atom whose name stands here and where it ends; the longest name wins."""
         self.skip()
-        rest = self.text[self.at :].lower()
         for name in self.longest:
-            if rest.startswith(name):
-                after = rest[len(name) : len(name) + 1]
+            if self.small.startswith(name, self.at):
+                end = self.at + len(name)
+                after = self.small[end : end + 1]
                 if not (after.isalnum() or after == "_") or not name[-1:].isalnum():
-                    return self.places[name], self.at + len(name)
+                    return self.place(name, self.at), end
         return None
+
+    def place(self, name: str, at: int) -> int:
+        """The atom of a name that only one atom has."""
+        if name in self.shared:
+            atoms = [f"'atom {j}'" for j in self.shared[name]]
+            raise self.error(
+                f"{len(atoms)} atoms are called {self.names[self.places[name]]!r}: write "
+                + " or ".join(atoms[:4]),
+                at,
+            )
+        return self.places[name]
 
     def atom(self) -> int:
         found = self.known()
@@ -229,13 +264,13 @@ class _Parser:
         indexed = _INDEXED.fullmatch(name.strip())
         if indexed and int(indexed.group(1)) < len(self.names):
             return int(indexed.group(1))
-        if name.lower() in self.places:
-            return self.places[name.lower()]
+        if _small(name) in self.places:
+            return self.place(_small(name), start)
         raise self.error(self.unknown(name), start)
 
     def unknown(self, name: str) -> str:
-        near = difflib.get_close_matches(name.lower(), self.longest, 3, 0.6)
-        near = near or [n for n in self.longest if name.lower() in n][:3]
+        near = difflib.get_close_matches(_small(name), self.longest, 3, 0.6)
+        near = near or [n for n in self.longest if _small(name) in n][:3]
         spelled = " or ".join(repr(self.names[self.places[n]]) for n in near)
         hint = (
             f"did you mean {spelled}?"

@@ -20,13 +20,21 @@ from fiftyone_smic.curation.inference import (
     odds_ratio,
     uses,
 )
-from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_groups, check_pair
+from fiftyone_smic.curation.inputs import (
+    accepts_archives,
+    as_codes,
+    check_count,
+    check_groups,
+    check_pair,
+    column_of,
+)
 from fiftyone_smic.curation.results import (
     SHOWN,
     UNSEEN,
     NullRun,
     Rows,
     names_of,
+    plain,
     several,
     signed,
     text_table,
@@ -153,7 +161,7 @@ def associations(
         )
     atoms = _associate(shown[:, used], used, c.shape[1], place, values)
     run = None
-    if null:
+    if check_count(null, "null"):
         rng = np.random.default_rng(seed)
         qs = [_q_of(shown[:, used], rng.permutation(place), len(values))[0] for _ in range(null)]
         found = tuple(int((q < LEVEL).sum()) for q in qs)
@@ -190,10 +198,8 @@ def _associate(
     outside, others = total - inside, len(place) - sizes
     difference, low, high = newcombe(inside, sizes, outside, others)
     atom, sign = (np.broadcast_to(a, p.shape) for a in atom_and_sign(used, n_atoms))
-    label = np.empty(len(values), object)
-    label[:] = values
     columns = {
-        "label": np.broadcast_to(label[:, None], p.shape),
+        "label": np.broadcast_to(column_of(values)[:, None], p.shape),
         "atom": atom,
         "sign": sign,
         "inside": inside / sizes,
@@ -257,8 +263,8 @@ class LabelIssues:
     def to_rows(self) -> list[dict[str, Any]]:
         """One dict per doubtful item, the most doubtful first: index, score, label, suggested."""
         return [
-            {"index": int(i), "score": float(self.scores[i]), "label": self.labels[i],
-             "suggested": self.suggested[i]}
+            {"index": int(i), "score": float(self.scores[i]), "label": plain(self.labels[i]),
+             "suggested": plain(self.suggested[i])}
             for i in self.indices
         ]  # fmt: skip
 
@@ -324,6 +330,11 @@ def label_issues(
     c = as_codes(codes, minimum=2)
     if dictionary is not None:
         dictionary, c = check_pair(dictionary, c)
+    if c.shape[1] == 0:
+        raise ValueError(
+            "the dictionary has no atoms, so codes tell no item from another: learn one with a "
+            "smaller lam, on items that differ"
+        )
     place, values = check_groups(labels, c.shape[0])
     if len(values) * 5 > c.shape[0]:
         raise ValueError(
@@ -344,7 +355,7 @@ def label_issues(
     scores[judged] = 1 - chances[np.arange(len(narrow)), narrow]
     likely = place.copy()
     likely[judged] = kept[chances.argmax(axis=1)]
-    named = np.array(values)
+    named = column_of(values)
     accuracy = float((likely[judged] == place[judged]).mean())
     return LabelIssues(
         scores, named[likely], named[place], tuple(values[i] for i in np.flatnonzero(counts < 3)),

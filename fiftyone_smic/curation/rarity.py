@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.inference import LEVEL, atom_and_sign, bh, over, under, uses
-from fiftyone_smic.curation.inputs import accepts_archives, as_codes
+from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_count
 from fiftyone_smic.curation.results import SHOWN, UNSEEN, Rows, names_of, several, signed
 
 
@@ -132,9 +132,7 @@ def rare(
     """
     c = as_codes(codes)
     n = c.shape[0]
-    bar = max(3, n // 100) if fewest is None else fewest
-    if bar < 1:
-        raise ValueError(f"fewest must be at least 1, got {fewest!r}")
+    bar = max(3, n // 100) if fewest is None else check_count(fewest, "fewest", 1)
     called = tuple(names_of(names, c.shape[1]))
     shown = uses(c)
     counts = shown.getnnz(axis=0).astype(np.int64)

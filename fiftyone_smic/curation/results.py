@@ -48,7 +48,7 @@ class Rows(Sequence[RowT], Generic[RowT]):
         if isinstance(index, slice):
             named = zip(self._row._fields, self._columns, strict=True)
             return Rows(self._row, {name: column[index] for name, column in named})
-        return self._row(*(_plain(column[index]) for column in self._columns))
+        return self._row(*(plain(column[index]) for column in self._columns))
 
     def __iter__(self) -> Iterator[RowT]:
         return (self[i] for i in range(len(self)))
@@ -65,7 +65,8 @@ class Rows(Sequence[RowT], Generic[RowT]):
         return [row._asdict() for row in self]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A number of NumPy as one of Python, anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -101,6 +102,9 @@ def names_of(names: Sequence[str | None] | None, n_atoms: int) -> list[str]:
         return [f"atom {j}" for j in range(n_atoms)]
     if len(names) != n_atoms:
         raise ValueError(f"{len(names)} names were given for {n_atoms} atoms: give one for each")
+    wrong = [name for name in names if name is not None and not isinstance(name, str)]
+    if wrong:
+        raise ValueError(f"names of atoms are texts or None, and one is {wrong[0]!r}")
     return [name or f"atom {j}" for j, name in enumerate(names)]
 
 

@@ -12,10 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from fiftyone_smic.curation.geometry import Geometry
-from fiftyone_smic.curation.inputs import accepts_archives, check_beside, check_k, check_pair
+from fiftyone_smic.curation.inputs import (
+    accepts_archives,
+    check_beside,
+    check_k,
+    check_pair,
+    check_queries,
+)
 from fiftyone_smic.curation.results import UNSEEN, text_table
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
-from fiftyone_smic.dictionary.validation import check_latents
 from fiftyone_smic.utils.vectors import unit
 
 #: Added to the squared length of each item's atoms, as a share of its mean: codes that say next to
@@ -129,9 +134,7 @@ def search(
     """
     dictionary, c = check_pair(dictionary, codes)
     n, k = c.shape[0], check_k(k, c.shape[0])
-    q = check_latents(np.atleast_2d(np.asarray(queries)), dimensions=dictionary.n_features_in_)
-    if len(q) == 0:
-        raise ValueError("there are no queries: give the latent of a text or an image")
+    q = check_queries(queries, dictionary.n_features_in_)
     z = None if latents is None else check_beside(latents, n, dictionary.n_features_in_)
     if by not in ("cosine", "product"):
         raise ValueError(f"by must be 'cosine' or 'product', got {by!r}")
@@ -166,9 +169,10 @@ def directions(
     asked = unit(queries)
     if text_mean is not None:
         common = np.asarray(text_mean, np.float32)
-        if common.shape != asked.shape[1:]:
+        if common.shape != asked.shape[1:] or not np.isfinite(common).all():
             raise ValueError(
-                f"text_mean has shape {common.shape} and queries have {asked.shape[1]} dimensions"
+                f"text_mean must be {asked.shape[1]} finite numbers, one for each dimension of the "
+                f"queries; its shape is {common.shape}"
             )
         asked = asked - common
     along = unit(dictionary.mean_[None])[0]

@@ -12,7 +12,13 @@ from scipy.sparse import csr_matrix, hstack
 from scipy.stats import norm
 
 from fiftyone_smic.curation.inference import LEVEL, atom_and_sign, bh, newcombe, over, uses, wilson
-from fiftyone_smic.curation.inputs import accepts_archives, as_codes, check_groups, check_vector
+from fiftyone_smic.curation.inputs import (
+    accepts_archives,
+    as_codes,
+    check_count,
+    check_groups,
+    check_vector,
+)
 from fiftyone_smic.curation.results import SHOWN, UNSEEN, NullRun, Rows, names_of, several, signed
 
 #: Pairs of atoms are tested up to this many, the most frequent first.
@@ -144,12 +150,11 @@ def weak_slices(
     c = as_codes(codes, minimum=2)
     wrong = _errors(errors, c.shape[0])
     stratum = None if labels is None else check_groups(labels, c.shape[0], minimum=1)[0]
-    if smallest < 1:
-        raise ValueError(f"smallest must be at least 1, got {smallest!r}")
+    smallest = check_count(smallest, "smallest", 1)
     called = tuple(names_of(names, c.shape[1]))
     shown, members = _slices(c, smallest, pairs)
     run = None
-    if null:
+    if check_count(null, "null"):
         rng = np.random.default_rng(seed)
         qs = [bh(_p(shown, _mixed(wrong, stratum, rng), stratum)) for _ in range(null)]
         run = NullRun(

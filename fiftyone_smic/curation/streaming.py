@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fiftyone_smic.archive import iter_archive, read_archive
 from fiftyone_smic.curation.geometry import Geometry
-from fiftyone_smic.curation.inputs import check_k
+from fiftyone_smic.curation.inputs import check_k, check_queries
 from fiftyone_smic.curation.searching import SHRINKAGE, Found, best, directions
 from fiftyone_smic.dictionary.priors import Prior
-from fiftyone_smic.dictionary.validation import check_latents
 
 
 def search_archive(
@@ -56,9 +55,7 @@ def search_archive(
     head = read_archive(path, prior, stop=0)
     dictionary, n = head.dictionary, head.rate.items
     k = check_k(k, n)
-    q = check_latents(np.atleast_2d(np.asarray(queries)), dimensions=dictionary.n_features_in_)
-    if len(q) == 0:
-        raise ValueError("there are no queries: give the latent of a text or an image")
+    q = check_queries(queries, dictionary.n_features_in_)
     by_atom = (dictionary.atoms_ @ directions(dictionary, q, text_mean).T).astype(np.float32)
     geometry = Geometry.of(dictionary)
     total = sum(

@@ -25,6 +25,7 @@ from fiftyone_smic.dictionary.validation import (
     check_codes,
     check_item_count,
     check_latents,
+    check_lengths,
     check_limits,
 )
 from fiftyone_smic.utils.defaults import LAM
@@ -178,9 +179,9 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
             progress: called with the fraction done, 0..1. It may raise to stop.
 
         Raises:
-            ValueError: fewer than two items, rows with NaN or infinity (the message names them), a
-                parameter out of range, ``n_items`` less than N, a prior or a metric of another
-                dimension, or a matrix that is no metric.
+            ValueError: fewer than two items, rows with NaN, infinity or too large a norm (the
+                message names them), a parameter out of range, ``n_items`` less than N, a prior or a
+                metric of another dimension, or a matrix that is no metric.
 
         Example:
             >>> latents = np.random.default_rng(0).normal(size=(50, 8))
@@ -190,6 +191,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         self._validate_params()
         fresh = type(self)(**self.get_params(deep=False))
         z = fresh._latents(X, reset=True, minimum=2)
+        check_lengths(z)
         prior = as_prior(self.prior)
         if prior is not None and len(prior.mean) != z.shape[1]:
             raise ValueError(
@@ -227,6 +229,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         if not hasattr(self, "atoms_"):
             return self.fit(X)
         z = self._latents(X, reset=False, minimum=1)
+        check_lengths(z)
         changed = copy.copy(self)
         stream = self._the_stream()
         known, came = stream.known.items, stream.window.items
@@ -357,7 +360,7 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
             (N, d) float32, mean plus atoms, not scaled to unit norm.
 
         Raises:
-            ValueError: the number of columns is not K.
+            ValueError: the number of columns is not K, or a coefficient is NaN or infinite.
 
         Example:
             >>> latents = np.random.default_rng(0).normal(size=(50, 8))
@@ -394,6 +397,8 @@ class SemanticDictionary(TransformerMixin, Fitted, BaseEstimator):
         check_is_fitted(self, "atoms_")
         c = check_codes(codes, self.n_atoms_)
         check_limits(c, self.max_level_, self.max_nonzero_)
+        if not np.array_equal(c.data, np.rint(c.data)):
+            raise ValueError("codes must be whole numbers")
         return self._costs().of_items(c)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

@@ -10,6 +10,28 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils.validation import check_array
 
+#: More items than this no collection has; counts up to it are exact in float64.
+MOST_ITEMS = 1 << 53
+#: Longest latent that a dictionary is learned from: an archive must hold its atoms.
+LONGEST = 1e6
+
+
+def check_lengths(latents: NDArray[np.float32]) -> None:
+    """Raise ValueError for latents that are too long to learn from.
+
+    Args:
+        latents: (N, d), finite.
+    """
+    for start in range(0, len(latents), 8192):
+        part = latents[start : start + 8192].astype(np.float64)
+        norms = np.sqrt(np.einsum("ij,ij->i", part, part))
+        if norms.max(initial=0) > LONGEST:
+            row = start + int(norms.argmax())
+            raise ValueError(
+                f"the latent of row {row} has the norm {norms.max():.3g}, more than {LONGEST:g}: "
+                "leave it out if it is damaged, or scale all latents to unit norm"
+            )
+
 
 def check_latents(
     latents: ArrayLike, *, minimum: int = 0, dimensions: int | None = None
@@ -17,7 +39,7 @@ def check_latents(
     """Return latents as a finite float32 array.
 
     Args:
-        latents: (N, d) numbers.
+        latents: (N, d) numbers; a tensor of PyTorch, of any type and on any device, will do.
         minimum: least number of latents.
         dimensions: d, or None for any.
 
@@ -25,12 +47,17 @@ def check_latents(
         (N, d) float32; the given array itself if it is one already.
 
     Raises:
-        ValueError: another shape, or rows with NaN or infinity (the message names them).
+        ValueError: another shape, masked values, or rows with NaN or infinity (the message names
+            them).
 
     Example:
         >>> check_latents([[1, 2], [3, 4]]).dtype
         dtype('float32')
     """
+    if hasattr(latents, "detach"):  # a tensor: it may need gradients, or have no type of NumPy's
+        latents = latents.detach().cpu().float().numpy()
+    if np.ma.isMaskedArray(latents) and np.ma.is_masked(latents):
+        raise ValueError("some values of the latents are masked: leave out the items they are of")
     z = check_array(
         latents,
         dtype=np.float32,
@@ -40,7 +67,8 @@ def check_latents(
     )
     if len(z) < minimum:
         raise ValueError(
-            f"learning a dictionary needs at least {minimum} items, got {len(z)} sample(s)"
+            f"learning a dictionary needs at least {minimum} item{'s' * (minimum != 1)}, got "
+            f"{len(z)} sample(s)"
         )
     # In chunks: the latents may be a memory-mapped file larger than memory.
     finite = [np.isfinite(z[i : i + 8192]).all(axis=1) for i in range(0, len(z), 8192)]
@@ -70,11 +98,13 @@ def check_item_count(n_items: Any, n: int) -> int:
         return n
     if not isinstance(n_items, Integral) or isinstance(n_items, bool):
         raise ValueError(f"n_items must be a whole number or None, got {n_items!r}")
-    if n_items < n:
+    if int(n_items) < n:
         raise ValueError(
             f"n_items={n_items} is less than the {n} latents given: it is the size of the "
             "collection that they are a sample of"
         )
+    if int(n_items) > MOST_ITEMS:
+        raise ValueError(f"n_items={n_items} is more than any collection has")
     return int(n_items)
 
 
@@ -86,9 +116,17 @@ def check_codes(codes: Any, n_atoms: int) -> csr_matrix:
         n_atoms: K.
 
     Raises:
-        ValueError: another number of columns.
+        ValueError: another number of columns, or what is no number.
     """
-    c = codes.tocsr() if issparse(codes) else csr_matrix(np.asarray(codes))
+    given = codes if issparse(codes) else np.asarray(codes)
+    if given.dtype.kind not in "iufb" or given.ndim not in (1, 2):
+        raise ValueError(
+            f"codes must be an (N, K) matrix of whole numbers, got {given.dtype} of shape "
+            f"{given.shape}: pass what SemanticDictionary.transform returns"
+        )
+    c = csr_matrix(given)
+    if c.dtype.kind == "f" and not np.isfinite(c.data).all():
+        raise ValueError("some codes are NaN or infinite: they are damaged, make them again")
     if c.shape[1] != n_atoms:
         raise ValueError(f"codes have {c.shape[1]} columns but the dictionary has {n_atoms} atoms")
     return c
@@ -103,7 +141,8 @@ def check_limits(codes: csr_matrix, max_level: int, max_nonzero: int) -> None:
         max_nonzero: most atoms of an item.
     """
     if codes.nnz and (
-        np.abs(codes.data.astype(np.int64)).max() > max_level
+        codes.data.max() > max_level
+        or codes.data.min() < -max_level
         or np.diff(codes.indptr).max() > max_nonzero
     ):
         raise ValueError(

@@ -197,7 +197,7 @@ class Code:
             text = b""
             if self.named:
                 assert names is not None  # the source says that it has names
-                check_names(names, len(z))
+                names = check_names(names, len(z))
                 text = "\0".join(names).encode()
             kept = pack_arrays(
                 indptr=codes.indptr.astype(np.int32),

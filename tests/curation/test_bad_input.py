@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from fiftyone_smic import curation
+from fiftyone_smic import SemanticDictionary, curation, read_archive, write_archive
+from fiftyone_smic.archive import item_distortion
 from fiftyone_smic.curation.results import UNSEEN
+from fiftyone_smic.utils.vectors import unit
 
 PAIRED = {
     "search": lambda d, c: curation.search(d, c, np.ones((1, 32)), k=1),
@@ -176,3 +178,145 @@ def test_names_that_do_not_fit(collection):
     ):
         with pytest.raises(ValueError, match="names were given"):
             call()
+
+
+@pytest.mark.parametrize("value", [65537, -32768, np.inf, 1e30])
+@pytest.mark.parametrize("name", ALONE)
+def test_coefficients_that_no_dictionary_has(collection, name, value):
+    codes = collection[3][:20].toarray().astype(np.float64)
+    codes[3, 1] = value
+    with pytest.raises(ValueError, match=r"between -127 and 127|infinite"):
+        ALONE[name](codes)
+
+
+@pytest.mark.parametrize("depth", [51, 10_000])
+def test_an_expression_may_be_nested_and_negated(collection, depth):
+    codes = collection[3]
+    mask = curation.match(codes, "atom 0").mask
+    assert np.array_equal(curation.match(codes, "(" * 50 + "atom 0" + ")" * 50).mask, mask)
+    assert np.array_equal(curation.match(codes, "!" * depth + "atom 0").mask, mask ^ depth % 2)
+    with pytest.raises(curation.ExpressionError, match="nested deeper") as found:
+        curation.match(codes, "(" * depth + "atom 0" + ")" * depth)
+    assert found.value.position == 50
+
+
+def test_a_name_is_found_however_it_is_written(collection):
+    codes = collection[3]
+    rest = [None] * (codes.shape[1] - 2)
+    for name, asked in (("caf\u00e9", "CAFE\u0301"), ("\u0130stanbul", "\u0130stanbul")):
+        found = curation.match(codes, f"{asked}&snow", [name, "snow", *rest])
+        assert np.array_equal(found.mask, curation.match(codes, "atom 0 & atom 1").mask)
+    with pytest.raises(curation.ExpressionError, match="2 atoms are called 'snow': write 'atom 0'"):
+        curation.match(codes, "Snow", ["snow", "snow", *rest])
+    with pytest.raises(ValueError, match="one is 7"):
+        curation.match(codes, "7", [7] * codes.shape[1])
+
+
+def test_labels_keep_their_types(collection):
+    _, place, dictionary, codes = collection
+    for names in ([1, "b", 2.5], [(1, 2), (3, 4), (5, 6)], [1, 2, 3]):
+        labels = [names[p % 3] for p in place]
+        labels[0] = names[(place[0] + 1) % 3]
+        found = curation.label_issues(codes, labels, dictionary=dictionary)
+        assert found.labels.tolist() == labels
+        assert {row["suggested"] for row in found.to_rows()} <= set(names)
+        assert type(found.to_rows()[0]["label"]) in {type(name) for name in names}
+        assert {row.label for row in curation.associations(codes, labels).atoms} == set(names)
+
+
+def test_labels_that_cannot_be(collection):
+    codes = collection[3]
+    half = codes.shape[0] // 2
+    for value in ([1], {"a": 1}, np.ones(2)):
+        with pytest.raises(ValueError, match=r"labels must be single values.*item 0 has a"):
+            curation.associations(codes, [value, "b"] * half)
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=f"{half} of {2 * half} labels are missing"):
+        curation.associations(codes, [pandas.NA, "b"] * half)
+
+
+def test_numbers_of_another_type(collection):
+    z, _, dictionary, codes = collection
+    splits = ["a", "b"] * 200
+    for call, what in (
+        (lambda: curation.near_duplicates(dictionary, codes, "0.9"), "threshold is a cosine"),
+        (lambda: curation.near_duplicates(dictionary, codes, codes), "threshold is a cosine"),
+        (lambda: curation.rare(codes, float("nan")), "fewest must be a whole number"),
+        (lambda: curation.compare(codes, codes, null=-1), "null must be at least 0"),
+        (lambda: curation.compare(codes, codes, permutations="9"), "permutations must be a whole"),
+        (lambda: curation.leaks(dictionary, codes, splits, permutations=0), "must be at least 1"),
+        (lambda: curation.weak_slices(codes, [0, 1] * 200, smallest=2.5), "smallest must be"),
+        (lambda: curation.select(dictionary, codes, 3, "covering", times=1.5), "times must be"),
+        (lambda: curation.search(dictionary, codes, "a red house"), "encode_texts"),
+        (lambda: curation.search(dictionary, codes, []), "no queries"),
+        (lambda: curation.search(dictionary, codes, z[0], text_mean=np.full(32, np.nan)), "finite"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            call()
+
+
+def test_a_dictionary_without_atoms_says_nothing():
+    none = csr_matrix((60, 0), dtype=np.int8)
+    assert curation.compare(none, none).p == 1
+    assert len(curation.same_meaning(none).groups[0]) == 60
+    with pytest.raises(ValueError, match="no atoms"):
+        curation.label_issues(none, ["a", "b"] * 30)
+
+
+@pytest.fixture(scope="module")
+def measured(collection, tmp_path_factory):
+    """An archive that holds distortions."""
+    z, _, dictionary, codes = collection
+    path = tmp_path_factory.mktemp("archive") / "x.smic"
+    known = item_distortion(dictionary, z, codes)
+    write_archive(path, dictionary, codes, encoder="me/1", distortion=known)
+    return read_archive(path)
+
+
+def test_what_is_given_beside_an_archive_counts(collection, measured):
+    z, _, dictionary, codes = collection
+    known = np.ones(400)
+    known[7] = 3
+    found = curation.outliers(measured, known)
+    assert found.measured and found.unexplained.argmax() == 7
+    assert curation.same_meaning(measured, known).items == 400
+    by_name = curation.search(dictionary=measured, queries=z[:2], k=3)
+    assert np.array_equal(by_name.indices, curation.search(measured, z[:2], 3).indices)
+    assert np.array_equal(by_name.indices, curation.search(dictionary, codes, z[:2], 3).indices)
+    with pytest.raises(TypeError, match="codes beside it"):
+        curation.search(measured, codes=codes, queries=z[:2])
+
+
+def test_a_dictionary_beside_an_archive_is_its_own(collection, measured):
+    z, place, dictionary, _ = collection
+    arrays = dictionary.to_arrays()
+    arrays["atom_levels"] = -arrays["atom_levels"]
+    other = SemanticDictionary.from_arrays(arrays)
+    for call in (
+        lambda: curation.search(other, measured, z[:1]),
+        lambda: curation.label_issues(measured, place, dictionary=other),
+    ):
+        with pytest.raises(ValueError, match="two different dictionaries"):
+            call()
+
+
+def test_a_parameter_that_was_changed_since_does_not_count(collection):
+    _, _, dictionary, codes = collection
+    changed = SemanticDictionary.from_arrays(dictionary.to_arrays())
+    before = curation.outliers(changed, codes).scores
+    changed.set_params(max_level=1)
+    assert np.array_equal(curation.outliers(changed, codes).scores, before)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e-42])
+def test_the_length_of_latents_does_not_matter(collection, scale):
+    z, _, dictionary, codes = collection
+    far = z * np.float32(scale)
+    if scale > 1e-40:  # below, float32 keeps few digits
+        pairs = curation.near_duplicates(dictionary, codes, 0.9, latents=far).pairs
+        near = curation.near_duplicates(dictionary, codes, 0.9, latents=z).pairs
+        assert len(pairs) and abs(len(pairs) - len(near)) <= 1
+        found = curation.search(dictionary, codes, far[:5], 3)
+        assert np.array_equal(found.indices, curation.search(dictionary, codes, z[:5], 3).indices)
+    assert np.allclose(np.linalg.norm(unit(far), axis=1), 1)
+    assert not unit(np.zeros((2, 3))).any()
