@@ -311,7 +311,9 @@ def _code_levels(coder, counts, expected, thresholds, levels, contexts):
     escape = symbols - 1
     ends = np.zeros((len(counts), symbols + 1), np.int64)
     for c in range(len(counts)):
-        ends[c] = ends_of(frequencies(counts[c]))
+        row = ends_of(frequencies(counts[c]))
+        for s in range(symbols + 1):  # numba compiles a copy of the whole row for seconds
+            ends[c, s] = row[s]
     seen, hoped = 0, 0
     for i in range(len(levels)):
         c = context_of(expected[i], seen, hoped, thresholds)

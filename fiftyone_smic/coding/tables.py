@@ -125,5 +125,6 @@ def half_octaves_of(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def ends_of(freqs):
     """Return where the interval of each symbol begins, and 2**24 at the end: (n + 1,) int64."""
     ends = np.zeros(len(freqs) + 1, np.int64)
-    ends[1:] = np.cumsum(freqs)
+    for i in range(len(freqs)):
+        ends[i + 1] = ends[i] + freqs[i]
     return ends
