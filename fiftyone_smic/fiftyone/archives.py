@@ -38,6 +38,7 @@ from fiftyone_smic.metrics import Rate
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.picture_names import file_names
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
+from fiftyone_smic.utils.processes import in_hand
 from fiftyone_smic.utils.progress import Portion, stage
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,8 @@ def import_archive(
 
     An import that is stopped or fails while it draws keeps the dataset and the pictures drawn so
     far; :func:`fiftyone_smic.regenerate` draws the others. One that fails before leaves nothing.
-    One whose process was killed goes on when it is started again.
+    One whose process was killed goes on when it is started again, as one does whose database was
+    stopped.
 
     Args:
         path: A ``.smic`` file. Nothing else of the collection is needed.
@@ -230,39 +232,41 @@ def import_archive(
         )
     remove_abandoned_datasets()
     # It has its name when it has all codes: then a run that was killed goes on with the drawing.
-    dataset = made or fo.Dataset(temporary_name())
-    files: list[str] = made.values("filepath") if made else []
-    try:
-        if made is None:
-            runs.check_free(dataset, key, overwrite=False)
-            folder = empty_folder(name, output_dir)
-            files = [str(folder / file) for file in file_names(archive)]
-            dataset.info[OWN_FILES] = dataset.name
-            dataset.save()
-            ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
-            placeholders.place(files)
-            install(dataset, ids, archive, key)
-            publish(dataset, name, persistent, path)
-        if draw:
-            regenerate(
-                dataset,
-                key,
-                output_dir=output_dir,
-                generator=generator,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                batch_size=batch_size,
-                device=device,
-                progress=progress,
-            )
-    except BaseException:
-        if not keep_drawn(dataset, key):
-            dataset.delete()
-            placeholders.remove(files)
-        else:
-            finish(dataset)
-        raise
+    temporary = temporary_name()
+    with in_hand(temporary), in_hand(name):
+        dataset = made or fo.Dataset(temporary)
+        files: list[str] = made.values("filepath") if made else []
+        try:
+            if made is None:
+                runs.check_free(dataset, key, overwrite=False)
+                folder = empty_folder(name, output_dir)
+                files = [str(folder / file) for file in file_names(archive)]
+                dataset.info[OWN_FILES] = dataset.name
+                dataset.save()
+                ids = dataset.add_samples([fo.Sample(file) for file in files], progress=False)
+                placeholders.place(files)
+                install(dataset, ids, archive, key)
+                publish(dataset, name, persistent, path)
+            if draw:
+                regenerate(
+                    dataset,
+                    key,
+                    output_dir=output_dir,
+                    generator=generator,
+                    seed=seed,
+                    steps=steps,
+                    guidance=guidance,
+                    batch_size=batch_size,
+                    device=device,
+                    progress=progress,
+                )
+        except BaseException:
+            if not keep_drawn(dataset, key):
+                dataset.delete()
+                placeholders.remove(files)
+            else:
+                finish(dataset)
+            raise
     finish(dataset)
     return dataset
 

@@ -48,7 +48,7 @@ def image_samples(samples: SampleCollection) -> SampleCollection:
         active = samples.group_slice
         logger.info("Using the active slice %r of the grouped dataset", active)
         samples = samples.select_group_slices(active)
-    if len(samples) == 0:
+    if is_empty(samples):
         raise ValueError(
             "there are no samples here; choose another view, clear its filters, or add samples"
         )
@@ -66,6 +66,37 @@ def image_samples(samples: SampleCollection) -> SampleCollection:
     samples = all_fields(samples)
     _check_whole(samples)
     return samples
+
+
+def is_empty(samples: SampleCollection) -> bool:
+    """Return whether there are no samples.
+
+    After its process was killed the database may take a collection for empty that is not, and
+    FiftyOne believes it. Counting them then lets it know again.
+
+    Args:
+        samples: A dataset or view.
+    """
+    if len(samples):
+        return False
+    if count(samples) == 0:
+        return True
+    stored = samples._dataset._sample_collection
+    stored.database.command("validate", stored.name)
+    logger.warning(
+        "The database was not closed properly and took dataset %r for empty; it is mended",
+        samples._root_dataset.name,
+    )
+    return False
+
+
+def count(samples: SampleCollection) -> int:
+    """Return how many samples there are; ``len(dataset)`` is what the database estimates.
+
+    Args:
+        samples: A dataset or view.
+    """
+    return len(samples.mongo([{"$match": {}}]))
 
 
 def _check_whole(samples: SampleCollection) -> None:
@@ -92,7 +123,7 @@ def _check_whole(samples: SampleCollection) -> None:
         if isinstance(field, fo.EmbeddedDocumentField) and issubclass(field.document_type, fo.Label)
     }
     boxes = [name for name, kind in labels.items() if issubclass(kind, one)]
-    shared = boxes and len(samples.distinct("filepath")) < len(samples)
+    shared = boxes and len(samples.distinct("filepath")) < count(samples)
     if from_view or shared:
         box = (boxes or [*labels, "<the field of the boxes>"])[0]
         raise ValueError(

@@ -21,6 +21,7 @@ from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.archives import empty_folder, keep_drawn
 from fiftyone_smic.fiftyone.cleanup import mend_app_config
+from fiftyone_smic.fiftyone.collections import is_empty
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
 from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.regeneration import regenerate
@@ -164,7 +165,7 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
 
     def _check_new(self, dataset: fo.Dataset, ids: list[str], key: str) -> None:
         """Refuse before anything is written what could not be finished."""
-        there = len(fields.read(dataset, ids, ["id"])) if len(dataset) else 0
+        there = 0 if is_empty(dataset) else len(fields.read(dataset, ids, ["id"]))
         if there:
             raise ValueError(
                 f"{there} of the {len(ids)} samples of {self.dataset_dir} are in dataset "

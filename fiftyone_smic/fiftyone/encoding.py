@@ -18,6 +18,7 @@ from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.fiftyone import fields, object_latents, objects, runs
 from fiftyone_smic.fiftyone.code_columns import code_columns, tag
 from fiftyone_smic.fiftyone.codes import coded_samples, images_for, read_coded, write_codes
+from fiftyone_smic.fiftyone.collections import count
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
@@ -178,7 +179,7 @@ def _all_coded(samples: SampleCollection, ids: Sequence[str], key: str, digest: 
     """
     if not isinstance(samples, fo.Dataset):
         return False
-    if len(ids) == len(samples):
+    if len(ids) == count(samples):
         return True
     others = set(coded_samples(samples, key, digest).values("id"))
     return others <= set(ids)

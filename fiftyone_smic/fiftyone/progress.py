@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fiftyone as fo
+from pymongo.errors import ConnectionFailure
 
 from fiftyone_smic.utils.progress import Progress as Report
 
@@ -24,13 +25,22 @@ def reporting(progress: Progress, total: int) -> Iterator[Report]:
 
     Yields:
         The function that the library's computations call.
+
+    Raises:
+        ConnectionError: The database was stopped, or cannot be reached any more.
     """
-    if progress is not None and not isinstance(progress, bool):
-        yield progress
-        return
-    with fo.ProgressBar(total=total, progress=progress) as bar:
+    try:
+        if progress is not None and not isinstance(progress, bool):
+            yield progress
+            return
+        with fo.ProgressBar(total=total, progress=progress) as bar:
 
-        def report(fraction: float) -> None:
-            bar.set_iteration(min(total, round(fraction * total)))
+            def report(fraction: float) -> None:
+                bar.set_iteration(min(total, round(fraction * total)))
 
-        yield report
+            yield report
+    except ConnectionFailure as error:
+        raise ConnectionError(
+            "the connection to FiftyOne's database was lost. When the database runs again, run "
+            f"this again: what is whole stays, and the rest is done then ({error})"
+        ) from error

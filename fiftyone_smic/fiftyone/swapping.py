@@ -18,7 +18,7 @@ import fiftyone.core.odm as foo
 import fiftyone.core.runs as fors
 
 from fiftyone_smic.fiftyone.keys import METHOD, is_temporary, refresh
-from fiftyone_smic.utils.files import is_abandoned, this_process
+from fiftyone_smic.utils.processes import in_hand, is_abandoned, this_process
 
 #: The process of a run that an early version stored, which did not say it.
 _UNKNOWN = "00000000-0"
@@ -51,6 +51,19 @@ def swap_in(
     temporary = f"{key}__{uuid.uuid4().hex[:12]}"
     replaces = None if former is None else str(former)
     config.unfinished = {"by": this_process(), "temporary": temporary, "replaces": replaces}
+    with in_hand(temporary):
+        _store(dataset, key, config, write, former)
+
+
+def _store(
+    dataset: fo.Dataset,
+    key: str,
+    config: fors.RunConfig,
+    write: Callable[[str], None],
+    former: Any,
+) -> None:
+    """Write a run under its temporary key, give it its key, and finish it."""
+    temporary = config.unfinished["temporary"]
     try:
         dataset.register_run(temporary, config)
         write(temporary)
@@ -144,8 +157,9 @@ def _run_id(dataset: fo.Dataset, key: str) -> Any:
 
 def _is_abandoned(run: Any) -> bool:
     """Tell whether the process that is storing a run has died, or given up."""
-    by = (run.config.get("unfinished") or {"by": _UNKNOWN})["by"]
-    return by is None or is_abandoned(by, run.id.generation_time.timestamp())
+    unfinished = run.config.get("unfinished") or {"by": _UNKNOWN, "temporary": None}
+    by, begun = unfinished["by"], run.id.generation_time.timestamp()
+    return by is None or is_abandoned(by, begun, unfinished["temporary"])
 
 
 def _taken_meanwhile(key: str) -> str:

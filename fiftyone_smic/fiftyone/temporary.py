@@ -13,7 +13,7 @@ import fiftyone as fo
 import fiftyone.core.odm as foo
 
 from fiftyone_smic.fiftyone import placeholders
-from fiftyone_smic.utils.files import is_abandoned, is_gone, this_process
+from fiftyone_smic.utils.processes import in_hand, is_abandoned, is_gone, this_process
 
 _NAME = re.compile(r"smic-temporary-(?P<process>[0-9a-f]{8}-[0-9]+)-[0-9a-f]{12}")
 #: In a dataset's ``info``: its temporary name, if its samples' files are placeholders of its own.
@@ -30,11 +30,13 @@ def temporary_dataset(make: Callable[[str], fo.Dataset]) -> Iterator[fo.Dataset]
         make: Gets the dataset's name and makes it.
     """
     remove_abandoned_datasets()
-    dataset = make(temporary_name())
-    try:
-        yield dataset
-    finally:
-        dataset.delete()
+    name = temporary_name()
+    with in_hand(name):
+        dataset = make(name)
+        try:
+            yield dataset
+        finally:
+            dataset.delete()
 
 
 def temporary_name() -> str:
@@ -47,7 +49,8 @@ def remove_abandoned_datasets() -> None:
     wanted = {"name": {"$regex": "^smic-temporary-"}}
     for stored in list(foo.get_db_conn().datasets.find(wanted, {"name": True})):
         found = _NAME.fullmatch(stored["name"])
-        gone = found and is_abandoned(found["process"], stored["_id"].generation_time.timestamp())
+        begun = stored["_id"].generation_time.timestamp()
+        gone = found and is_abandoned(found["process"], begun, stored["name"])
         if gone and fo.dataset_exists(stored["name"]):
             dataset = fo.load_dataset(stored["name"])
             own = dataset.info.get(OWN_FILES) == dataset.name
@@ -79,14 +82,14 @@ def finish(dataset: fo.Dataset) -> None:
 
 
 def unfinished(name: str, path: str | Path) -> fo.Dataset | None:
-    """Return the dataset of an import of the same archive whose process has died, or None.
+    """Return the dataset of an import of the same archive that ended early, or None.
 
     Args:
         name: Name of the dataset.
         path: The archive.
     """
     mark = fo.load_dataset(name).info.get(IMPORT) if fo.dataset_exists(name) else None
-    if not mark or not is_gone(mark["by"]) or mark["archive"] != _digest(path):
+    if not mark or not is_gone(mark["by"], name) or mark["archive"] != _digest(path):
         return None
     return fo.load_dataset(name)
 

@@ -17,6 +17,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import images_for, objects_of, rebuilt_latents
+from fiftyone_smic.fiftyone.collections import count
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
@@ -356,7 +357,7 @@ def store_map(
     placed: Any = points[kept]
     if patches_field is not None:
         placed = {ids[i]: points[i] for i in kept}
-    elif len(kept) < len(samples):
+    elif len(kept) < count(samples):
         chosen = fields.everything(dataset).select([ids[i] for i in kept], ordered=True)
     former = {runs.load_config(samples, key).brain_key, brain_key}
     try:

@@ -6,20 +6,18 @@ import errno
 import hashlib
 import logging
 import os
-import platform
 import re
 import shutil
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
+from fiftyone_smic.utils.processes import is_abandoned, this_process
+
 #: Names of temporary files: which process of which machine writes it, and a random part.
 _TEMPORARY = re.compile(r"\.smic-(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]+)-[0-9a-f]+\.tmp")
-#: A temporary file of a process on another machine counts as abandoned after this many seconds.
-_ABANDONED = 24 * 3600.0
 
 logger = logging.getLogger(__name__)
 _held = threading.local()
@@ -151,7 +149,10 @@ def remove_abandoned(folder: str | os.PathLike[str]) -> None:
         for entry in entries:
             found = _TEMPORARY.fullmatch(entry.name)
             with suppress(OSError):
-                if found and _abandoned(entry, f"{found['machine']}-{found['process']}"):
+                if not found:
+                    continue
+                written = entry.stat(follow_symlinks=False).st_mtime
+                if is_abandoned(f"{found['machine']}-{found['process']}", written):
                     os.unlink(entry.path)
 
 
@@ -166,49 +167,6 @@ def is_aside(name: str) -> bool:
         (True, False)
     """
     return bool(_TEMPORARY.fullmatch(name)) or (name.startswith(".") and name.endswith(".lock"))
-
-
-def this_process() -> str:
-    """Return which process of which machine this is, for :func:`is_gone`."""
-    return f"{_machine()}-{os.getpid()}"
-
-
-def is_gone(process: str) -> bool | None:
-    """Return whether a process has ended; None if that cannot be seen from here.
-
-    Args:
-        process: What :func:`this_process` returned there.
-
-    Example:
-        >>> is_gone(this_process())
-        False
-    """
-    machine, _, number = process.rpartition("-")
-    if machine != _machine() or os.name != "posix":
-        return None
-    try:
-        os.kill(int(number), 0)  # signal 0 only asks whether the process is there
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return False
-
-
-def is_abandoned(process: str, begun: float) -> bool:
-    """Return whether what a process has begun, and not ended, is nobody's work any more.
-
-    Args:
-        process: What :func:`this_process` returned there.
-        begun: When it began, in seconds since 1970. What a process that cannot be seen from here
-            has begun counts as abandoned after a day.
-
-    Example:
-        >>> is_abandoned(this_process(), begun=0.0)
-        False
-    """
-    gone = is_gone(process)
-    return time.time() - begun > _ABANDONED if gone is None else gone
 
 
 def put_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
@@ -340,17 +298,6 @@ def _sync_folder(folder: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _abandoned(entry: os.DirEntry[str], process: str) -> bool:
-    gone = is_gone(process)
-    if gone is None:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
-    return gone
-
-
-def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _lock_file(target: str) -> str:

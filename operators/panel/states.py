@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import fiftyone as fo
 
+from fiftyone_smic.fiftyone.collections import is_empty
+
 from ..sources import adoptable, object_latents, vector_fields
 
 
@@ -26,7 +28,7 @@ class Missing(NamedTuple):
 
 def missing(dataset: fo.Dataset, key: str | None) -> Missing | None:
     """Return what the user must do next, or None where the tabs can be shown."""
-    if not len(dataset):
+    if is_empty(dataset):
         return Missing("This dataset has no samples. Add images to it, then refresh the panel.")
     if key is None:
         return _no_dictionary(dataset)

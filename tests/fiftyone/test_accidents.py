@@ -21,7 +21,7 @@ from fiftyone_smic.fiftyone import temporary
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.pipelines import compress_folder
-from fiftyone_smic.utils.files import this_process
+from fiftyone_smic.utils.processes import in_hand, this_process
 from tests.support.accidents.killing import Accidents, start
 
 forks = pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be forked")
@@ -68,7 +68,8 @@ def test_an_import_whose_process_died_goes_on(encoded, tmp_path, delete, dead):
     assert temporary.IMPORT not in made.info and temporary.OWN_FILES not in made.info
     ids = made.values("id")
     temporary.publish(made, "again", False, tmp_path / "a.smic")
-    with pytest.raises(ValueError, match="there is a dataset 'again'"):  # this process lives
+    living = pytest.raises(ValueError, match="there is a dataset 'again'")
+    with in_hand("again"), living:  # in another thread
         smic.import_archive(tmp_path / "a.smic", "again", **where)
     made.info[temporary.IMPORT]["by"] = dead
     made.save()
@@ -98,9 +99,10 @@ def test_datasets_of_processes_that_died_are_removed(encoded, tmp_path, delete, 
     living = fo.Dataset(temporary.temporary_name())
     delete("next")
     try:
-        made = smic.import_archive(
-            tmp_path / "a.smic", "next", draw=False, output_dir=tmp_path / "out"
-        )
+        with in_hand(living.name):
+            made = smic.import_archive(
+                tmp_path / "a.smic", "next", draw=False, output_dir=tmp_path / "out"
+            )
         names = fo.list_datasets()
         assert living.name in names and left[0] not in names
         assert all(map(is_placeholder, made.values("filepath")))

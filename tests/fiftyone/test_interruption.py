@@ -24,7 +24,7 @@ from fiftyone_smic.fiftyone import (
 )
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
-from fiftyone_smic.utils.files import this_process
+from fiftyone_smic.utils.processes import this_process
 
 
 class Interrupt:

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NAME = "FIFTYONE_DATABASE_URI"
+#: The one that this process has started, as the last of the list.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 def find() -> str | None:
@@ -50,27 +52,45 @@ def start(kept: Path | None = None, *options: str) -> subprocess.Popen[bytes] | 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     where = ["--dbpath", folder, "--logpath", f"{folder}/log", "--port", str(port)]
-    process = subprocess.Popen(
-        [program, *where, "--bind_ip", "127.0.0.1", "--nounixsocket", *options],
-        stdout=subprocess.DEVNULL,
-    )
+    command = [program, *where, "--bind_ip", "127.0.0.1", "--nounixsocket", *options]
 
     def stop() -> None:
-        process.terminate()
-        process.wait(60)
+        _started[-1].terminate()
+        _started[-1].wait(60)
         if kept is None:
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(stop)
-    deadline = time.time() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            if process.poll() is not None or time.time() > deadline:
-                raise RuntimeError(f"{program} did not start: {folder}/log") from None
-            time.sleep(0.1)
+    process = _run(command, port)
     os.environ[NAME] = f"mongodb://127.0.0.1:{port}"
     os.environ["SMIC_TEST_MONGOD"] = worker
     return process
+
+
+def _run(command: list[str], port: int) -> subprocess.Popen[bytes]:
+    """Start it, and return when it takes connections."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _started.append(process)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return process
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{' '.join(command)} did not start") from None
+            time.sleep(0.1)
+
+
+def kill() -> None:
+    """Kill it with SIGKILL, as where a machine loses its power."""
+    _started[-1].kill()
+    _started[-1].wait(60)
+
+
+def revive() -> None:
+    """Start it again on the same data, if it was killed."""
+    if _started and _started[-1].poll() is not None:
+        command = _started[-1].args
+        assert isinstance(command, list)
+        _run(command, int(command[command.index("--port") + 1]))

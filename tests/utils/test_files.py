@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from fiftyone_smic.utils import files
+from fiftyone_smic.utils import processes
 from fiftyone_smic.utils.files import check_replaceable, lock, replace_file, replacing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX systems")
@@ -162,7 +162,7 @@ def test_a_temporary_file_of_another_machine_is_kept_for_a_day(tmp_path):
     (tmp_path / ".smic-notes.tmp").write_bytes(b"")
     replace_file(tmp_path / "x", b"")
     assert strange.exists()
-    os.utime(strange, (time.time() - 2 * files._ABANDONED,) * 2)
+    os.utime(strange, (time.time() - 2 * processes._ABANDONED,) * 2)
     replace_file(tmp_path / "x", b"")
     assert sorted(os.listdir(tmp_path)) == [".smic-notes.tmp", "x"]
 

@@ -34,11 +34,11 @@ def look(scene: Scene) -> list[str]:
     """Return what is wrong after an accident, before anything is started again."""
     found = []
     for name in fo.list_datasets(f"{scene.name}*"):
-        found += [f"{name}: {what}" for what in _of_dataset(fo.load_dataset(name))]
+        found += [f"{name}: {what}" for what in of_dataset(fo.load_dataset(name))]
     return found + list(_of_files(scene.folder))
 
 
-def _of_dataset(dataset: fo.Dataset) -> Iterator[str]:
+def of_dataset(dataset: fo.Dataset) -> Iterator[str]:
     keys = smic.list_dictionaries(dataset)
     for key in {*keys, *fields.keys_with_codes(dataset)}:
         try:
