@@ -6,6 +6,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_smic.fiftyone.collections import listed
+
 from . import forms
 from .curating import sides
 from .curating.finder import Finder
@@ -38,7 +40,8 @@ class FindLeaks(Finder):
             called = sides.called(ctx)
             views = sides.views(ctx)
             here = set(forms.collection(ctx).values("id"))
-            parts = [view.select([i for i in view.values("id") if i in here]) for view in views]
+            ids = [[i for i in view.values("id") if i in here] for view in views]
+            parts = [listed(v, some, ordered=False) for v, some in zip(views, ids, strict=True)]
             given["splits"] = dict(zip(called, parts, strict=True))
         return given
 

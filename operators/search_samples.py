@@ -23,6 +23,7 @@ class SearchSamples(Finder):
     doing = "Loading the model and searching"
     action = "Search"
     card = "find"
+    reports = True
     scores = "how near each sample is"
     function = "search"
     parameters = ("key", "query", "expression", "k", "field", "tag")
@@ -103,7 +104,10 @@ class SearchSamples(Finder):
     def call(self, samples: Any, arguments: dict[str, Any]) -> Any:
         from fiftyone_smic.fiftyone import match, search
 
-        return (match if "expression" in arguments else search)(samples, **arguments)
+        if "expression" not in arguments:
+            return search(samples, **arguments)
+        given = {name: value for name, value in arguments.items() if name != "progress"}
+        return match(samples, **given)
 
     def now(self, samples: Any, params: dict[str, Any]) -> Any:
         return self.call(samples, params)

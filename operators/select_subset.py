@@ -36,6 +36,7 @@ class SelectSubset(Finder):
     doing = "Choosing"
     action = "Choose"
     card = "choose"
+    reports = True
     scores = "the place in the order of choice"
     default_tag = "chosen"
     function = "select_subset"

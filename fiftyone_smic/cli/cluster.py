@@ -51,6 +51,7 @@ def compress(
     distortion: Annotated[
         bool, typer.Option("--distortion", help="Keep what each code leaves out, in about 4 bits.")
     ] = False,
+    keep: Annotated[str, typer.Option(help="As for compress: everything or words.")] = "everything",
     device: Device = None,
     precision: Precision = "fp32",
     batch_size: BatchSize = 32,
@@ -78,6 +79,7 @@ def compress(
         "passes": passes,
         "names": names,
         "distortion": distortion,
+        "keep": keep,
         "prior": prior,
         "work": work,
         "address": address,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fiftyone_smic.cluster.encoding import (
     Encoded,
     EncodeParts,
+    OneThread,
     encoding_key,
     is_picture,
     parts_of,
@@ -23,10 +24,13 @@ from fiftyone_smic.cluster.mapping import RayMap, connect
 from fiftyone_smic.cluster.pool import encode_on_cluster
 from fiftyone_smic.cluster.sources import SHARDS, Shard, Shards, open_shards
 from fiftyone_smic.cluster.storage import File, list_files, open_work
+from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior
-from fiftyone_smic.models.encoders import UNKNOWN, default_encoder
+from fiftyone_smic.models.encoders import UNKNOWN, default_encoder, load_encoder
+from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.blocks import BlocksCompressed, Each, compress_blocks
 from fiftyone_smic.pipelines.census import take_census
+from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
 from fiftyone_smic.pipelines.report import stage
 from fiftyone_smic.pipelines.work import Work
 from fiftyone_smic.utils.defaults import LAM
@@ -53,6 +57,7 @@ def compress(
     names: bool = True,
     distortion: bool = False,
     latent_norm: float = 1.0,
+    keep: str = "everything",
     device: str | None = None,
     precision: str = "fp32",
     batch_size: int = 32,
@@ -79,6 +84,9 @@ def compress(
         n_atoms: See :func:`fiftyone_smic.pipelines.compress_blocks`, as for ``lam``, ``passes``,
             ``seed``, ``prior``, ``names`` and ``distortion``.
         latent_norm: Typical norm of the encoder's raw latents; measured where pictures are encoded.
+        keep: ``"words"`` spends the bits first on what words can say, by the encoder's own
+            vocabulary, as :func:`fiftyone_smic.pipelines.compress_folder` does; ``encoder`` then
+            names one that can be loaded on this machine.
         device: For pictures, as PyTorch writes it; None takes GPUs if the cluster has any.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``, what the encoder computes in.
         batch_size: Pictures per pass of the encoder.
@@ -104,6 +112,7 @@ def compress(
         300
     """
     check_replaceable(target)
+    check_keep(keep)
     each: Each = map
     if not local:
         connect(address)
@@ -114,16 +123,19 @@ def compress(
         _check_shared(place)
     encoded: list[Encoded] = []
     seconds: dict[str, float] = {}
-    pixels = None
+    pixels = metric = None
     if not isinstance(source, (str, os.PathLike)) and not _are_paths(source):
+        metric = _words(encoder, None, precision) if keep == "words" else None
         shards = _keep(source, place)  # type: ignore[arg-type]
     else:
         found = _find(source)  # type: ignore[arg-type]
         if found.kind == "latents":
+            metric = _words(encoder, None, precision) if keep == "words" else None
             with stage("Opening the shards", seconds, "open"):
                 shards = open_shards(found.files, column=column, names=name_column, each=each)
         else:
             label = encoder or _default_encoder(found)
+            metric = _words(label, device, precision) if keep == "words" else None
             key = encoding_key(found.files, label, precision)
             job = EncodeParts(label, device, precision, batch_size, place, key)
             parts = parts_of(found.files, found.root, found.kind == "tars")
@@ -156,6 +168,7 @@ def compress(
         distortion=distortion,
         latent_norm=latent_norm,
         pixels_per_item=pixels,
+        metric=metric,
         each=each,
         work=place,
     )
@@ -165,6 +178,17 @@ def compress(
         unreadable=dict(list(unreadable.items())[:NAMED]),
         unreadable_count=len(unreadable),
     )
+
+
+def _words(encoder: str | None, device: str | None, precision: str) -> Metric:
+    """Return the metric of the words of an encoder, which is loaded in this process."""
+    if not EncoderIdentity.parse(encoder or UNKNOWN).known:
+        raise ValueError(
+            "nothing says which encoder made these latents, so there are no words to keep first: "
+            "name it (encoder=…, --encoder), or pass keep='everything'"
+        )
+    with OneThread():
+        return metric_of_words(load_encoder(str(encoder), device=device, precision=precision))
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def encode_on_cluster(job: EncodeParts, parts: Sequence[Part]) -> Iterator[Encod
     encoded = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _Actor,
         fn_constructor_kwargs={"job": replace(job, device=job.device or (None if gpus else "cpu"))},
-        concurrency=(1, max(1, most)),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, most)),
         num_cpus=None if gpus else 1,
         num_gpus=1 if gpus else None,
     )

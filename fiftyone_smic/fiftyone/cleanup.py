@@ -15,6 +15,7 @@ import fiftyone.core.odm as foo
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.crops import FOLDER as CROPS
 from fiftyone_smic.fiftyone.pictures import default_folder
+from fiftyone_smic.fiftyone.swapping import remove
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ def remove_all(
             "temporary" and "exports"; by default all but the last.
         dry_run: Only list what would be removed.
 
+    A removal that was killed leaves samples that name pictures which are gone; the next one, or
+    :func:`fiftyone_smic.regenerate`, mends that.
+
     Returns:
         What was removed or would be, with its bytes.
 
@@ -126,7 +130,10 @@ def remove_all(
     if not dry_run:
         for remnant in files:
             _delete_file(Path(remnant.name), default_folder(dataset), kept)
-        _delete_stored(dataset, found, {r.name for r in files} - kept.keys())
+        gone = {r.name for r in files} - kept.keys()
+        if "drawings" in wanted:  # an earlier removal may have been killed after it deleted files
+            gone.update(path for path in _drawn(dataset) if not os.path.lexists(path))
+        _delete_stored(dataset, found, gone)
     removed = chosen if dry_run else [r for r in chosen if r.name not in kept]
     return Removal(removed, sum(r.bytes for r in removed), kept, dry_run)
 
@@ -162,13 +169,7 @@ def _results_bytes(run: object) -> int:
 
 def _files(dataset: fo.Dataset, kept: dict[str, str]) -> list[Remnant]:
     """What is on the disk; files that samples use are added to ``kept``."""
-    folder = default_folder(dataset)
-    paths = set(_below(folder))
-    for key in runs.list_dictionaries(dataset):
-        name = fields.field_name(key, fields.REGENERATED)
-        if dataset.has_sample_field(name):
-            drawn = fields.everything(dataset).exists(name).distinct(name)
-            paths.update(path for path in drawn if _DRAWINGS.fullmatch(Path(path).parent.name))
+    paths = {*_below(default_folder(dataset)), *_drawn(dataset)}
     used = _used(paths)
     remnants = []
     for path in sorted(paths):
@@ -181,6 +182,15 @@ def _files(dataset: fo.Dataset, kept: dict[str, str]) -> list[Remnant]:
             continue
         remnants.append(Remnant(_kind(path, dataset), path, size))
     return remnants
+
+
+def _drawn(dataset: fo.Dataset) -> Iterable[str]:
+    """The pictures that samples name as drawn from their codes, whether they are there or not."""
+    for key in runs.list_dictionaries(dataset):
+        name = fields.field_name(key, fields.REGENERATED)
+        if dataset.has_sample_field(name):
+            drawn = fields.everything(dataset).exists(name).distinct(name)
+            yield from (path for path in drawn if _DRAWINGS.fullmatch(Path(path).parent.name))
 
 
 def _below(folder: Path) -> Iterable[str]:
@@ -248,7 +258,7 @@ def _delete_stored(dataset: fo.Dataset, found: list[Remnant], gone: set[str]) ->
             if name in dataset.list_brain_runs():
                 dataset.delete_brain_run(name)
         elif kind == "dictionaries":
-            dataset.delete_run(name)
+            remove(dataset, name)
         elif kind == "latents":
             dataset.delete_sample_field(name)
     mend_app_config(dataset)

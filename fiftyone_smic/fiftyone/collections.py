@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
 logger = logging.getLogger(__name__)
+
+#: Samples that a view can list. In an order each takes 40 bytes of a database request, which holds
+#: 16 MB.
+MOST_LISTED = 350_000
+
 _told: set[str] = set()
 
 
@@ -134,6 +140,27 @@ def _check_whole(samples: SampleCollection) -> None:
             "dataset_type=fiftyone.types.ImageClassificationDirectoryTree, "
             f"label_field={box!r})"
         )
+
+
+def listed(
+    samples: SampleCollection, ids: Sequence[str], *, ordered: bool = True
+) -> fo.DatasetView:
+    """Return the samples of these ids.
+
+    Args:
+        samples: A dataset or view.
+        ids: Sample ids.
+        ordered: In the order of the ids; otherwise in that of the collection.
+
+    Raises:
+        ValueError: They are more than a view can list.
+    """
+    if len(ids) > MOST_LISTED:
+        raise ValueError(
+            f"these are {len(ids):,} samples, and a view can list {MOST_LISTED:,}; ask for fewer "
+            "(k=…), or work on a part of the dataset at a time"
+        )
+    return samples.select(ids, ordered=ordered)
 
 
 def all_fields(samples: SampleCollection) -> SampleCollection:

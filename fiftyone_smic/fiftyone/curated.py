@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from fiftyone_smic.archive import item_distortion
 from fiftyone_smic.curation.results import several, signed
 from fiftyone_smic.fiftyone import fields, runs
-from fiftyone_smic.fiftyone.codes import read_codes
-from fiftyone_smic.fiftyone.collections import image_samples
+from fiftyone_smic.fiftyone.codes import coded_samples, read_codes
+from fiftyone_smic.fiftyone.collections import MOST_LISTED, image_samples, listed
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.models.identity import EncoderIdentity
 
@@ -148,24 +148,41 @@ class Coded:
         ids, _, codes = read_codes(samples, key, int(dictionary.n_atoms_), report)
         return cls(samples, key, config, dictionary, runs.atom_names(samples, key), ids, codes)
 
+    def of(self, ids: Container[str]) -> Coded:
+        """Return those of the samples that have one of these ids.
+
+        Raises:
+            ValueError: There are none.
+        """
+        rows = [row for row, item in enumerate(self.ids) if item in ids]
+        if not rows:
+            raise ValueError(
+                f"none of these samples has a code of dictionary {self.key!r}; run "
+                f"fiftyone_smic.encode(view, key={self.key!r}) on them first"
+            )
+        return replace(self, ids=[self.ids[row] for row in rows], codes=self.codes[rows])
+
     @cached_property
     def latents(self) -> np.ndarray | None:
         """(N, d) float32 latents, or None unless all N samples still have the ones coded."""
         name, boxed = self.config.latents_field, self.config.patches_field
-        if boxed is not None:
-            found = read_latents(self.samples, name, boxed)
-            place = {label_id: row for row, label_id in enumerate(found.ids)}
-            rows = [place[i] for i in self.ids if i in place]
-            return found.values[rows] if len(rows) == len(self.ids) else None
-        if name not in self.samples.get_field_schema():
-            return None
-        held = self.samples.select(self.ids, ordered=True).exists(name)
-        if len(held) < len(self.ids):
-            return None
-        found = read_latents(held, name)
-        ours = EncoderIdentity.parse(self.config.encoder)
-        fits = found.values.shape[1] == self.config.dim and ours.matches(found.encoder)
-        return found.values if fits and found.ids == self.ids else None
+        held = self.samples
+        if boxed is None:
+            if name not in held.get_field_schema():
+                return None
+            held = coded_samples(held, self.key).exists(name)
+            if len(held) < len(self.ids):
+                return None
+        found = read_latents(held, name, boxed)
+        if boxed is None:
+            ours = EncoderIdentity.parse(self.config.encoder)
+            if found.values.shape[1] != self.config.dim or not ours.matches(found.encoder):
+                return None
+        if found.ids == self.ids:
+            return found.values
+        place = {item: row for row, item in enumerate(found.ids)}
+        rows = [place[i] for i in self.ids if i in place]
+        return found.values[rows] if len(rows) == len(self.ids) else None
 
     @cached_property
     def distortion(self) -> np.ndarray | None:
@@ -175,8 +192,17 @@ class Coded:
         return item_distortion(self.dictionary, self.latents, self.codes)
 
     def view(self, items: Sequence[int] | np.ndarray) -> fo.DatasetView:
-        """Return the samples of these positions, in this order."""
-        return self.samples.select([self.ids[i] for i in items], ordered=True)
+        """Return the samples of these positions, in this order.
+
+        Raises:
+            ValueError: They are more than a view can list.
+        """
+        if len(items) > MOST_LISTED and not np.any(np.diff(items) < 0):
+            rest = np.setdiff1d(np.arange(len(self.ids)), items)
+            if len(rest) <= MOST_LISTED:
+                held = coded_samples(self.samples, self.key)
+                return held.exclude([self.ids[i] for i in rest])
+        return listed(self.samples, [self.ids[i] for i in items])
 
     def uses(self, atom: int, sign: int) -> np.ndarray:
         """Return the positions of samples whose code has an atom (sign 1) or lacks it (-1)."""
@@ -240,6 +266,7 @@ class Coded:
         field: bool = False,
         tag: str | None = None,
         tagged: Sequence[int] | np.ndarray | None = None,
+        by: str | None = None,
     ) -> CurationReport:
         """Write what is asked for, and return the report.
 
@@ -251,8 +278,21 @@ class Coded:
             field: Write them now; the report's ``save`` writes them later.
             tag: A tag to add to what was found.
             tagged: Positions of the samples that get the tag, by default ``found``.
+            by: The field suffix of a score that sorts the samples as ``found`` does. With it, and
+                where ``field`` writes it, more samples can be found than a view can list.
         """
         check_tag(tag)
+        if by is not None and field and len(found) > MOST_LISTED:
+            self.write(columns or {})
+            name = fields.field_name(self.key, by)
+            view = self.samples.exists(name).sort_by(name, reverse=True)
+            written = tuple(fields.field_name(self.key, suffix) for suffix in columns or {})
+            if tag is not None:
+                view.tag_samples(tag)
+            views = dict.fromkeys(views or {}, view)
+            return CurationReport(
+                self.key, view, result, tuple(self.ids), views, fields=written, tag=tag
+            )
         report = CurationReport(
             key=self.key,
             view=self.view(found),
@@ -318,44 +358,6 @@ def _label_fields(samples: SampleCollection) -> str:
         and issubclass(known.document_type, fo.Classification)
     ]
     return ", ".join(map(repr, there)) or "'ground_truth'"
-
-
-def split_of_each(
-    samples: SampleCollection, splits: Iterable[str] | Mapping[str, SampleCollection | str]
-) -> dict[str, str]:
-    """Return sample id -> split.
-
-    Args:
-        samples: The collection; samples of no split are left out.
-        splits: Tags, or split -> a view or tag.
-
-    Raises:
-        ValueError: There is one split only, one is empty, or a sample lies in two.
-    """
-    named = splits if isinstance(splits, Mapping) else {name: name for name in splits}
-    if len(named) < 2:
-        raise ValueError(
-            f"there is {len(named)} split and a leak lies between two; give a field, or a dict "
-            'such as {"train": view, "test": view}'
-        )
-    there = set(samples.values("id"))
-    where: dict[str, str] = {}
-    for name, part in named.items():
-        view = samples.match_tags(part) if isinstance(part, str) else part
-        ids = [i for i in view.values("id") if i in there]
-        if not ids:
-            raise ValueError(
-                f"split {name!r} has no samples of this view; "
-                + (f"none has the tag {part!r}" if isinstance(part, str) else "choose another view")
-            )
-        twice = [i for i in ids if i in where]
-        if twice:
-            raise ValueError(
-                f"{len(twice)} samples lie in {where[twice[0]]!r} and in {name!r} (the first: "
-                f"{twice[0]}); put each into one split"
-            )
-        where.update(dict.fromkeys(ids, name))
-    return where
 
 
 def distortions_of(samples: SampleCollection, key: str) -> np.ndarray:

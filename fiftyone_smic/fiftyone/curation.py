@@ -15,10 +15,15 @@ from fiftyone_smic.curation.selection import Method
 from fiftyone_smic.curation.surprise import REMARKABLE
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.codes import rebuilt_latents
-from fiftyone_smic.fiftyone.collections import image_samples
-from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag, split_of_each
+from fiftyone_smic.fiftyone.collections import MOST_LISTED, image_samples
+from fiftyone_smic.fiftyone.curated import (
+    Coded,
+    CurationReport,
+    check_tag,
+)
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.similarity import text_encoder
+from fiftyone_smic.fiftyone.splits import split_of_each
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
 
@@ -61,7 +66,7 @@ def search(
     Raises:
         ValueError: The view is empty or has no codes, the key is not known, k is too large, or
             nothing can be compared with the query, as the encoder has no texts or the sample no
-            code.
+            code. More than 350,000 samples are sorted only for one query and with ``field``.
 
     Example:
         >>> import fiftyone_smic as smic
@@ -76,6 +81,12 @@ def search(
     coded = _read(samples, key, progress)
     queries, called = _queries(coded, query, device)
     n = len(coded.ids)
+    if (n if k is None else k) > MOST_LISTED and not (field and len(called) == 1):
+        raise ValueError(
+            f"{n if k is None else k:,} samples are too many for a view that lists them in order; "
+            "give a smaller k, or search for one thing with field=True: the view is then sorted by "
+            "the field of scores"
+        )
     compared = coded.latents if k is not None and k < n <= MOST_COMPARED else None
     found = curation.search(
         coded.dictionary, coded.codes, queries, n if k is None else k, latents=compared, by=by
@@ -92,6 +103,7 @@ def search(
         columns={fields.SEARCH_SCORE: scores},
         field=field,
         tag=tag,
+        by=fields.SEARCH_SCORE,
     )
 
 
@@ -387,7 +399,7 @@ def find_leaks(
         given = coded.labels(splits)
     else:
         where = split_of_each(image_samples(samples), splits)
-        coded = Coded.read(samples.select(list(where)), key)
+        coded = Coded.read(samples, key).of(where)
         given = [where[i] for i in coded.ids]
     found = curation.leaks(coded.dictionary, coded.codes, given, threshold, coded.latents)
     pairs = found.pairs[np.argsort(-found.cosines, kind="stable")]

@@ -21,7 +21,7 @@ from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.fiftyone import fields, placeholders, runs
 from fiftyone_smic.fiftyone.archives import empty_folder, keep_drawn
 from fiftyone_smic.fiftyone.cleanup import mend_app_config
-from fiftyone_smic.fiftyone.collections import is_empty
+from fiftyone_smic.fiftyone.collections import count, is_empty, listed
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, FORMAT, KEPT, LABELS
 from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.regeneration import regenerate
@@ -181,9 +181,10 @@ class SMICDatasetImporter(foud.BatchDatasetImporter):
 
     def _draw(self, dataset: fo.Dataset, key: str, ids: list[str], progress: Any) -> None:
         stage(progress, "Drawing pictures")
+        every = fields.everything(dataset)
         with fo.ProgressBar(total=len(ids), progress=progress) as bar:
             regenerate(
-                fields.everything(dataset).select(ids),
+                every if len(ids) == count(every) else listed(every, ids, ordered=False),
                 key,
                 output_dir=self.output_dir,
                 seed=self.seed or 0,

@@ -38,7 +38,7 @@ def compress_large(
         target: The file to write.
         latents_field: Field of the latents; None takes ``clip_latents``.
         settings: ``n_atoms``, ``lam``, ``passes``, ``seed``, ``prior``, ``names``, ``distortion``,
-            ``work``, ``address`` and ``local`` of :func:`fiftyone_smic.cluster.compress`.
+            ``keep``, ``work``, ``address`` and ``local`` of :func:`fiftyone_smic.cluster.compress`.
 
     Raises:
         ImportError: Ray or pyarrow is not installed.

@@ -10,6 +10,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import count_coded
 from fiftyone_smic.fiftyone.places import place_of
+from fiftyone_smic.fiftyone.swapping import remove, rename
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
 
@@ -173,7 +174,8 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
         new_key: Its new key.
 
     Raises:
-        ValueError: There is no such dictionary, or the new key is taken or is no field name.
+        ValueError: There is no such dictionary, the new key is taken or is no field name, or
+            another process has changed the dictionary meanwhile.
 
     Example:
         >>> import fiftyone as fo, numpy as np
@@ -193,7 +195,7 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
     """
     runs.check_exists(samples, key)
     runs.check_free(samples, new_key, overwrite=False)
-    samples._root_dataset.rename_run(key, new_key)
+    rename(samples._root_dataset, key, new_key)
 
 
 def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
@@ -207,7 +209,8 @@ def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
         Names of the sample fields that were deleted.
 
     Raises:
-        ValueError: There is no such dictionary.
+        ValueError: There is no such dictionary, or another process has deleted or replaced it
+            meanwhile.
 
     Example:
         >>> import fiftyone as fo, numpy as np
@@ -226,5 +229,5 @@ def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
     """
     runs.check_exists(samples, key)
     gone = fields.existing_fields(samples, key)
-    samples._root_dataset.delete_run(key)
+    remove(samples._root_dataset, key)
     return gone

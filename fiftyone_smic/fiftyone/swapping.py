@@ -1,16 +1,18 @@
-"""Storing a dictionary so that its key has the old one or the new one, whatever happens meanwhile.
+"""Storing, renaming and deleting a dictionary: a key has the old one or the new one at any time.
 
 A new run, its results and its fields are written under a temporary key. One database operation then
 gives the key to the new run; the old one's fields are deleted and the new ones renamed after that.
 Until the last step is done the run's config says who is storing it. Another process that finds the
 run of a process that has died ends its work: it removes a run that was not complete, and goes on
-with one that has the key already.
+with one that has the key already. A dictionary gets another key in the same way.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fiftyone as fo
@@ -85,6 +87,75 @@ def _store(
         raise
 
 
+def rename(dataset: fo.Dataset, key: str, new_key: str) -> None:
+    """Give a run another key, and its fields their names; whoever is next ends it if need be.
+
+    Args:
+        dataset: The dataset.
+        key: The key of a run.
+        new_key: A key that is free.
+
+    Raises:
+        ValueError: Another process has deleted, replaced or renamed the run meanwhile, or stored
+            one under the new key.
+    """
+    with _claimed(dataset, key) as run:
+        moved = foo.get_db_conn().datasets.update_one(
+            {"_id": dataset._doc.id, f"runs.{key}": run, f"runs.{new_key}": None},
+            {"$set": {f"runs.{new_key}": run}, "$unset": {f"runs.{key}": ""}},
+        )
+        if not moved.matched_count:
+            raise ValueError(changed_meanwhile(key))
+        _finish(dataset, new_key)
+
+
+def remove(dataset: fo.Dataset, key: str) -> None:
+    """Delete a run and what belongs to it; if this ends early, the rest is still there to delete.
+
+    Args:
+        dataset: The dataset.
+        key: The key of a run.
+
+    Raises:
+        ValueError: Another process has deleted, replaced or renamed the run meanwhile.
+    """
+    with _claimed(dataset, key) as run_id:
+        run = dataset._doc.runs[key]
+        fors.RunConfig.from_dict(dict(run.config)).build().cleanup(dataset, key)
+        # This is one operation, so that nobody deletes what another process has just stored.
+        gone = foo.get_db_conn().datasets.update_one(
+            {"_id": dataset._doc.id, f"runs.{key}": run_id}, {"$unset": {f"runs.{key}": ""}}
+        )
+        dataset._run_cache.pop(key, None)
+        dataset.reload()
+        if not gone.matched_count:
+            raise ValueError(changed_meanwhile(key))
+        if run.results:
+            run.results.delete()
+        run.delete()
+
+
+@contextmanager
+def _claimed(dataset: fo.Dataset, key: str) -> Iterator[Any]:
+    """Let no other process rename or delete a run in the block; yields the run's id."""
+    run = _run_id(dataset, key)
+    if run is None:
+        raise ValueError(changed_meanwhile(key))
+    end(dataset, key)
+    mark = {"by": this_process(), "begun": time.time(), "temporary": key, "replaces": None}
+    with in_hand(key):
+        marked = foo.get_db_conn().runs.update_one(
+            {"_id": run, "config.unfinished": None}, {"$set": {"config.unfinished": mark}}
+        )
+        if not marked.matched_count:
+            raise ValueError(changed_meanwhile(key))
+        try:
+            yield run
+        except BaseException:  # who works on the dataset next goes on from here
+            _note(run, {"unfinished.by": None})
+            raise
+
+
 def end_others(dataset: fo.Dataset) -> None:
     """Remove or finish what processes that have died were storing on a dataset.
 
@@ -107,6 +178,7 @@ def end(dataset: fo.Dataset, key: str) -> None:
         key: The key of a run.
     """
     run = dataset._doc.runs[key]
+    run.reload()
     if run.config.get("unfinished") and _is_abandoned(run):
         _finish(dataset, key)
 
@@ -129,7 +201,9 @@ def _finish(dataset: fo.Dataset, key: str) -> None:
                 old.results.delete()
             old.delete()
         _note(run.id, {"unfinished.replaces": None})
-    fors.RunConfig.from_dict(dict(run.config)).build().rename(dataset, unfinished["temporary"], key)
+    if unfinished["temporary"] != key:  # else it was to be renamed, and is not
+        renaming = fors.RunConfig.from_dict(dict(run.config)).build()
+        renaming.rename(dataset, unfinished["temporary"], key)
     database.runs.update_one({"_id": run.id}, {"$set": {"key": key, "config.unfinished": None}})
     for known in (key, unfinished["temporary"]):
         dataset._run_cache.pop(known, None)
@@ -158,8 +232,17 @@ def _run_id(dataset: fo.Dataset, key: str) -> Any:
 def _is_abandoned(run: Any) -> bool:
     """Tell whether the process that is storing a run has died, or given up."""
     unfinished = run.config.get("unfinished") or {"by": _UNKNOWN, "temporary": None}
-    by, begun = unfinished["by"], run.id.generation_time.timestamp()
+    by = unfinished["by"]
+    begun = unfinished.get("begun", run.id.generation_time.timestamp())
     return by is None or is_abandoned(by, begun, unfinished["temporary"])
+
+
+def changed_meanwhile(key: str) -> str:
+    """Return the message about a run that another process has deleted or given another key."""
+    return (
+        f"dictionary {key!r} was deleted, replaced or renamed by another process meanwhile; "
+        "nothing more was done to it"
+    )
 
 
 def _taken_meanwhile(key: str) -> str:

@@ -17,7 +17,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import images_for, objects_of, rebuilt_latents
-from fiftyone_smic.fiftyone.collections import count
+from fiftyone_smic.fiftyone.collections import count, listed
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
@@ -202,7 +202,7 @@ def samples_on_map(
         ids = there.ids[np.isin(there.dot_of, dots)].tolist()
         patches_field = objects_of(samples, key)
         if patches_field is None:
-            return samples.select(ids)
+            return listed(samples, ids, ordered=False)
         images = images_of(samples, patches_field)
         return images.select_labels(ids=ids, fields=patches_field)
     if len(atoms):
@@ -358,7 +358,7 @@ def store_map(
     if patches_field is not None:
         placed = {ids[i]: points[i] for i in kept}
     elif len(kept) < count(samples):
-        chosen = fields.everything(dataset).select([ids[i] for i in kept], ordered=True)
+        chosen = listed(fields.everything(dataset), [ids[i] for i in kept])
     former = {runs.load_config(samples, key).brain_key, brain_key}
     try:
         if aside in dataset.list_brain_runs():  # a run that was killed has left it

@@ -28,6 +28,7 @@ from fiftyone_smic.coding.code_tables import CodeCounts
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.initialization import auto_atoms
 from fiftyone_smic.dictionary.learning import ITEMS_PER_ATOM, swap_count
+from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.dictionary.pursuit import Pursuit
 from fiftyone_smic.dictionary.statistics import Statistics
@@ -99,6 +100,7 @@ def compress_blocks(
     latent_norm: float = 1.0,
     pixels_per_item: float | None = None,
     distortion: bool = False,
+    metric: Metric | None = None,
     each: Each = map,
     work: Work | None = None,
 ) -> BlocksCompressed:
@@ -127,6 +129,7 @@ def compress_blocks(
         pixels_per_item: Mean number of pixels of an original image, or None.
         distortion: Keep each item's distortion, which takes about 4 bits; see
             :attr:`fiftyone_smic.archive.Archive.distortion`.
+        metric: By which differences between latents matter; None for squared distance.
         each: Runs jobs, as :func:`map` does.
         work: Where pieces lie; None takes the folder ``TARGET.part``.
 
@@ -148,7 +151,9 @@ def compress_blocks(
     if passes < 0:
         raise ValueError(f"passes must be at least 0, not {passes}")
     public = as_prior(prior) or shipped_prior(encoder)
-    dictionary = SemanticDictionary(n_atoms, lam=lam, random_state=seed, prior=public)
+    dictionary = SemanticDictionary(
+        n_atoms, lam=lam, random_state=seed, prior=public, metric=metric
+    )
     dictionary._validate_params()
     if source.items < 2:
         raise ValueError(f"a dictionary needs at least two items, and there are {source.items}")
@@ -158,6 +163,7 @@ def compress_blocks(
         "encoder": encoder,
         "prior": public and public.hash,
         "settings": [n_atoms, lam, passes, seed, names, distortion],
+        "metric": metric and hashlib.sha256(metric.matrix.tobytes()).hexdigest(),
     }
     run = _Run(
         source,

@@ -27,6 +27,8 @@ class Finder(DictionaryOperator):
     stopped = "**Stopped.** Nothing was written."
     #: The card of the panel's tab Curate that shows what was found: find, choose, clean or compare.
     card = ""
+    #: Whether the library's function tells its progress.
+    reports = False
     #: What a scores field is offered as; nothing where there is none.
     scores = ""
 
@@ -61,7 +63,8 @@ class Finder(DictionaryOperator):
         arguments = self.arguments(ctx)
         tag, field = arguments.pop("tag", None), bool(arguments.pop("field", False))
         stage(progress, self.doing)
-        report = self.call(forms.collection(ctx), arguments)
+        asked = {**arguments, "progress": progress} if self.reports else arguments
+        report = self.call(forms.collection(ctx), asked)
         stage(progress, "Writing")  # here a run that was stopped ends, before anything is written
         if field or tag:
             report = report.save(field=field, tag=tag or None)

@@ -63,23 +63,34 @@ class _Drawn:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, float]] = {}
+        self._keys: dict[str, str | None] = {}
 
-    def differs(self, window: str | None, layout: types.Property) -> bool:
-        """Whether a window must draw a layout; it is then taken to have drawn it."""
+    def of_another(self, window: str | None, key: str | None) -> bool:
+        """Whether a window shows another dictionary than this one, which is the current one."""
+        return key is None or self._keys.get(window or "", key) not in (None, key)
+
+    def differs(self, window: str | None, layout: types.Property, key: str | None) -> bool:
+        """Whether a window must draw a layout of a dictionary; it is taken to have drawn it."""
         if window is None:
             return True
         digest = hashlib.sha256(json.dumps(layout.to_json(), sort_keys=True).encode()).hexdigest()
         drawn, when = self._last.pop(window, ("", 0.0))
+        self._keys.pop(window, None)
+        self._keys[window] = key
         same = drawn == digest and time.monotonic() < when + self.SECONDS
         self._last[window] = digest, when if same else time.monotonic()
         while len(self._last) > self.MOST:
-            del self._last[next(iter(self._last))]
+            oldest = next(iter(self._last))
+            del self._last[oldest], self._keys[oldest]
         return not same
 
 
 _DRAWN = _Drawn()
 #: Events after which the window may show anything.
 ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
+#: Events that say nothing of the dictionary that is shown: they go on when it was deleted.
+OF_ANY_KEY = {*ALWAYS_DRAWN, "on_choice", "on_back", "prompt", "on_change_view"}
+OF_ANY_KEY |= {"on_change_selected", "on_change_current_sample"}
 
 
 class SMICPanel(foo.Panel):
@@ -113,9 +124,14 @@ class SMICPanel(foo.Panel):
         if event is None or event == "on_startup":
             return self.on_startup(ctx)
         with _IN_TURN:
-            getattr(self, event)(ctx)
-            layout = self.render(ctx)
-            if _DRAWN.differs(ctx.panel.state.window, layout) or event in ALWAYS_DRAWN:
+            key = current_key(ctx)
+            if event not in OF_ANY_KEY and _DRAWN.of_another(ctx.panel.state.window, key):
+                # Another process has deleted it. A click on its atom 5 is no click on another's.
+                ctx.ops.notify("The dictionary that was shown is gone.", variant="warning")
+            else:
+                getattr(self, event)(ctx)
+            layout, key = self.render(ctx), current_key(ctx)
+            if _DRAWN.differs(ctx.panel.state.window, layout, key) or event in ALWAYS_DRAWN:
                 ctx.ops.show_panel_output(layout)
 
     # --- events: each is followed by ``render`` -----------------------------------------------

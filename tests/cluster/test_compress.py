@@ -189,7 +189,7 @@ def test_pictures_are_encoded_by_a_pool_that_loses_an_actor(
     monkeypatch.setattr(encoding_module, "PICTURES", 8)
     write_collection(tmp_path / "cards", 24, size=64)
     (tmp_path / "cards" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    settings = {"encoder": "postcards", "n_atoms": 6, "passes": 1}
+    settings = {"encoder": "postcards", "n_atoms": 6, "passes": 1, "keep": "words"}
     compress(tmp_path / "cards", tmp_path / "one.smic", local=True, **settings)
     killed: list[int] = []
     over = threading.Event()
@@ -204,6 +204,10 @@ def test_pictures_are_encoded_by_a_pool_that_loses_an_actor(
     assert done.rate.items == 24 and done.unreadable_count == 1
     assert list(done.unreadable) == ["broken.png"] and done.unreadable["broken.png"]
     assert (tmp_path / "x.smic").read_bytes() == (tmp_path / "one.smic").read_bytes()
+    compress(
+        tmp_path / "cards", tmp_path / "y.smic", local=True, **settings | {"keep": "everything"}
+    )
+    assert (tmp_path / "x.smic").read_bytes() != (tmp_path / "y.smic").read_bytes()
     archive = read_archive(tmp_path / "x.smic")
     assert archive.names is not None and "broken.png" not in archive.names
     assert archive.encoder.startswith("postcards") and archive.pixels_per_item == 64 * 64
@@ -274,6 +278,10 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
     np.save(tmp_path / "z.npy", z)
     with pytest.raises(ValueError, match="2 of 300 latents contain NaN or infinity: 7, 250"):
         compress(tmp_path / "z.npy", target)
+    with pytest.raises(ValueError, match="which encoder made these latents"):
+        compress(shards, target, keep="words")
+    with pytest.raises(ValueError, match="'everything' or 'words', got 'all'"):
+        compress(shards, target, keep="all")
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         compress(tmp_path / "none", target)
     with pytest.raises(ValueError, match="latents and tars"):

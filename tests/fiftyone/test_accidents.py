@@ -10,19 +10,25 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
 import pytest
+from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
 from fiftyone_smic.archive import read_archive
-from fiftyone_smic.fiftyone import temporary
+from fiftyone_smic.fiftyone import delete_dictionary, rename_dictionary, swapping, temporary
 from fiftyone_smic.fiftyone.pictures import is_whole
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.pipelines import compress_folder
 from fiftyone_smic.utils.processes import in_hand, this_process
-from tests.support.accidents.killing import Accidents, start
+from operators.encode_samples import EncodeSamples
+from operators.running import Report
+from tests.support.accidents.killing import Accidents, in_process, start, together
+from tests.support.window import Window
 
 forks = pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be forked")
 
@@ -108,6 +114,105 @@ def test_datasets_of_processes_that_died_are_removed(encoded, tmp_path, delete, 
         assert all(map(is_placeholder, made.values("filepath")))
     finally:
         living.delete()
+
+
+def _meet(folder):
+    """Wait until another process is here too."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _change(name, folder, call, *arguments):
+    """Change a dictionary when another process is about to do it too; return what is said."""
+    dataset = fo.load_dataset(name)
+    find = swapping._run_id
+
+    def found(*given):  # the last look before anything is written
+        run = find(*given)
+        _meet(folder)
+        return run
+
+    swapping._run_id = found
+    try:
+        call(dataset, "smic", *arguments)
+    except ValueError as error:
+        return str(error)
+    return "done"
+
+
+@forks
+@pytest.mark.parametrize(
+    ("call", "arguments", "keys"),
+    [(delete_dictionary, (), []), (rename_dictionary, ("other",), ["other"])],
+    ids=["delete", "rename"],
+)
+def test_two_processes_that_change_a_key_at_once(encoded, tmp_path, call, arguments, keys):
+    """One does it, the other is told, and nothing is left in between."""
+    start()
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    codes = encoded.values("smic_atoms")
+    said = together(_change, encoded.name, meeting, call, *arguments)
+    assert said.count("done") == 1
+    other = next(each for each in said if each != "done")
+    assert other.startswith("dictionary 'smic' was deleted, replaced or renamed by another process")
+    encoded.reload()
+    assert smic.list_dictionaries(encoded) == encoded.list_runs() == keys
+    assert foo.get_db_conn().runs.count_documents({"_dataset_id": encoded._doc.id}) == len(keys)
+    held = {name for name in encoded.get_field_schema() if "smic" in name or "other" in name}
+    assert {name.split("_")[0] for name in held} == set(keys)
+    if keys:
+        assert encoded.values("other_atoms") == codes
+        assert len(smic.rebuilt_latents(encoded, "other")[0]) == len(codes)
+
+
+def _delete(name):
+    delete_dictionary(fo.load_dataset(name), "smic")
+
+
+@forks
+@pytest.mark.parametrize("tab", ["compare", "storage", "atoms", "map", "mix", "curate"])
+def test_a_key_that_another_process_deletes_under_an_open_panel(encoded, tab):
+    start()
+    smic.learn_dictionary(encoded, "zzz", n_atoms=4, progress=False)
+    window = Window(encoded)
+    window.send("on_choice", path="tab", value=tab)
+    in_process(_delete, encoded.name)
+    told = window.send("on_atom", id="0")  # an atom of the one that is gone
+    assert "The dictionary that was shown is gone" in str(told)
+    assert window.view == [] and "Dictionary **zzz** is ready" in window.text()
+    delete_dictionary(encoded, "zzz")
+    for event, given in {
+        "on_atom": {"id": "0"},
+        "on_page": {"page": 2},
+        "on_lasso": {"data": []},
+        "on_like": {},
+        "on_change_view": {},
+        "on_choice": {"path": "tab", "value": "storage"},
+        "refresh": {},
+    }.items():
+        window.send(event, **given)
+        assert "Next, learn a **dictionary**" in window.text()
+
+
+@forks
+def test_a_key_that_another_process_deletes_under_an_operator(encoded):
+    start()
+    request = {"dataset_name": encoded.name, "params": {"key": "smic"}}
+    deleted = []
+
+    def tell(kind, value):
+        if value == "Writing the codes":
+            deleted.append(in_process(_delete, encoded.name))
+
+    with pytest.raises(ValueError, match="'smic' was deleted or replaced by another process"):
+        EncodeSamples().work(ExecutionContext(request), Report(tell))
+    assert deleted
+    encoded.reload()
+    assert encoded.list_runs() == []
+    assert not [name for name in encoded.get_field_schema() if name.startswith("smic")]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fiftyone_smic as smic
+from fiftyone_smic.fiftyone import collections, curated, curation
 from fiftyone_smic.fiftyone.codes import read_codes
 
 
@@ -281,3 +282,35 @@ def test_different_dictionaries_are_not_compared(encoded, make_dataset, clustere
     smic.encode(other)
     with pytest.raises(ValueError, match="different dictionaries"):
         smic.compare(encoded, other)
+
+
+def test_more_samples_than_a_view_can_list(encoded, monkeypatch):
+    """Views that list ids end at MongoDB's 16 MB; a field sorts any number."""
+    listed = smic.search(encoded, "night")
+    for module in (collections, curated, curation):
+        monkeypatch.setattr(module, "MOST_LISTED", 30)
+    with pytest.raises(ValueError, match=r"80 samples are too many .* k, or .* field=True"):
+        smic.search(encoded, "night")
+    report = smic.search(encoded, "night", field=True, tag="all")
+    ids, scores = report.view.values(["id", "smic_search_score"])
+    assert scores == sorted(scores, reverse=True) and len(ids) == 80
+    assert ids[:5] == listed.view.values("id")[:5]
+    assert report.fields == ("smic_search_score",) and len(encoded.match_tags("all")) == 80
+    assert report.views["night"] == report.view
+    with pytest.raises(ValueError, match="search for one thing"):
+        smic.search(encoded, ["night", "snow"], field=True)
+    coded = curated.Coded.read(encoded, "smic")
+    most = [*range(20), *range(25, 80)]  # all but a few are what is left without those
+    assert coded.view(most).values("id") == [coded.ids[i] for i in most]
+    with pytest.raises(ValueError, match="these are 40 samples, and a view can list 30"):
+        smic.select_subset(encoded, 40)
+
+
+def test_the_latents_of_some_samples_are_theirs(encoded):
+    chosen = encoded.shuffle(seed=0).limit(30)
+    coded = curated.Coded.read(chosen, "smic")
+    assert coded.ids == chosen.values("id")
+    np.testing.assert_allclose(coded.latents, np.stack(chosen.values("clip_latents")), atol=1e-6)
+    some = coded.of(set(coded.ids[3:9]))
+    np.testing.assert_array_equal(some.latents, coded.latents[3:9])
+    assert len(some.distortion) == 6

@@ -10,7 +10,9 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
+from fiftyone_smic.fiftyone import codes
 from operators import _class_in, findings
+from operators.running import Report, Stopped
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +283,18 @@ def test_the_app_searches_codes(coded):
     assert "this model reads no texts" in done["summary"]
     first = coded.first().id
     assert coded.sort_by_similarity(first, k=3, brain_key="codes").first().id == first
+
+
+@pytest.mark.parametrize("name", ["search_samples", "select_subset"])
+def test_reading_codes_moves_the_bar_and_can_be_stopped(learned, monkeypatch, name):
+    monkeypatch.setattr(codes, "REPORT_EVERY", 10)
+    told = []
+    report = Report(lambda kind, value: told.append((kind, value)))
+    asked = context(learned, key="smic", by="selected", k=3, selected=learned.values("id")[:1])
+    operator(name).work(asked, report)
+    assert ("stage", "Reading the codes") in told
+    assert [kind for kind, _ in told].count("part") > 3
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        operator(name).work(asked, Report(lambda kind, value: None, stop))

@@ -186,11 +186,17 @@ def test_dying_while_a_dictionary_is_renamed(make_dataset, clustered, monkeypatc
     rename_fields = fo.Dataset.rename_sample_fields
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(fo.Dataset, "rename_sample_fields", die)
+        patch.setattr(swapping, "_note", lambda *_: None)
         rename_dictionary(dataset, "before", "after")
-    with pytest.raises(ValueError, match="adopt_dictionary"):
-        smic.rebuilt_latents(dataset, "after")
-    smic.adopt_dictionary(dataset, "after")
+    assert smic.list_dictionaries(dataset) == ["after"]
     np.testing.assert_array_equal(smic.rebuilt_latents(dataset, "after")[1], rebuilt)
+    assert not fields.existing_fields(dataset, "before")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # nothing is renamed
+        patch.setattr(fo.Dataset, "rename_sample_fields", press)
+        patch.setattr(swapping, "_note", lambda *_: None)
+        rename_dictionary(dataset, "after", "last")
+    np.testing.assert_array_equal(smic.rebuilt_latents(dataset, "last")[1], rebuilt)
+    assert dataset.list_runs() == ["last"]
 
 
 def test_a_process_that_lives_is_left_alone(make_dataset, clustered, monkeypatch):
@@ -304,7 +310,7 @@ def test_an_import_that_is_stopped_keeps_what_it_drew(encoded, tmp_path, delete)
     assert (report.reused, report.drawn) == (2, 4)
 
 
-def press():
+def press(*_):
     raise KeyboardInterrupt
 
 

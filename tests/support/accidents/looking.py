@@ -15,7 +15,7 @@ from PIL import Image
 
 import fiftyone_smic as smic
 from fiftyone_smic.archive import read_archive
-from fiftyone_smic.fiftyone import fields, runs
+from fiftyone_smic.fiftyone import fields, objects, runs
 from fiftyone_smic.fiftyone.code_columns import MADE_BY, MADE_OF, code_digest, tag
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.dataset_export import ABOUT, CODES, LABELS
@@ -23,6 +23,8 @@ from fiftyone_smic.fiftyone.visualization import load_map
 
 from .scenes import Scene
 
+#: What a picture can be.
+MISSING, OTHER_CODE = "is missing", "a picture of another code"
 #: What says when something was made, or is another in every run.
 _WHEN = {
     *("_id", "created_at", "last_modified_at", "last_loaded_at", "last_deletion_at", "timestamp"),
@@ -52,7 +54,28 @@ def of_dataset(dataset: fo.Dataset) -> Iterator[str]:
             yield f"{key}: {type(error).__name__}: {error}"
         else:
             runs.atom_names(dataset, key)
-        yield from _of_codes(dataset, key, runs.load_config(dataset, key) if key in keys else None)
+        config = runs.load_config(dataset, key) if key in keys else None
+        if config is not None and config.patches_field is not None:
+            yield from _of_objects(dataset, key, config)
+        else:
+            yield from _of_codes(dataset, key, config)
+
+
+def _of_objects(dataset: fo.Dataset, key: str, config: Any) -> Iterator[str]:
+    """A label has all attributes of a code, or none."""
+    names = [fields.field_name(key, spec.suffix) for spec in objects.CODE_SPECS]
+    maker = fields.field_name(key, fields.MADE_BY)
+    root = objects.root_of(dataset, config.patches_field).split(".")
+    for row in dataset._sample_collection.find({}):
+        for label in row[root[0]][root[1]]:
+            held = [label.get(name) for name in (*names, maker)]
+            if any(value is None for value in held) and any(value is not None for value in held):
+                yield f"{key}: an object with a part of a code"
+            atoms, levels = (label.get(f"{key}_{part}") for part in ("atoms", "coefficients"))
+            if len(atoms or ()) != len(levels or ()):
+                yield f"{key}: {atoms} and {levels}"
+            if held[-1] not in (None, tag(config.digest)):
+                yield f"{key}: codes of another dictionary"
 
 
 def _of_codes(dataset: fo.Dataset, key: str, config: Any) -> Iterator[str]:
@@ -80,11 +103,14 @@ def _of_codes(dataset: fo.Dataset, key: str, config: Any) -> Iterator[str]:
         picture = row.get(names[fields.REGENERATED])
         if picture is not None:
             if not picture.endswith(f"-{digest}.png"):
-                yield f"{key}: a picture of another code"
+                yield f"{key}: {OTHER_CODE}"
             yield from _of_picture(Path(picture))
 
 
 def _of_picture(path: Path) -> Iterator[str]:
+    if not path.exists():
+        yield f"{path.name} {MISSING}"
+        return
     try:
         with Image.open(path) as image:
             image.load()

@@ -13,7 +13,8 @@ import numpy as np
 
 import fiftyone_smic as smic
 from fiftyone_smic.archive import write_archive
-from fiftyone_smic.fiftyone import latent_rows, regeneration
+from fiftyone_smic.cluster import encoding
+from fiftyone_smic.fiftyone import drawings, latent_rows, regeneration
 from fiftyone_smic.fiftyone.types import SMICDataset
 from fiftyone_smic.fiftyone.visualization import store_map
 from fiftyone_smic.models.encoders import load_encoder
@@ -50,6 +51,8 @@ class Scene:
         latent_rows.WRITE_EVERY, latent_rows.PART_SECONDS = 8, 0.0
         latent_cache.IMAGES = 8
         regeneration.REGISTER_EVERY = 0.0
+        drawings.WRITE_EVERY = 1
+        encoding.PICTURES = 8
         aside = self.folder / "tmp"
         aside.mkdir(parents=True, exist_ok=True)
         tempfile.tempdir = str(aside)
@@ -68,11 +71,12 @@ def disconnect() -> None:
 
 
 def build(base: Path) -> None:
-    """Make the datasets "plain", "half" and "full", and the files.
+    """Make the datasets "plain", "half", "full" and "boxed", and the files.
 
     "plain" has no latents. "half" has a dictionary, and half of its samples have a code, of other
     latents than it has now; two of these are drawn. "full" has everything: codes, names, a map,
-    drawings.
+    drawings. "boxed" frames two objects in each of some samples, and half of these have a code of
+    other latents than they have now.
     """
     Scene("", base / "aside", base).enter()
     plain = smic.load_postcards(
@@ -106,6 +110,7 @@ def build(base: Path) -> None:
     smic.export_archive(full[:DRAWN], "other", base / "few.smic")
     smic.export_archive(full[: CARDS // 2], "other", base / "old.smic")
     full[: CARDS // 2].export(export_dir=str(base / "export"), dataset_type=SMICDataset)
+    _build_boxed(plain)
     # What is appended: codes of images that "old.smic" does not have.
     model = load_encoder("postcards", device="cpu")
     files = sorted((base / "more").glob("*.png"))
@@ -117,6 +122,22 @@ def build(base: Path) -> None:
         encoder=model.name,
         names=[file.name for file in files],
     )
+
+
+def _build_boxed(plain: fo.Dataset) -> None:
+    boxed = plain[: CARDS // 4].clone("boxed", persistent=True)
+    boxes = [[0, 0, 0.5, 0.5], [0.25, 0.5, 0.5, 0.5]]
+    objects = [
+        fo.Detections(detections=[fo.Detection(label="x", bounding_box=box) for box in boxes])
+        for _ in boxed
+    ]
+    boxed.set_values("objects", objects)
+    settings = {"patches_field": "objects", "progress": False}
+    smic.compute_latents(boxed, encoder="postcards", **settings)
+    smic.learn_dictionary(boxed, "things", n_atoms=4, max_iter=3, **settings)
+    smic.compute_latents(boxed, "other", encoder="postcards", alpha=0.5, **settings)
+    half = boxed[: CARDS // 8]
+    smic.encode(half, "things", latents_field="other", progress=False)
 
 
 def copy(scene: Scene, of: str | None) -> None:

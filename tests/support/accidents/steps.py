@@ -6,16 +6,27 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import fiftyone_smic as smic
-from fiftyone_smic import cli
+from fiftyone_smic import cli, cluster
 from fiftyone_smic.archive import append_archive, read_archive
+from fiftyone_smic.fiftyone import (
+    Recipe,
+    delete_dictionary,
+    list_dictionaries,
+    measure_drawings,
+    mix,
+    remove_all,
+    rename_dictionary,
+)
 from fiftyone_smic.fiftyone.types import SMICDataset
 from fiftyone_smic.fiftyone.visualization import store_map
 
+from .looking import MISSING, OTHER_CODE
 from .scenes import DRAWN, Scene
 
 
@@ -27,11 +38,13 @@ class Step:
         run: Does it.
         of: The dataset that it works on, see ``scenes.build``; None if it needs none.
         prepare: Puts files into its folder first.
+        until_again: What may hold after a kill, until the step is done again.
     """
 
     run: Callable[[Scene], Any]
     of: str | None = "full"
     prepare: Callable[[Scene], Any] = lambda scene: None
+    until_again: str | None = None
 
 
 def _command(*arguments: Any) -> None:
@@ -65,6 +78,37 @@ def _append_folder(scene: Scene) -> None:
     _command("append", scene.base / "more", scene.folder / "a.smic", "--batch-size", 4)
 
 
+def _rename(scene: Scene) -> None:
+    if "smic" in list_dictionaries(scene.dataset):  # else it has its new key already
+        rename_dictionary(scene.dataset, "smic", "renamed")
+
+
+def _delete(scene: Scene) -> None:
+    if "smic" in list_dictionaries(scene.dataset):
+        delete_dictionary(scene.dataset, "smic")
+
+
+def _own_pictures(scene: Scene) -> None:
+    """Give the dataset pictures that it may remove."""
+    drawn = scene.dataset.exists("smic_regenerated")
+    paths = [Path(path) for path in drawn.values("smic_regenerated")]
+    own = [scene.folder / "drawn" / path.parent.name / path.name for path in paths]
+    for path, copy in zip(paths, own, strict=True):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    drawn.set_values("smic_regenerated", list(map(str, own)))
+
+
+def _mix(scene: Scene) -> None:
+    ids = scene.dataset.values("id")
+    mix(scene.dataset, recipe=Recipe(ids[0], plus=ids[1], pictures=4), generator="nearest")
+
+
+def _apply(scene: Scene) -> None:
+    model = smic.load_model("smic", scene.dataset, device="cpu")
+    scene.dataset.apply_model(model, label_field="smic", batch_size=4, num_workers=0)
+
+
 STEPS = {
     "compute_latents": Step(
         lambda s: smic.compute_latents(s.dataset, encoder="postcards", batch_size=4),
@@ -76,11 +120,29 @@ STEPS = {
         ),
     ),
     "encode": Step(lambda s: smic.encode(s.dataset), of="half"),
+    "apply_model": Step(_apply, of="half", until_again=OTHER_CODE),
+    "latents of objects": Step(
+        lambda s: smic.compute_latents(
+            s.dataset,
+            "third",
+            encoder="postcards",
+            batch_size=1,
+            patches_field="objects",
+            force_square=True,
+        ),
+        of="boxed",
+    ),
+    "codes of objects": Step(lambda s: smic.encode(s.dataset, "things"), of="boxed"),
+    "rename_dictionary": Step(_rename),
+    "delete_dictionary": Step(_delete),
+    "remove_all": Step(lambda s: remove_all(s.dataset), prepare=_own_pictures, until_again=MISSING),
     "regenerate": Step(
         lambda s: smic.regenerate(
             s.dataset[:DRAWN], output_dir=s.folder / "drawn", steps=1, batch_size=1
         ),
     ),
+    "measure_drawings": Step(lambda s: measure_drawings(s.dataset, batch_size=1)),
+    "mix": Step(_mix),
     "name_atoms": Step(lambda s: smic.name_atoms(s.dataset, weak=True)),
     "visualize_atoms": Step(lambda s: smic.visualize_atoms(s.dataset)),
     "store_map": Step(_store_map),
@@ -112,6 +174,18 @@ STEPS = {
         lambda s: _command(
             *("compress", s.base / "cards", s.folder / "a.smic", "--overwrite"),
             *("--batch-size", 4, "--atoms", 4),
+        ),
+        of=None,
+    ),
+    "compress on a cluster": Step(
+        lambda s: cluster.compress(
+            s.base / "cards",
+            s.folder / "a.smic",
+            encoder="postcards",
+            n_atoms=4,
+            passes=1,
+            batch_size=4,
+            local=True,
         ),
         of=None,
     ),
