@@ -117,14 +117,14 @@ class SMICOperator(foo.Operator):
         """Do it, and return the result: "summary" in Markdown, and "buttons"."""
         import fiftyone_smic.fiftyone as library
 
-        arguments = self.arguments(ctx)
-        function = getattr(library, self.function)
-        return self.result(
-            function(forms.collection(ctx), **arguments, progress=progress), arguments
-        )
+        arguments, samples = self.arguments(ctx), forms.collection(ctx)
+        noun = forms.noun(self.objects(ctx, samples))
+        done = getattr(library, self.function)(samples, **arguments, progress=progress)
+        return self.result(done, {"noun": noun, **arguments})
 
     def result(self, done: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return what :meth:`work` returns."""
+        """Return what :meth:`work` returns; ``arguments`` also say what was worked on, as
+        ``"noun"``: "sample" or "object"."""
         return {
             "summary": self.said(done, arguments),
             "buttons": [list(button) for button in self.buttons(done, arguments)],

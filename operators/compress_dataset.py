@@ -67,7 +67,11 @@ class CompressDataset(SMICOperator):
         )
         for step, why in done.left_out.items():
             text += f"The {step} could not be made. {sentence(why)}\n\n"
-        return text + forms.skipped(done.latents.skipped) + "The **SMIC** panel shows it all."
+        return (
+            text
+            + forms.skipped(done.latents.skipped, arguments["noun"])
+            + "The **SMIC** panel shows it all."
+        )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
         given = {"key": done.key}

@@ -11,7 +11,7 @@ from fiftyone_smic.utils.defaults import LATENTS_FIELD
 
 from . import estimates, forms, sources
 from .base import SMICOperator
-from .words import amount, duration
+from .words import about, amount, duration, one
 
 ABOUT = (
     "The model that looks at the images. Choose one, or type MODEL/PRETRAINED of open_clip, "
@@ -41,8 +41,8 @@ def encoder_input(inputs: types.Object, name: str, default: str | None) -> types
     from fiftyone_smic.models.encoders import ENCODERS
 
     choices = types.AutocompleteView(allow_user_input=True)
-    for encoder, about in ENCODERS.items():
-        choices.add_choice(encoder, label=f"{about.label} ({about.licence})")
+    for encoder, known in ENCODERS.items():
+        choices.add_choice(encoder, label=f"{known.label} ({known.licence})")
     return inputs.str(name, default=default, label="Model", description=ABOUT, view=choices)
 
 
@@ -125,7 +125,7 @@ class ComputeLatents(SMICOperator):
             )
         every = int(samples.count(root)) if root else len(samples)
         todo = every - (0 if ctx.params.get("overwrite") else there)
-        noun = "object" if root else "image"
+        noun = one(forms.noun(boxed))
         info = (known.info if known is not None else None) or {}
         same = EncoderIdentity.parse(encoder).matches(info.get("encoder", ""))
         what = amount(todo, noun) + " to embed" if todo else f"All {noun}s have an embedding"
@@ -173,11 +173,13 @@ class ComputeLatents(SMICOperator):
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         kept = ""
         if done.kept:
-            noun = "object" if "." in done.field else "sample"
-            kept = f" {amount(done.kept, noun)} had one already."
+            kept = f" {amount(done.kept, arguments['noun'])} had one already."
         return (
             f"**{amount(done.computed, 'embedding')}** of {done.dim} numbers in `{done.field}`, "
             f"by `{done.encoder}` in {duration(done.seconds)}.{kept}\n\n"
-            + forms.skipped(done.skipped)
-            + "Next: learn the dictionary of concepts that the images are made of."
+            + forms.skipped(done.skipped, arguments["noun"])
+            + about(
+                "Next: learn the dictionary of concepts that the images are made of.",
+                arguments["noun"],
+            )
         )

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from . import estimates, forms
 from .base import DictionaryOperator
-from .words import amount, share, size
+from .words import amount, one, share, size
 
 
 class EncodeSamples(DictionaryOperator):
@@ -37,7 +37,7 @@ class EncodeSamples(DictionaryOperator):
         field = config.latents_field
         root = root_of(ctx.dataset, config.patches_field)
         count = forms.values(ctx, samples, field, root)
-        noun = "object" if root else "sample"
+        noun = forms.noun(config.patches_field)
         if not count:
             why = (
                 f"None of these {noun}s has an embedding in {field!r}. Run 'SMIC: compute "
@@ -61,16 +61,21 @@ class EncodeSamples(DictionaryOperator):
         forms.explain(inputs, "code")
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        rate, quality = done.rate, done.fidelity
+        rate, quality, noun = done.rate, done.fidelity, arguments["noun"]
+        names = ["atoms", "coefficients", "bits", "fidelity"]
+        where = "They are attributes of the labels."
+        if noun == "sample":
+            names.append("labels")
+            where = "They are in the sidebar's group SMIC."
+        fields = ", ".join(f"`{done.key}_{name}`" for name in names)
         return (
-            f"**{amount(done.encoded, 'sample')}** got a code. All coded samples take "
-            f"**{size(rate.total_bytes)}**, {rate.bits_per_item:.1f} bits an image: "
+            f"**{amount(done.encoded, noun)}** got a code. All coded {noun}s take "
+            f"**{size(rate.total_bytes)}**, {rate.bits_per_item:.1f} bits an {one(noun)}: "
             f"{rate.payload_bits_per_item:.1f} for its code, the rest for its part of the "
             "dictionary and headers.\n\n"
-            f"The codes keep {share(quality.explained_variance)} of the differences between images "
-            "(explained variance).\n\n"
-            + forms.skipped(done.skipped)
-            + f"Fields: `{done.key}_atoms`, `{done.key}_coefficients`, `{done.key}_bits`, "
-            f"`{done.key}_fidelity` and `{done.key}_labels`, in the sidebar's group SMIC.\n\n"
-            "Next: draw the samples again from their codes, or name the concepts."
+            f"The codes keep {share(quality.explained_variance)} of the differences between "
+            f"{one(noun)}s (explained variance).\n\n"
+            + forms.skipped(done.skipped, noun)
+            + f"Fields: {fields}. {where}\n\n"
+            f"Next: draw the {noun}s again from their codes, or name the concepts."
         )

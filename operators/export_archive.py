@@ -9,7 +9,7 @@ from fiftyone.operators import types
 
 from . import estimates, forms
 from .base import PLUGIN, Button, DictionaryOperator, FromBar
-from .words import amount, size
+from .words import amount, one, size
 
 KINDS = {
     "archive": "The codes only, as one .smic file",
@@ -58,7 +58,7 @@ class ExportArchive(DictionaryOperator):
         boxed = forms.objects_of(ctx)
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         without = (int(samples.count(root)) if root else len(samples)) - count
-        noun = "object" if root else "sample"
+        noun = forms.noun(boxed)
         left_out = amount(without, f"{noun} without a code is", f"{noun}s without a code are")
         estimates.cost(
             inputs,
@@ -89,7 +89,7 @@ class ExportArchive(DictionaryOperator):
         root = root_of(ctx.dataset, forms.objects_of(ctx))
         missing = count - forms.values(ctx, coded_samples(samples, key), held, root)
         if missing:
-            noun = "object" if root else "sample"
+            noun = forms.noun(forms.objects_of(ctx))
             why = (
                 f"{amount(missing, f'{noun} has', f'{noun}s have')} a code but no embedding in "
                 f"{held!r} any more; untick this, or run 'SMIC: compute embeddings' into this field"
@@ -143,7 +143,8 @@ class ExportArchive(DictionaryOperator):
                 distortion=distortion,
                 progress=progress,
             )
-            return self.result(done, {"key": key, "path": path})
+            noun = forms.noun(forms.objects_of(ctx))
+            return self.result(done, {"key": key, "path": path, "noun": noun})
         coded_samples(samples, key).export(
             str(path),
             dataset_type=smic_types.SMICDataset,
@@ -162,9 +163,10 @@ class ExportArchive(DictionaryOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
-            f"**{amount(done.items, 'sample')}** in **{size(done.total_bytes)}**: "
-            f"{done.bits_per_item:.1f} bits an image, {done.payload_bits_per_item:.1f} of them for "
-            "its code; dictionary, headers and file names are the rest.\n\n"
+            f"**{amount(done.items, arguments['noun'])}** in **{size(done.total_bytes)}**: "
+            f"{done.bits_per_item:.1f} bits an {one(arguments['noun'])}, "
+            f"{done.payload_bits_per_item:.1f} of them for its code; dictionary, headers and file "
+            "names are the rest.\n\n"
             f"File: `{arguments['path']}`\n\n"
             "Next: **SMIC: import archive** makes a dataset of it, on any machine that has the "
             "same models."

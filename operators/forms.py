@@ -49,9 +49,16 @@ def objects_of(ctx: Any) -> str | None:
     return objects_of(ctx.dataset, default_key(ctx))
 
 
-def items(ctx: Any, number: int, patches_field: str | None = None) -> str:
+def noun(patches_field: str | None) -> str:
+    """Return what is worked on: "sample", or "object" where there is a field of objects."""
+    from fiftyone_smic.fiftyone.objects import noun
+
+    return noun(patches_field)
+
+
+def items(ctx: Any, number: int) -> str:
     """Return a number of what the chosen dictionary codes: "3 samples", or "3 objects"."""
-    return amount(number, "object" if patches_field or objects_of(ctx) else "sample")
+    return amount(number, noun(objects_of(ctx)))
 
 
 def collection(ctx: Any) -> SampleCollection:
@@ -326,8 +333,8 @@ def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
 
     count = count_coded(samples, key)
     if not count:
-        what = "objects" if objects_of(ctx) else "samples"
-        why = f"None of these {what} has a code of {key!r}. Run 'SMIC: encode samples' first."
+        what = noun(objects_of(ctx))
+        why = f"None of these {what}s has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)
     return count
 

@@ -70,7 +70,7 @@ class ImportArchive(SMICOperator):
         forms.note(
             inputs,
             "found",
-            f"{amount(info['items'], 'sample')} and {amount(info['atoms'], 'concept')} in "
+            f"{amount(info['items'], 'code')} and {amount(info['atoms'], 'concept')} in "
             f"{size(info['bytes'])}, embeddings of {info['encoder']}"
             + ("" if labelled or info["named"] else "; without file names"),
         )
@@ -92,10 +92,13 @@ class ImportArchive(SMICOperator):
             samples = forms.images(inputs, chosen, boxed)
             if samples is not None:
                 forms.new_key(ctx, inputs)
+                count = len(samples)
+                if boxed:
+                    count = int(samples.count(ctx.dataset._get_label_field_path(boxed)[1]))
                 estimates.cost(
                     inputs,
-                    amount(len(samples), "sample"),
-                    len(samples),
+                    amount(count, forms.noun(boxed)),
+                    count,
                     measured=measured(ctx.dataset, "import"),
                     guess=0.001,
                     loading=1,
@@ -140,7 +143,8 @@ class ImportArchive(SMICOperator):
                 fields = sources.object_fields(ctx.dataset)
                 given["patches_field"] = ctx.params.get("patches_field") or next(iter(fields), "")
             done = import_codes(forms.collection(ctx), path, **given)
-            return self.result(done, {"key": done.key})
+            noun = forms.noun(given.get("patches_field"))
+            return self.result(done, {"key": done.key, "noun": noun})
         name = ctx.params.get("name") or path.stem
         settings = forms.chosen(ctx, "steps", "guidance", "batch_size", "draw")
         if path.is_file() and path.suffix != ".zip":
@@ -178,12 +182,12 @@ class ImportArchive(SMICOperator):
         return library.import_codes(samples, **params)
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
-        missing = len(done.unmatched)
+        missing, noun = len(done.unmatched), arguments["noun"]
         fit = amount(missing, "name in the archive fits", "names in the archive fit")
         return (
-            f"**{amount(done.matched, 'sample has', 'samples have')}** a code of dictionary "
+            f"**{amount(done.matched, f'{noun} has', f'{noun}s have')}** a code of dictionary "
             f"**{done.key}**."
-        ) + (f" {fit} no sample, such as `{done.unmatched[0]}`." if missing else "")
+        ) + (f" {fit} no {noun}, such as `{done.unmatched[0]}`." if missing else "")
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
         return [forms.PANEL]

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from . import estimates, forms, sources
 from .base import SMICOperator
-from .words import amount
+from .words import about, amount, one
 
 #: λ -> what it is called. The bits are those of photographs embedded by ViT-B-32.
 PRESETS = {
@@ -64,12 +64,13 @@ class LearnDictionary(SMICOperator):
         if field is None:
             return
         forms.new_key(ctx, inputs)
-        targeted = detail(ctx, inputs)
-        forms.radio(ctx, inputs, "keep", KEEP, "everything", "What to keep first")
         boxed, attribute = sources.object_latents(ctx.dataset).get(field, (None, field))
+        noun = forms.noun(boxed)
+        targeted = detail(ctx, inputs, noun)
+        keep = {name: about(text, noun) for name, text in KEEP.items()}
+        forms.radio(ctx, inputs, "keep", keep, "everything", "What to keep first")
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         count = forms.values(ctx, samples, attribute, root)
-        noun = "object" if boxed else "sample"
         if forms.advanced(ctx, inputs):
             forms.number(
                 inputs,
@@ -88,7 +89,7 @@ class LearnDictionary(SMICOperator):
                 "dictionary needs at least 2. Run 'SMIC: compute embeddings', or choose a larger "
                 "view."
             )
-            forms.stop(inputs, "too_few", "Too few samples", why)
+            forms.stop(inputs, "too_few", f"Too few {noun}s", why)
             return
         without = (int(samples.count(root)) if root else len(samples)) - count
         left_out = amount(
@@ -126,20 +127,23 @@ class LearnDictionary(SMICOperator):
         return (
             f"Dictionary **{arguments.get('key', 'smic')}** is ready: it has "
             f"**{amount(done.n_atoms_, 'concept')}** and is stored with the dataset (λ = "
-            f"{done.lam:.2g}).\n\nNext: encode the images."
+            f"{done.lam:.2g}).\n\nNext: encode the {one(arguments['noun'])}s."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
         return super().buttons(done, {"key": "smic", **arguments})
 
 
-def detail(ctx: Any, inputs: types.Object) -> bool:
-    """Ask how much detail the dictionary is to keep; returns whether it is a target."""
+def detail(ctx: Any, inputs: types.Object, noun: str) -> bool:
+    """Ask how much detail the dictionary of samples, or objects, is to keep; returns whether it is
+    a target."""
+    controls = {name: about(text, noun) for name, text in CONTROLS.items()}
     control = forms.radio(
-        ctx, inputs, "control", CONTROLS, _control(ctx), "How much detail to keep"
+        ctx, inputs, "control", controls, _control(ctx), "How much detail to keep"
     )
     if control == "preset":
-        forms.radio(ctx, inputs, "preset", PRESETS, DEFAULTS["preset"], "Detail")
+        presets = {lam: about(text, noun) for lam, text in PRESETS.items()}
+        forms.radio(ctx, inputs, "preset", presets, DEFAULTS["preset"], "Detail")
     elif control == "bits_per_item":
         forms.number(
             inputs,
@@ -149,7 +153,7 @@ def detail(ctx: Any, inputs: types.Object) -> bool:
             least=1,
             most=10_000,
             whole=False,
-            label="Bits an image",
+            label=f"Bits an {one(noun)}",
             description="Of the whole archive without file names, dictionary included",
         )
     elif control == "explained_variance":

@@ -138,17 +138,18 @@ def _table(descriptions: list[Any]) -> str:
 
     def rows(d: Any) -> dict[str, str]:
         bits, kept = d.bits_per_item, d.explained_variance
+        noun = forms.noun(d.patches_field)
         return {
             "Concepts": f"{d.n_atoms:,}" + (f", {d.named:,} with a name" if d.named else ""),
-            "Bits an image": "not known" if bits is None else f"{bits:.1f}",
+            "Bits each": "not known" if bits is None else f"{bits:.1f}",
             "Variance kept": "not known" if kept is None else share(kept),
             "λ": f"{d.lam:.2g}",
-            "Learned from": f"{amount(d.items, 'sample')}, {d.created:%Y-%m-%d %H:%M} UTC",
+            "Learned from": f"{amount(d.items, noun)}, {d.created:%Y-%m-%d %H:%M} UTC",
             "Embeddings": f"{d.latents_field}, {amount(d.dim, 'number')} each"
             + (f", of the objects in {d.patches_field}" if d.patches_field else ""),
             "Model": d.encoder,
-            "With a code": amount(d.coded, "object" if d.patches_field else "sample"),
-            "With a drawn picture": amount(d.drawn, "object" if d.patches_field else "sample"),
+            "With a code": amount(d.coded, noun),
+            "With a drawn picture": amount(d.drawn, noun),
         }
 
     columns = [rows(d) for d in descriptions]

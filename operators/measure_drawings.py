@@ -60,7 +60,7 @@ class MeasureDrawings(DictionaryOperator):
         return (
             f"**{amount(done.measured, 'picture')}** measured, into `{done.field}`.{mean} "
             f"{kept if done.kept else ''}\n\n"
-            + forms.skipped(done.skipped)
+            + forms.skipped(done.skipped, arguments["noun"])
             + "The Compare tab of the **SMIC** panel can show the worst drawing first."
         )
 

@@ -10,7 +10,7 @@ from fiftyone_smic.utils.defaults import CURVE_FACTORS
 
 from . import estimates, forms
 from .base import DictionaryOperator
-from .words import amount, share, size
+from .words import amount, one, share, size
 
 
 class MeasureStorage(DictionaryOperator):
@@ -64,13 +64,14 @@ class MeasureStorage(DictionaryOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         sizes = ", ".join(f"{size(n)} as {name.upper()}" for name, n in done.codecs.items())
+        thing = one(arguments["noun"])
         low, high = done.curve[0], done.curve[-1]
         return (
             f"At their smallest the pictures take {sizes}, measured on "
             f"{amount(done.pictures, 'picture')}.\n\n"
             f"From **{low['bits_per_item']:.0f}** to **{high['bits_per_item']:.0f} bits** an "
-            f"image the codes keep {share(low['explained_variance'])} to "
-            f"{share(high['explained_variance'])} of the differences between images.\n\n"
+            f"{thing} the codes keep {share(low['explained_variance'])} to "
+            f"{share(high['explained_variance'])} of the differences between {thing}s.\n\n"
             "The Storage tab of the **SMIC** panel shows both."
         )
 

@@ -74,7 +74,8 @@ class NameAtoms(DictionaryOperator):
             )
         estimates.cost(
             inputs,
-            f"{amount(config.n_atoms, 'concept')}, and the labels of all coded samples",
+            amount(config.n_atoms, "concept")
+            + ("" if config.patches_field else ", and the labels of all coded samples"),
             len(ctx.dataset),
             measured=measured(ctx.dataset, "name"),
             guess=0.001,
@@ -188,10 +189,11 @@ class NameAtoms(DictionaryOperator):
             if rest
             else ""
         )
+        sidebar = f"filter the grid by `{done.key}_labels` in the sidebar, or "
         return (
             f"**{amount(named, 'concept')}** named after "
             f"{amount(done.candidates, 'candidate')}.{weak}{kept}\n\n{shown}\n\n"
-            f"Next: filter the grid by `{done.key}_labels` in the sidebar, or look at the "
+            f"Next: {sidebar if arguments['noun'] == 'sample' else ''}look at the "
             "concepts in the **SMIC** panel, where each can be renamed."
         )
 

@@ -59,15 +59,20 @@ class RegenerateSamples(DictionaryOperator):
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         reused = f", and {amount(done.reused, 'picture was', 'pictures were')} there already"
         without = f" {done.without_code:,} without a code left out."
+        grid = (
+            f" The grid shows them when `{done.key}_regenerated` is chosen as media field in its "
+            "settings; samples without a picture then show an error, so open the view of the "
+            "drawn ones first."
+            if arguments["noun"] == "sample"
+            else ""
+        )
         return (
             f"**{amount(done.drawn, 'picture was', 'pictures were')} drawn** in "
             f"{duration(done.seconds)} by `{done.generator}`{reused if done.reused else ''}."
             f"{without if done.without_code else ''}\n\nFolder: `{done.folder}`\n\n"
-            "The **SMIC** panel shows them beside the originals. The grid shows them when "
-            f"`{done.key}_regenerated` is chosen as media field in its settings; samples without "
-            "a picture then show an error, so open the view of the drawn ones first."
+            f"The **SMIC** panel shows them beside the originals.{grid}"
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> list[Button]:
-        drawn = ("Show the drawn samples", f"{PLUGIN}/show_drawn", {"key": done.key})
+        drawn = (f"Show the drawn {arguments['noun']}s", f"{PLUGIN}/show_drawn", {"key": done.key})
         return [forms.PANEL, drawn]

@@ -28,12 +28,13 @@ class VisualizeAtoms(DictionaryOperator):
         from fiftyone_smic.fiftyone.runs import load_config
 
         config = load_config(ctx.dataset, key)
+        noun = forms.noun(config.patches_field)
         default = config.brain_key or f"{key}_umap"
         prop = inputs.str(
             "brain_key",
             default=default,
             label="Name of the map",
-            description="The brain key under which the Embeddings panel shows the samples",
+            description=f"The brain key under which the Embeddings panel shows the {noun}s",
         )
         brain_key = ctx.params.get("brain_key") or default
         if not brain_key.isidentifier():
@@ -57,11 +58,11 @@ class VisualizeAtoms(DictionaryOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         return (
-            f"**{amount(len(done.atoms), 'concept')} and {amount(len(done.points), 'sample')}** "
+            f"**{amount(len(done.atoms), 'concept')} and {amount(len(done.points), done.noun)}** "
             "are on one map.\n\n"
-            + forms.skipped(done.skipped)
+            + forms.skipped(done.skipped, done.noun)
             + "The Concepts tab of the **SMIC** panel shows both; the **Embeddings** panel shows "
-            f"the samples under `{done.brain_key}`."
+            f"the {done.noun}s under `{done.brain_key}`."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 #: Each term that the App shows, explained in one sentence for someone who reads nothing else.
 TERMS = {
     "embedding": "An embedding is a list of numbers that says what an image shows, made by a model "
@@ -35,6 +37,33 @@ TERMS = {
     "λ": "λ is the error that one bit must save: a higher λ makes the archive smaller and keeps "
     "less detail.",
 }
+
+
+def one(noun: str) -> str:
+    """Return what a text calls what has a code where it is about pictures: "image" or "object".
+
+    Args:
+        noun: "sample" or "object".
+
+    Example:
+        >>> one("sample"), one("object")
+        ('image', 'object')
+    """
+    return "image" if noun == "sample" else noun
+
+
+def about(text: str, noun: str) -> str:
+    """Return a text about images or samples as one about what was worked on.
+
+    Args:
+        text: It may be about images and samples.
+        noun: "sample" leaves it as it is; "object" makes it one about objects.
+
+    Example:
+        >>> about("Bits an image, and how samples differ", "object")
+        'Bits an object, and how objects differ'
+    """
+    return text if noun == "sample" else re.sub(r"\b(sample|image)(s?)\b", rf"{noun}\2", text)
 
 
 def amount(number: int, noun: str, plural: str | None = None) -> str:

@@ -192,7 +192,8 @@ def read_coded(
     config = runs.load_config(samples, key)
     made_by = tag(config.digest)
     root = objects.root_of(samples._root_dataset, config.patches_field)
-    what, of_which = ("object", "objects in these ") if root else ("sample", "")
+    what = objects.noun(config.patches_field)
+    of_which = f"{what}s in these " if root else ""
     samples = objects.images_of(samples, config.patches_field) if root else all_fields(samples)
     names = fields.dictionary_fields(key, root)
     if not samples._root_dataset.has_field(names[fields.ATOMS]):
@@ -249,7 +250,7 @@ def read_coded(
         raise ValueError(
             f"the fields of dictionary {key!r} hold no codes of its {n_atoms} atoms: somebody has "
             f"changed {names[fields.ATOMS]!r} or {names[fields.COEFFICIENTS]!r}; encode the "
-            f"samples again with fiftyone_smic.encode(samples, key={key!r})"
+            f"{what}s again with fiftyone_smic.encode(samples, key={key!r})"
         )
     codes = csr_matrix(
         (np.array(levels, np.int16), np.array(atoms, np.int32), np.array(ends)),

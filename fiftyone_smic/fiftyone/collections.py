@@ -34,16 +34,18 @@ def image_samples(samples: SampleCollection) -> SampleCollection:
             f"expected a FiftyOne dataset or view, got {type(samples).__name__}; "
             "load one with fiftyone.load_dataset(name)"
         )
-    if samples._dataset._is_patches:
+    of_videos = samples._root_dataset.media_type == fo.core.media.VIDEO
+    if samples._dataset._is_patches and not of_videos:
         raise ValueError(
             "a view of patches cannot hold SMIC codes; work on the images themselves: pass the "
             "dataset and patches_field=…, the field of the objects"
         )
-    if samples._dataset._is_frames or samples._dataset._is_clips:
+    within = samples._dataset
+    if within._is_frames or within._is_clips or within._is_patches:
         raise ValueError(
             "views of frames and clips cannot hold SMIC codes; work on the images themselves: save "
             "sampled frames as a dataset of their own with "
-            "dataset.to_frames(sample_frames=True).clone()"
+            "dataset.to_frames(sample_frames=True).clone(), and their objects with it"
         )
     if samples.media_type == fo.core.media.GROUP:
         if samples._is_dynamic_groups:

@@ -14,7 +14,7 @@ from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import images_for, rebuilt_latents
 from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.latents import read_latents
-from fiftyone_smic.fiftyone.objects import find_objects, root_of
+from fiftyone_smic.fiftyone.objects import find_objects, noun, root_of
 from fiftyone_smic.fiftyone.places import place_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import item_fidelity
@@ -120,8 +120,8 @@ def measure_drawings(
         drawn = {i: drawn[i] for i in here if i in drawn}
     if not drawn:
         raise ValueError(
-            f"no sample here has a picture drawn from its code of dictionary {key!r}; run "
-            f"fiftyone_smic.regenerate(dataset, {key!r}) first"
+            f"no {noun(config.patches_field)} here has a picture drawn from its code of "
+            f"dictionary {key!r}; run fiftyone_smic.regenerate(dataset, {key!r}) first"
         )
     model = load_matching(config.encoder, encoder or config.encoder_source, device=device)
     tell(model.notice)

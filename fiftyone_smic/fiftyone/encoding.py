@@ -40,10 +40,10 @@ class EncodeReport:
 
     Attributes:
         key: The dictionary.
-        encoded: Samples that got a code.
+        encoded: Samples, or objects, that got a code.
         rate: Bits of the ``.smic`` file of exactly these samples.
         fidelity: How well the rebuilt latents of these samples match.
-        skipped: Sample id -> file and reason, for samples without a usable latent.
+        skipped: Id of a sample, or label -> file and reason, where there is no usable latent.
         seconds: Wall time.
     """
 

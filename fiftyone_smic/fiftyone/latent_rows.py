@@ -38,9 +38,9 @@ class LatentsReport:
         field: The sample field.
         encoder: Identity of the encoder.
         dim: Dimension of the latents.
-        computed: Samples that got a latent.
-        kept: Samples that had one already.
-        skipped: Sample id -> file and reason, for images that could not be read.
+        computed: Samples, or objects, that got a latent.
+        kept: Those that had one already.
+        skipped: Id of a sample, or label -> file and reason, for images that could not be read.
         seconds: Wall time.
     """
 
@@ -216,6 +216,8 @@ def usable_latents(
     field: str,
     info: Mapping[str, Any],
     report: Callable[[float], None] = lambda fraction: None,
+    *,
+    noun: str = "sample",
 ) -> Latents:
     """Return those vectors that can be used as latents.
 
@@ -225,6 +227,7 @@ def usable_latents(
         field: Where they were read.
         info: What that field says about them.
         report: Gets the fraction done.
+        noun: What has a vector: "sample" or "object".
 
     Raises:
         ValueError: The vectors differ in length, or none is usable.
@@ -238,7 +241,7 @@ def usable_latents(
     total = len(ids) + len(skipped)
     if not ids:
         raise ValueError(
-            f"none of the {total} samples has a usable latent in {field!r} (the first: "
+            f"none of the {total} {noun}s has a usable latent in {field!r} (the first: "
             f"{next(iter(skipped.values()))}); run compute_latents on them"
         )
     if len(found.sizes) > 1:
@@ -250,7 +253,7 @@ def usable_latents(
     norms = np.linalg.norm(values, axis=1, keepdims=True)
     values /= norms
     if skipped:
-        logger.warning("%d of %d samples skipped: %s", len(skipped), total, named(skipped))
+        logger.warning("%d of %d %ss skipped: %s", len(skipped), total, noun, named(skipped))
     return Latents(
         ids=ids,
         values=values,

@@ -18,7 +18,7 @@ from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import code_all, fidelity_of
 from fiftyone_smic.fiftyone.latents import read_latents
-from fiftyone_smic.fiftyone.objects import images_of
+from fiftyone_smic.fiftyone.objects import images_of, noun
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
@@ -116,8 +116,9 @@ def learn_dictionary(
         latents = read_latents(samples, latents_field, patches_field, Portion(report, 0.0, 0.1))
         if len(latents.ids) < 2:
             raise ValueError(
-                "a dictionary is learned from what samples have in common and there is only one "
-                "here with a latent; choose a larger view, or compute the latents of more samples"
+                f"a dictionary is learned from what {noun(patches_field)}s have in common and "
+                "there is only one here with a latent; choose a larger view, or compute the "
+                f"latents of more {noun(patches_field)}s"
             )
         stage(report, "Learning the dictionary")
         known = given or shipped_prior(latents.encoder)

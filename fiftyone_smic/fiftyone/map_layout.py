@@ -91,7 +91,7 @@ def lay_out(
         points[fitted] = placed[len(atoms) :]
     others = np.setdiff1d(np.arange(len(directions)), fitted)
     if len(others):
-        stage(report, "Placing the other samples")
+        stage(report, "Placing the others")
         points[others] = _near(directions[others], both, placed, seed, Portion(report, 0.7, 0.95))
     return placed[: len(atoms)], points
 

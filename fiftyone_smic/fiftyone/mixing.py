@@ -18,6 +18,7 @@ from fiftyone_smic.fiftyone.codes import coded_samples, images_for, rebuilt_late
 from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.names import encode_texts
+from fiftyone_smic.fiftyone.objects import noun
 from fiftyone_smic.fiftyone.pictures import default_folder, save_picture, writable
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.generators import load_generator
@@ -147,8 +148,8 @@ def mix(
     missing = [i for i in wanted if i not in found]
     if missing:
         raise ValueError(
-            f"{len(missing)} of the samples to mix have no code of dictionary {key!r}; encode them "
-            "first"
+            f"{len(missing)} of the {noun(config.patches_field)}s to mix have no code of "
+            f"dictionary {key!r}; encode them first"
         )
     parts = []
     if recipe.plus:
@@ -160,7 +161,9 @@ def mix(
     if recipe.atom is not None:
         parts.append(-_atom(dictionary, key, recipe.atom))
     if not parts:
-        raise ValueError("there is nothing to mix: give a sample, a text or an atom")
+        raise ValueError(
+            f"there is nothing to mix: give another {noun(config.patches_field)}, a text or an atom"
+        )
     length = float(np.linalg.norm(found[recipe.start] - dictionary.mean_))
     step = sum(length * part / max(float(np.linalg.norm(part)), 1e-12) for part in parts)
     start = found[recipe.start][None]

@@ -21,10 +21,11 @@ from fiftyone_smic.fiftyone.latent_rows import (
     tell_of_other_pixels,
     usable_latents,
 )
-from fiftyone_smic.fiftyone.objects import Objects, find_objects
+from fiftyone_smic.fiftyone.objects import OBJECT, Objects, find_objects
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.models.encoders import Encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
+from fiftyone_smic.utils.progress import stage
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def compute(
     kept = len(held) - len(todo)
     skipped: dict[str, str] = {}
     written = 0
+    stage(progress, "Embedding objects")
     with reporting(progress, len(todo)) as report:
         try:
             for part, done in in_parts(len(todo), 4 * batch_size):
@@ -210,7 +212,7 @@ def read(samples: SampleCollection, patches_field: str, name: str) -> tuple[Obje
     files = dict(zip(*samples.values(["id", "filepath"]), strict=True))
     paths = [files[sample_id] for sample_id in objects.sample_ids]
     rows = zip(objects.ids, paths, objects.values(name), strict=True)
-    return objects, usable_latents(rows, len(objects.ids), path, known.info or {})
+    return objects, usable_latents(rows, len(objects.ids), path, known.info or {}, noun=OBJECT)
 
 
 def positions(objects: Objects, ids: list[str]) -> np.ndarray:

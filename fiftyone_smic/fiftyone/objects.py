@@ -235,7 +235,11 @@ def images_of(samples: SampleCollection, patches_field: str | None) -> SampleCol
     Raises:
         ValueError: See :func:`fiftyone_smic.fiftyone.collections.image_samples`.
     """
-    if patches_field is not None and is_patches_of(samples, patches_field):
+    if (
+        patches_field is not None
+        and is_patches_of(samples, patches_field)
+        and samples._root_dataset.has_field(patches_field)  # not that of a video's frames
+    ):
         ids = samples.values(f"{patches_field}.id")
         samples = samples._root_dataset.select_labels(ids=ids, fields=patches_field)
     return image_samples(samples)

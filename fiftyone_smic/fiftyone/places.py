@@ -11,13 +11,15 @@ from typing import Any, Protocol
 import fiftyone as fo
 
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.objects import Objects, find_objects, root_of
+from fiftyone_smic.fiftyone.objects import OBJECT, SAMPLE, Objects, find_objects, root_of
 
 
 class Place(Protocol):
-    """The fields of a key, by suffix. Ids are those of samples, or of labels."""
+    """The fields of a key, by suffix. Ids are those of samples, or of labels; ``noun`` says which:
+    "sample" or "object"."""
 
     dataset: fo.Dataset
+    noun: str
 
     def path(self, suffix: str) -> str:
         """Return the path of a field."""
@@ -47,7 +49,7 @@ class OfSamples:
     """
 
     def __init__(self, dataset: fo.Dataset, key: str) -> None:
-        self.dataset, self.key = dataset, key
+        self.dataset, self.key, self.noun = dataset, key, SAMPLE
 
     def path(self, suffix: str) -> str:
         return fields.field_name(self.key, suffix)
@@ -82,6 +84,7 @@ class OfObjects:
 
     def __init__(self, dataset: fo.Dataset, key: str, patches_field: str) -> None:
         self.dataset, self.key, self.patches_field = dataset, key, patches_field
+        self.noun = OBJECT
 
     def path(self, suffix: str) -> str:
         root = root_of(self.dataset, self.patches_field)

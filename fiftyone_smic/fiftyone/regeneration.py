@@ -57,12 +57,12 @@ class RegenerateReport:
         key: Key of the dictionary.
         drawn: Number of pictures made now.
         reused: Number of pictures that were there already, of the same code, seed and settings.
-        without_code: Number of samples that have no code and so no picture.
+        without_code: Number of samples, or objects, that have no code and so no picture.
         folder: Where the pictures are.
         generator: Name of the model that drew them.
         seconds: Wall time.
-        skipped: Sample id -> why its picture is not registered: the sample was deleted, or its code
-            has changed, while pictures were drawn.
+        skipped: Id of a sample, or label -> why its picture is not registered: it was deleted, or
+            its code has changed, while pictures were drawn.
     """
 
     key: str
@@ -249,10 +249,6 @@ class _Registering:
         self._waiting: list[int] = []
         self._last = time.monotonic()
 
-    @property
-    def _what(self) -> str:
-        return "sample" if isinstance(self.place, OfSamples) else "object"
-
     def __enter__(self) -> _Registering:
         return self
 
@@ -282,7 +278,7 @@ class _Registering:
         for i in chosen:
             sample_id = self.ids[i]
             if sample_id not in current:
-                self.skipped[sample_id] = f"{self.files[i]}: the {self._what} was deleted"
+                self.skipped[sample_id] = f"{self.files[i]}: the {self.place.noun} was deleted"
             elif current[sample_id] != self.codes[i]:
                 self.skipped[sample_id] = f"{self.files[i]}: its code has changed"
             else:

@@ -15,7 +15,7 @@ from fiftyone_smic.fiftyone.codes import coded_samples, count_coded, images_for
 from fiftyone_smic.fiftyone.crops import crop_files
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
-from fiftyone_smic.fiftyone.objects import find_objects
+from fiftyone_smic.fiftyone.objects import find_objects, noun
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.metrics import fidelity
@@ -101,7 +101,7 @@ def measure_storage(
         ids = find_objects(coded, patches_field, some=False).ids
     if not config.storage or not ids:
         raise ValueError(
-            f"no sample has a code of dictionary {key!r} yet; run "
+            f"no {noun(patches_field)} has a code of dictionary {key!r} yet; run "
             f"fiftyone_smic.encode(dataset, key={key!r}) first"
         )
     whole = len(ids) == count_coded(fields.everything(samples._root_dataset), key)

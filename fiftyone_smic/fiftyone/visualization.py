@@ -22,7 +22,7 @@ from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.map_layout import directions_of, lay_out
-from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
+from fiftyone_smic.fiftyone.objects import SAMPLE, find_objects, images_of, noun, root_of
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
@@ -37,16 +37,17 @@ CELLS = 60
 
 @dataclass(frozen=True)
 class AtomsVisualization:
-    """Where atoms and samples lie on one map.
+    """Where atoms and samples, or objects, lie on one map.
 
     Attributes:
         key: Key of the dictionary.
         brain_key: Key of the brain run, by which the Embeddings panel shows the samples.
         atoms: (K, 2) float32: positions of the atoms.
         points: (N, 2) float32: positions of the samples.
-        ids: N sample ids.
-        uses: (K,) int64: number of samples that have each atom with a positive coefficient.
-        skipped: Sample id -> why the sample is not on the map.
+        ids: N ids of samples, or of labels.
+        uses: (K,) int64: number of them that have each atom with a positive coefficient.
+        skipped: Id of a sample, or label -> why it is not on the map.
+        noun: What is on it: "sample" or "object".
     """
 
     key: str
@@ -56,6 +57,7 @@ class AtomsVisualization:
     ids: list[str]
     uses: np.ndarray
     skipped: dict[str, str]
+    noun: str = SAMPLE
 
     def figure(self) -> Any:
         """Return a Plotly figure: samples are dots, and atoms are diamonds sized by use."""
@@ -67,7 +69,7 @@ class AtomsVisualization:
                     x=self.points[:, 0],
                     y=self.points[:, 1],
                     mode="markers",
-                    name="samples",
+                    name=f"{self.noun}s",
                     marker={"size": 4, "color": "#9aa5b1", "opacity": 0.6},
                     ids=self.ids,
                     hoverinfo="skip",
@@ -78,12 +80,14 @@ class AtomsVisualization:
                     mode="markers",
                     name="atoms",
                     marker={"size": atom_sizes(self.uses), "color": "#ff6d04", "symbol": "diamond"},
-                    text=[f"atom {i}, samples that have it: {n}" for i, n in enumerate(self.uses)],
+                    text=[
+                        f"atom {i}, {self.noun}s that have it: {n}" for i, n in enumerate(self.uses)
+                    ],
                     hoverinfo="text",
                 ),
             ],
             layout={
-                "title": {"text": f"Atoms and samples of {self.key!r}"},
+                "title": {"text": f"Atoms and {self.noun}s of {self.key!r}"},
                 "xaxis": {"visible": False},
                 "yaxis": {"visible": False, "scaleanchor": "x"},
                 "template": "plotly_white",
@@ -105,7 +109,9 @@ class AtomsVisualization:
         path = Path(path)
         figure = Figure(figsize=(size / 100, size / 100), dpi=100, layout="constrained")
         axes = figure.subplots()
-        axes.scatter(*self.points.T, s=9, c="#9aa5b1", alpha=0.6, linewidths=0, label="samples")
+        axes.scatter(
+            *self.points.T, s=9, c="#9aa5b1", alpha=0.6, linewidths=0, label=f"{self.noun}s"
+        )
         axes.scatter(
             *self.atoms.T,
             s=atom_sizes(self.uses) ** 2,
@@ -115,7 +121,9 @@ class AtomsVisualization:
             linewidths=0.6,
             label="atoms, larger when used more",
         )
-        axes.set_title(f"{len(self.points)} samples and {len(self.atoms)} atoms of {self.key!r}")
+        axes.set_title(
+            f"{len(self.points)} {self.noun}s and {len(self.atoms)} atoms of {self.key!r}"
+        )
         axes.legend(loc="lower right", frameon=False)
         axes.set_axis_off()
         data = io.BytesIO()
@@ -280,8 +288,8 @@ def visualize_atoms(
         del values
         if len(directions) + len(atoms) < FEWEST:
             raise ValueError(
-                f"a map needs at least {FEWEST} samples and atoms together and there are "
-                f"{len(directions)} and {len(atoms)}; choose a larger view"
+                f"a map needs at least {FEWEST} {noun(config.patches_field)}s and atoms together "
+                f"and there are {len(directions)} and {len(atoms)}; choose a larger view"
             )
         stage(report, "Loading models")
         import umap  # noqa: F401  (not measured: its time does not depend on the map)
@@ -301,6 +309,7 @@ def visualize_atoms(
         ids=ids,
         uses=_uses(samples, key, len(atoms)),
         skipped=skipped,
+        noun=noun(config.patches_field),
     )
 
 
@@ -352,7 +361,7 @@ def store_map(
         there = set(find_objects(fields.everything(dataset), patches_field).ids)
     kept = [i for i, item in enumerate(ids) if item in there]
     if not kept:
-        raise ValueError("all samples of the map were deleted while it was made")
+        raise ValueError(f"all {noun(patches_field)}s of the map were deleted while it was made")
     chosen: SampleCollection = samples
     placed: Any = points[kept]
     if patches_field is not None:

@@ -238,7 +238,8 @@ class SMICPanel(foo.Panel):
         key = current_key(ctx) or ""
         recipe = mix.recipe(ctx, key)
         if not {"plus", "text", "atom"} & recipe.keys():
-            ctx.ops.notify("Add a sample, a text or a concept to mix.", variant="warning")
+            another = "an object" if items.objects_of(ctx, key) else "a sample"
+            ctx.ops.notify(f"Add {another}, a text or a concept to mix.", variant="warning")
             return
         ctx.panel.state.mixed = recipe
         ids = f"{compare.ID_OF[items.noun(ctx, key)]}_ids"
@@ -347,9 +348,11 @@ class SMICPanel(foo.Panel):
         what = views.narrowed(ctx, _window(ctx))
         if what is None:
             return
+        from fiftyone_smic.fiftyone.objects import OBJECT, SAMPLE
+
         line = row(panel, "narrowed", gap=2)
         view = views.shown(ctx)
-        shown = amount(len(view), "object" if view._dataset._is_patches else "sample")
+        shown = amount(len(view), OBJECT if view._dataset._is_patches else SAMPLE)
         line.md(f"The grid shows the **{shown}** {what}.", name="what", componentsProps=NARROW)
         small(line, "back", "Back to the view before", "undo", self.on_back)
 

@@ -90,7 +90,7 @@ def _describe(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) ->
     _pictures(host, ctx, panel, key, atom)
     if atom.companions:
         panel.md(
-            "Often together with it, the strongest association first, with the number of samples "
+            f"Often together with it, the strongest association first, with the number of {noun}s "
             "that have both:",
             name="with",
         )
@@ -113,7 +113,8 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
     from fiftyone_smic.fiftyone.mixing import atom_path
     from fiftyone_smic.fiftyone.runs import load_config
 
-    panel.md(f"**Most typical {items.noun(ctx, key)}s**", name="typical_title")
+    noun = items.noun(ctx, key)
+    panel.md(f"**Most typical {noun}s**", name="typical_title")
     line = row(panel, "exemplars")
     encoder = load_config(ctx.dataset, key).encoder
     generator = chosen_generator(ctx, encoder)
@@ -136,13 +137,14 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
     choose_generator(host, ctx, panel, encoder)
     for i, (path, sample) in enumerate(items.files(ctx, key, atom.exemplars)):
         name = f"exemplar{i}"
-        picture(line, name, path, "Typical sample", EXEMPLAR, sample, componentsProps=NARROW)
+        picture(line, name, path, f"Typical {noun}", EXEMPLAR, sample, componentsProps=NARROW)
     if atom.opposites:
-        panel.md("**Most typical samples that lack it**", name="opposites_title")
+        panel.md(f"**Most typical {noun}s that lack it**", name="opposites_title")
         others = row(panel, "opposites")
         for i, (path, sample) in enumerate(items.files(ctx, key, atom.opposites)):
             name = f"opposite{i}"
-            picture(others, name, path, "Opposite sample", EXEMPLAR, sample, componentsProps=NARROW)
+            about = f"Opposite {noun}"
+            picture(others, name, path, about, EXEMPLAR, sample, componentsProps=NARROW)
 
 
 def figures(ctx: Any, key: str) -> Any:

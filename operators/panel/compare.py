@@ -57,7 +57,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         else (f"{noun.capitalize()} {start + 1:,} of {total:,}")
     )
     panel.md(
-        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens the sample; "
+        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens the {noun}; "
         f"a click on a concept shows the {noun}s that have it.",
         name="heading",
     )
@@ -191,7 +191,7 @@ def _buttons(
         nearest = has_gallery(ctx.dataset)
         title = why or "Draw the pictures again from their codes"
         if why and nearest:
-            title = "Show the most similar picture of this dataset beside each sample"
+            title = f"Show the most similar picture of this dataset beside each {noun}"
             why += " The most similar pictures of this dataset can be shown instead."
         host.offer(
             buttons,

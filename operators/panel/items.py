@@ -8,6 +8,7 @@ from typing import Any
 
 import fiftyone as fo
 
+from .. import forms
 from . import views
 
 
@@ -20,7 +21,7 @@ def objects_of(ctx: Any, key: str) -> str | None:
 
 def noun(ctx: Any, key: str) -> str:
     """Return what a dictionary codes, in one word."""
-    return "sample" if objects_of(ctx, key) is None else "object"
+    return forms.noun(objects_of(ctx, key))
 
 
 def shown_as(view: fo.DatasetView, patches_field: str | None) -> fo.DatasetView:

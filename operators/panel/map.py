@@ -8,23 +8,26 @@ import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
+from .. import forms
 from ..words import amount
+from . import items
 from .parts import ACCENT, GREY, choose, plot, row
 
 #: Colours of the groups of names that most samples have; the other concepts have the accent's.
 COLOURS = ("#4c9aff", "#2fb47c", "#e5484d", "#a259ec", "#d9a60f", "#12b5cb", "#e874c3", "#a1887f")
-SAMPLES, OTHERS, CHOSEN = "samples", "other concepts", "chosen"
+OTHERS, CHOSEN = "other concepts", "chosen"
 MODES = {"lasso": "Select: draw a line around", "pan": "Explore: move and zoom"}
-PICKS = {"samples": "Samples", "concepts": "Concepts"}
+#: What a line around a part of the map selects.
+PICKS = ("samples", "concepts")
 NO_COLOUR = "none"
 
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> None:
     """The map with its settings, or the button that makes it."""
-    colour = _colour(ctx, key)
+    noun, colour = items.noun(ctx, key), _colour(ctx, key)
     data = map_data(ctx.dataset, key, found, colour, _chosen(ctx, found))
     if data is None:
-        panel.md("Concepts and samples are not on a map yet.", name="no_map")
+        panel.md(f"Concepts and {noun}s are not on a map yet.", name="no_map")
         given = {"key": key, "whole": True}
         host.offer(panel, "map_now", "Make the map", "visualize_atoms", given)
         return
@@ -32,11 +35,12 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> N
     mode = mode if mode in MODES else "lasso"
     settings = row(panel, "map_settings", gap=2)
     choose(host, settings, "mode", MODES, mode, "Mouse", width=230)
-    choose(host, settings, "pick", PICKS, _pick(ctx), "A line selects", width=130)
+    picks = dict(zip(PICKS, (f"{noun.capitalize()}s", "Concepts"), strict=True))
+    choose(host, settings, "pick", picks, _pick(ctx), "A line selects", width=130)
     labels = {NO_COLOUR: "no field", **{name: name for name in _label_fields(ctx.dataset, key)}}
-    choose(host, settings, "colour", labels, colour or NO_COLOUR, "Colour samples by", width=170)
+    choose(host, settings, "colour", labels, colour or NO_COLOUR, f"Colour {noun}s by", width=170)
     panel.md(
-        "*Click a concept to see the samples that have it. Click a name in the legend to "
+        f"*Click a concept to see the {noun}s that have it. Click a name in the legend to "
         "hide it, twice to see it alone.*",
         name="map_help",
     )
@@ -118,11 +122,13 @@ def map_data(
     """
     import numpy as np
 
+    from fiftyone_smic.fiftyone.codes import objects_of
     from fiftyone_smic.fiftyone.visualization import atom_sizes, load_map
 
     there = load_map(samples, key)
     if there is None:
         return None
+    noun = forms.noun(objects_of(samples, key))
     sizes = np.round(atom_sizes(found.has), 1)
     traces = [
         *_dots(samples, key, there, colour),
@@ -132,7 +138,7 @@ def map_data(
                 "x": there.atoms[group, 0].tolist(),
                 "y": there.atoms[group, 1].tolist(),
                 "ids": [str(i) for i in group],
-                "text": [f"{found.names[i]}: {amount(int(found.has[i]), 'sample')}" for i in group],
+                "text": [f"{found.names[i]}: {amount(int(found.has[i]), noun)}" for i in group],
                 "hoverinfo": "text",
                 "marker": {
                     "size": sizes[group].tolist(),
@@ -189,12 +195,15 @@ def _dots(samples: fo.Dataset, key: str, there: Any, colour: str | None) -> list
     """Traces of the samples: one in grey, or one for each frequent label of a field."""
     import numpy as np
 
+    from fiftyone_smic.fiftyone.codes import objects_of
+
     at = np.round(there.dots.astype(float), 3)
     first = np.unique(there.dot_of, return_index=True)[1]
     ids = [str(there.ids[i]) for i in first]
     about = _about(samples, key, ids, colour)
     names = [about.get(i, ("gone", None))[0].replace("\\", "/").rsplit("/", 1)[-1] for i in ids]
     labels = [about.get(i, ("gone", None))[1] for i in ids]
+    rest = f"{forms.noun(objects_of(samples, key))}s"
     counts: dict[str | None, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
@@ -205,7 +214,7 @@ def _dots(samples: fo.Dataset, key: str, there: Any, colour: str | None) -> list
         parts.setdefault(label if label in shades else None, []).append(i)
     return [
         {
-            "name": SAMPLES if label is None else f"{label} ({counts[label]:,})",
+            "name": rest if label is None else f"{label} ({counts[label]:,})",
             "x": at[part, 0].tolist(),
             "y": at[part, 1].tolist(),
             # The trace of a lasso's point says nothing of its number on the map; this does.

@@ -144,7 +144,7 @@ def chip(
     sign: str = "has",
     about: str = "",
 ) -> None:
-    """A concept in a :func:`row`; a click shows the samples that have it, or lack it."""
+    """A concept in a :func:`row`; a click shows what has it, or lacks it."""
     small_text = {"borderRadius": "1rem", "padding": "1px 10px", "fontSize": "0.9rem"}
     panel.btn(
         name,
@@ -152,7 +152,7 @@ def chip(
         variant="contained" if sign == "has" else "outlined",
         on_click=host.on_atom,
         params={"id": str(atom), "sign": sign},
-        title=f"{about}Show the samples that {'have' if sign == 'has' else 'lack'} it",
+        title=f"{about}Show what {'has' if sign == 'has' else 'lacks'} it",
         componentsProps={
             **NARROW,
             "button": {"sx": {**small_text, "& p": {"fontSize": "inherit"}}},

@@ -7,7 +7,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
-from ..words import TERMS, amount, share, size
+from .. import forms
+from ..words import TERMS, about, amount, one, share, size
 from . import items
 from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, plot, row
 
@@ -28,8 +29,9 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         host.offer(panel, "encode", "Encode samples", "encode_samples", given)
         return
     rows = size_rows(config.storage)
-    each = "image" if config.patches_field is None else "object"
-    panel.md(summary(config.storage, each), name="summary")
+    noun = forms.noun(config.patches_field)
+    each = one(noun)
+    panel.md(summary(config.storage, noun), name="summary")
     left, right = columns(panel, "columns")
     left.md(f"**What the collection takes**, and each {each}'s share of it.", name="sizes_title")
     plot(
@@ -48,7 +50,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         "dictionary is paid for once.",
         name="growth_title",
     )
-    lines = growth(config.storage)
+    lines = growth(config.storage, noun)
     plot(
         right,
         "growth",
@@ -56,10 +58,10 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         {
             "height": 240,
             "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
-            "xaxis": {"type": "log", "title": {"text": "samples"}, "dtick": 1},
+            "xaxis": {"type": "log", "title": {"text": f"{noun}s"}, "dtick": 1},
             "yaxis": {
                 "type": "log",
-                "title": {"text": "bits an image"},
+                "title": {"text": f"bits an {each}"},
                 "tickvals": round_numbers(min(lines[0]["y"]), max(lines[0]["y"])),
             },
         },
@@ -69,7 +71,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
 
 def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> None:
     """Detail against bits, once it has been measured."""
-    curve = config.storage.get("curve")
+    curve, noun = config.storage.get("curve"), items.noun(ctx, key)
     if curve:
         panel.md(
             "**Detail against bits of this collection.** The diamond is this dictionary; click "
@@ -83,7 +85,7 @@ def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> N
             {
                 "height": 260,
                 "margin": {"l": 60, "r": 20, "t": 10, "b": 45},
-                "xaxis": {"type": "log", "title": {"text": "bits an image"}},
+                "xaxis": {"type": "log", "title": {"text": f"bits an {one(noun)}"}},
                 "yaxis": {"title": {"text": "variance kept"}, "tickformat": ".0%"},
                 "dragmode": "pan",
             },
@@ -93,9 +95,9 @@ def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> N
     host.offer(
         buttons,
         "measure",
-        f"Measure {amount(_coded(ctx, key), items.noun(ctx, key))} again"
+        f"Measure {amount(_coded(ctx, key), noun)} again"
         if curve
-        else f"Measure image codecs and detail on {amount(_coded(ctx, key), items.noun(ctx, key))}",
+        else f"Measure image codecs and detail on {amount(_coded(ctx, key), noun)}",
         "measure_storage",
         {"key": key, "whole": True},
         icon="query_stats",
@@ -121,8 +123,8 @@ def lam_of(ctx: Any, key: str | None) -> float | None:
     return curve[index]["lam"] if curve and clicked and 0 <= index < len(curve) else None
 
 
-def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
-    """Plotly data: bits per sample of collections coded with this dictionary, by their size."""
+def growth(storage: dict[str, Any], noun: str = "sample") -> list[dict[str, Any]]:
+    """Plotly data: bits per item of collections coded with this dictionary, by their size."""
     from fiftyone_smic.fiftyone.runs import stored_rate
 
     rate = stored_rate(storage)
@@ -136,9 +138,9 @@ def growth(storage: dict[str, Any]) -> list[dict[str, Any]]:
             "x": sizes,
             "y": [each + once / size for size in sizes],
             "line": {"color": GREY},
-            "hovertemplate": "%{x:,} samples: %{y:.1f} bits each<extra></extra>",
+            "hovertemplate": f"%{{x:,}} {noun}s: %{{y:.1f}} bits each<extra></extra>",
         },
-        _marker(items, each + once / items, f"{items:,} samples: %{{y:.1f}} bits each"),
+        _marker(items, each + once / items, f"{items:,} {noun}s: %{{y:.1f}} bits each"),
     ]
 
 
@@ -248,13 +250,13 @@ def bars(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def summary(storage: dict[str, Any], each: str = "image") -> str:
-    """Return the headline, as Markdown; ``each`` is what has a code."""
+def summary(storage: dict[str, Any], noun: str = "sample") -> str:
+    """Return the headline, as Markdown; ``noun`` is what has a code."""
     from fiftyone_smic.fiftyone.runs import stored_rate
 
-    rate = stored_rate(storage)
+    rate, each = stored_rate(storage), one(noun)
     text = (
-        f"**{amount(rate.items, 'sample' if each == 'image' else each)}** in "
+        f"**{amount(rate.items, noun)}** in "
         f"**{size(rate.total_bytes)}**: {rate.bits_per_item:.1f} bits an {each}"
     )
     if storage["pixels_per_item"]:
@@ -269,6 +271,6 @@ def summary(storage: dict[str, Any], each: str = "image") -> str:
         f"{text}.\n\nThe codes keep **{share(quality['explained_variance'])}** of the "
         f"differences between {each}s (explained variance). Their similarity to the embeddings "
         f"is {quality['centred_cosine']:.2f} (cosine), and {share(quality['recall_at_10'])} of "
-        "the ten most similar images are found again.\n\n"
-        f"*{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}*"
+        f"the ten most similar {each}s are found again.\n\n"
+        + about(f"*{TERMS['variance']} {TERMS['cosine']} {TERMS['neighbours']}*", noun)
     )

@@ -33,7 +33,7 @@ def test_a_click_on_an_atom_shows_its_samples(visit, curated):
     panel = open_panel(page)
     first = curated.first()
     sign = "has" if first.scenes_coefficients[0] > 0 else "lacks"
-    panel.get_by_label("Show the samples that").first.click()
+    panel.get_by_label("Show what has it").first.click()
     count(page, len(match_atom(curated, first.scenes_atoms[0], "scenes", sign=sign)))
     panel.get_by_role("button", name="Back to the view before").click()
     count(page, 60)

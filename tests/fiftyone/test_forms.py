@@ -167,7 +167,7 @@ def test_an_archive_says_what_it_holds_whatever_it_is_in(coded, tmp_path):
     for path in (zipped, folder):
         coded.export(str(path), dataset_type=smic.types.SMICDataset, key="smic")
         said = form("import_archive", coded, path=str(path))["found"].view.label
-        assert said.startswith("60 samples and")
+        assert said.startswith("60 codes and")
     (folder / "codes.smic").unlink()
     wrong = form("import_archive", coded, path=str(folder))["unreadable"]
     assert "holds no codes.smic" in wrong.error_message

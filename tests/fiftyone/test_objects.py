@@ -363,7 +363,11 @@ def test_objects_in_sampled_frames_of_videos(tmp_path, delete):
         boxes = [fo.Detection(label="x", bounding_box=box) for box in BOXES[:2]]
         sample.frames[number] = fo.Frame(objects=fo.Detections(detections=boxes))
     videos.add_sample(sample)
-    frames = videos.to_frames(sample_frames=True, output_dir=str(tmp_path / "frames")).clone()
+    view = videos.to_frames(sample_frames=True, output_dir=str(tmp_path / "frames"))
+    for unfit in (view, view.to_patches("objects")):
+        with pytest.raises(ValueError, match=r"frames .*to_frames\(sample_frames=True\)\.clone"):
+            smic.compute_latents(unfit, encoder="postcards", patches_field="objects")
+    frames = view.clone()
     delete(frames.name)
     assert smic.compute_latents(frames, encoder="postcards", patches_field="objects").computed == 8
     smic.learn_dictionary(frames, "things", patches_field="objects", n_atoms=2)

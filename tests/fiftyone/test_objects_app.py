@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import fiftyone as fo
 import fiftyone.operators as foo
@@ -10,6 +11,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
+from fiftyone_smic import fiftyone
 from fiftyone_smic.fiftyone.plugin import install_plugin
 from tests.support.window import Window
 
@@ -79,7 +81,26 @@ def said(name, samples, **params):
 
 
 def run(name, samples, **params):
-    return foo.get_operator(f"fiftyone_smic/{name}").execute(context(samples, **params))
+    done = foo.get_operator(f"fiftyone_smic/{name}").execute(context(samples, **params))
+    _about_objects(name, done)
+    return done
+
+
+#: Where samples and images are meant although objects are worked on.
+MEANT = (
+    r"SMIC: [a-z ]+",  # names of operators
+    r"(Encode|Regenerate) samples",
+    r"`[^`]+`",
+    r"in the images",
+)
+
+
+def _about_objects(name, done):
+    """Fail if a result speaks of samples or images where objects were worked on."""
+    text = done["summary"] + " ".join(button[0] for button in done["buttons"])
+    for meant in MEANT:
+        text = re.sub(meant, "", text)
+    assert not re.search(r"\b(sample|image)s?\b", text), (name, text)
 
 
 def ids(dataset):
@@ -99,7 +120,7 @@ def test_the_operators_take_objects_from_embeddings_to_pictures(boxed, tmp_path)
     run("learn_dictionary", boxed, key="things", latents_field=path, n_atoms=4)
     assert smic.load_dictionary(boxed, "things").n_atoms_ <= 4
     assert "12 objects with" in said("encode_samples", boxed, key="things")
-    assert "**12 samples**" in run("encode_samples", boxed, key="things")["summary"]
+    assert "**12 objects**" in run("encode_samples", boxed, key="things")["summary"]
     for name in ("regenerate_samples", "visualize_atoms", "measure_storage", "export_archive"):
         assert "12 object" in said(name, boxed, key="things"), name
         assert not form(name, boxed, key="things").invalid, name
@@ -108,6 +129,9 @@ def test_the_operators_take_objects_from_embeddings_to_pictures(boxed, tmp_path)
     assert boxed.count("objects.detections.things_regenerated") == 12
     run("name_atoms", boxed, key="things", source="labels", labels="objects")
     file = tmp_path / "things.smic"
+    run("visualize_atoms", boxed, key="things")
+    run("measure_storage", boxed, key="things", most_pictures=4)
+    run("measure_drawings", boxed, key="things")
     run("export_archive", boxed, key="things", path=str(file))
     run("import_archive", boxed, path=str(file), into="objects", key="again")
     assert boxed.count("objects.detections.again_bits") == 12
@@ -119,7 +143,7 @@ def test_the_operators_take_objects_from_embeddings_to_pictures(boxed, tmp_path)
 def test_a_view_of_patches_is_a_target_where_objects_are_meant(coded):
     patches = coded.to_patches("objects").match(fo.ViewField("objects.label") == "left")
     assert "6 objects with" in said("encode_samples", patches, key="things")
-    assert "**6 samples**" in run("encode_samples", patches, key="things")["summary"]
+    assert "**6 objects**" in run("encode_samples", patches, key="things")["summary"]
     assert "All objects have an embedding" in said("compute_latents", patches)
     coded.add_sample_field("clip_latents", fo.VectorField)
     asked = said("compute_latents", patches, patches_field="whole images")
@@ -171,6 +195,22 @@ def test_adopting_a_dictionary_of_a_cloned_view(encoded, delete):
     assert len(smic.rebuilt_latents(clone)[0]) == 5
 
 
+def test_a_dictionary_of_too_few_objects_and_codes_that_are_not_there(boxed, coded):
+    one = boxed[:1].filter_labels("objects", fo.ViewField("label") == "left")
+    smic.compute_latents(one, encoder="postcards", patches_field="objects")
+    few = said("learn_dictionary", one, latents_field="objects.detections.clip_latents")
+    assert "Too few objects" in few and "1 object has an embedding" in few
+    assert "Bits an object" in said("learn_dictionary", coded, control="bits_per_item")
+    with pytest.raises(ValueError, match=r"what objects have in common.*of more objects"):
+        smic.learn_dictionary(one, patches_field="objects")
+    clear = ("things_atoms", "things_made_by")
+    coded.clear_sample_fields([f"objects.detections.{name}" for name in clear])
+    assert "None of these objects has a code" in said("regenerate_samples", coded, key="things")
+    for call in (fiftyone.measure_drawings, smic.regenerate):
+        with pytest.raises(ValueError, match=r"(no object here|none of the objects in these)"):
+            call(coded, "things")
+
+
 def layout(window):
     return json.dumps(window.layout, default=str)
 
@@ -211,8 +251,8 @@ def test_concepts_of_objects_narrow_the_grid_to_patches(coded):
     assert f"**{counts.has[atom]} objects** that have" in layout(window)
     window.send("on_back")
     assert window.view == []
-    trace = next(t for t in _traces(window.layout) if t.get("name") == "samples")
-    point = {"trace": "samples", "idx": 0}
+    trace = next(t for t in _traces(window.layout) if t.get("name") == "objects")
+    point = {"trace": "objects", "idx": 0}
     window.send("on_lasso", data=[point])
     assert len(fo.DatasetView._build(coded, window.view)) == 1
     assert len(trace["x"]) == 12

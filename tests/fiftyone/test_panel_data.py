@@ -141,7 +141,7 @@ def test_atoms_chosen_on_the_map_stand_for_the_samples_that_have_any_of_them(enc
 
 
 def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
-    from operators.panel.map import OTHERS, SAMPLES, map_data
+    from operators.panel.map import OTHERS, map_data
 
     n_atoms = load_config(encoded, "smic").n_atoms
     store_map(
@@ -149,9 +149,9 @@ def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
     )
     set_atom_names(encoded, "smic", {0: "night", 2: "night (2)", 1: "snow"})
     traces = {t["name"]: t for t in map_data(encoded, "smic", atom_statistics(encoded))}
-    assert traces.keys() == {SAMPLES, "night", "snow", OTHERS}
+    assert traces.keys() == {"samples", "night", "snow", OTHERS}
     assert traces["night"]["ids"] == ["0", "2"]
-    atoms = [i for name, trace in traces.items() if name != SAMPLES for i in trace["ids"]]
+    atoms = [i for name, trace in traces.items() if name != "samples" for i in trace["ids"]]
     assert sorted(map(int, atoms)) == list(range(n_atoms))
 
 
