@@ -63,11 +63,16 @@ def lay_out(
     import warnings
 
     import umap
+    from sklearn.neighbors import NearestNeighbors
 
     rng = np.random.default_rng(seed)
     fitted = np.sort(rng.permutation(len(directions))[:MOST_FITTED])
     both = np.concatenate([atoms, directions[fitted]])
     stage(report, "Laying out the map")
+    neighbours = min(15, len(both) - 1)
+    # UMAP's own search compiles for many seconds in every process; its answers are the same.
+    near = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(both)
+    distances, indices = near.kneighbors(both)
     bar = {
         "disable": False,
         "file": _Layout(Portion(report, 0.1, 0.7)),
@@ -77,8 +82,12 @@ def lay_out(
     with warnings.catch_warnings():
         # "n_jobs value overridden to 1 by setting random_state" is intended: maps are repeatable.
         warnings.filterwarnings("ignore", message="n_jobs value", category=UserWarning)
+        # "transforming new data ... unavailable": others are placed by _near.
+        warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         reducer = umap.UMAP(
-            n_neighbors=min(15, len(both) - 1),
+            n_neighbors=neighbours,
+            precomputed_knn=(indices, distances.astype(np.float32), None),
+            force_approximation_algorithm=True,  # otherwise the above is not used for few points
             min_dist=0.1,
             metric="cosine",
             # The spectral start fails on a handful of points.
