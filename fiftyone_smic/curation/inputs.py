@@ -206,7 +206,14 @@ def check_queries(queries: ArrayLike, dimensions: int) -> NDArray[np.float32]:
         )
     if q.size == 0:
         raise ValueError("there are no queries: give the latent of a text or an image")
-    return check_latents(q, dimensions=dimensions)
+    q = check_latents(q, dimensions=dimensions)
+    empty = np.flatnonzero(~q.any(axis=1))
+    if len(empty):
+        raise ValueError(
+            f"query {empty[0]} is all zero, which is no latent and is near nothing: encode what is "
+            "searched for again"
+        )
+    return q
 
 
 def check_vector(values: ArrayLike, n: int, name: str) -> NDArray[np.float64]:

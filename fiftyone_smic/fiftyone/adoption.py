@@ -23,7 +23,7 @@ from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.identity import UNKNOWN
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
 from fiftyone_smic.utils.progress import Portion, stage
-from fiftyone_smic.utils.vectors import unit
+from fiftyone_smic.utils.vectors import norms_of, scale_to_unit, unit
 
 logger = logging.getLogger(__name__)
 
@@ -138,8 +138,7 @@ def _adopt(
     stage(report, "Reading the embeddings")
     found = _usable(holder, given, source, Portion(report, 0.0, 0.4))
     ids, rows, skipped = found.ids, found.values, found.skipped
-    lengths = np.linalg.norm(rows, axis=1)
-    length = float(np.median(lengths))
+    length = float(np.median(norms_of(rows)))
     named_encoder = encoder or given.encoder
     identity, cosine, norm, advice = UNKNOWN, None, length, ""
     if named_encoder is None:
@@ -221,7 +220,7 @@ def _probe(
     asked: bool,
 ) -> tuple[str, float | None, float, str]:
     """Encode some images and compare; returns identity, cosine, raw length and advice."""
-    length = float(np.median(np.linalg.norm(rows, axis=1)))
+    length = float(np.median(norms_of(rows)))
     try:
         model = load_encoder(encoder, device=device)
     except Exception as error:  # weights that are not here, or no network
@@ -309,5 +308,5 @@ def _write(
             f"field {name!r} holds latents already and nobody knows which encoder made these, so "
             "they cannot be mixed; choose another field, name the encoder, or pass overwrite=True"
         )
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    scale_to_unit(rows)
     return holder.put(name, ids, rows, info, overwrite, report)

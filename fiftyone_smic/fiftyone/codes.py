@@ -224,14 +224,18 @@ def read_coded(
     )
     columns: list[list[Any]] = [[] for _ in beside]
     atoms, levels, ends = array("i"), array("h"), array("q", [0])
-    strangers = 0
+    strangers = uneven = 0
     total = max(1, len(samples))
     for row in found:
         if len(ends) % REPORT_EVERY == 0:
             report(min(1.0, len(ends) / total))
         strangers += row.get("by", made_by) != made_by
-        atoms.extend(row.get("atoms") or ())
-        levels.extend(row.get("levels") or ())
+        try:
+            atoms.extend(row.get("atoms") or ())
+            levels.extend(row.get("levels") or ())
+        except (TypeError, OverflowError):  # no whole numbers, or too large
+            uneven += 1
+        uneven += len(atoms) != len(levels)
         ends.append(len(atoms))
         for i, column in enumerate(columns):
             column.append(row.get(f"beside{i}"))
@@ -246,7 +250,7 @@ def read_coded(
             f"{key!r} made, so they cannot be decoded with it; encode them again with "
             f"fiftyone_smic.encode(samples, key={key!r})"
         )
-    if len(levels) != len(atoms) or (len(atoms) and not 0 <= min(atoms) <= max(atoms) < n_atoms):
+    if uneven or (len(atoms) and not 0 <= min(atoms) <= max(atoms) < n_atoms):
         raise ValueError(
             f"the fields of dictionary {key!r} hold no codes of its {n_atoms} atoms: somebody has "
             f"changed {names[fields.ATOMS]!r} or {names[fields.COEFFICIENTS]!r}; encode the "

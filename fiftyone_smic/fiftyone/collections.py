@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import fiftyone as fo
 from fiftyone.core.collections import SampleCollection
 
+from fiftyone_smic.fiftyone import fields
+
 logger = logging.getLogger(__name__)
 
 #: Samples that a view can list. In an order each takes 40 bytes of a database request, which holds
@@ -166,16 +168,24 @@ def listed(
 
 
 def all_fields(samples: SampleCollection) -> SampleCollection:
-    """Return the same samples without the stages of the view that hide fields.
+    """Return the same samples, each once, without the stages of the view that hide fields.
+
+    A view that was concatenated may hold a sample twice, which would then be its own duplicate.
 
     Args:
         samples: A dataset or view.
     """
     hiding = (fo.SelectFields, fo.ExcludeFields)
     if not isinstance(samples, fo.DatasetView) or not any(
-        isinstance(stage, hiding) for stage in samples._all_stages
+        isinstance(stage, (*hiding, fo.Concat)) for stage in samples._all_stages
     ):
         return samples
+    if any(isinstance(stage, fo.Concat) for stage in samples._all_stages):
+        ids = samples.values("id")
+        if len(set(ids)) < len(ids):
+            return fields.everything(samples._root_dataset).select(
+                list(dict.fromkeys(ids)), ordered=True
+            )
     shown: SampleCollection = samples._base_view
     for stage in samples._stages:
         if not isinstance(stage, hiding):

@@ -227,6 +227,8 @@ class Coded:
         Raises:
             ValueError: There is no such field, it holds something else, or labels are missing.
         """
+        if not isinstance(name, str):
+            raise ValueError(f"labels are the values of one field, given by its name, not {name!r}")
         known = self.samples.get_field(name)
         path = name
         if isinstance(known, fo.EmbeddedDocumentField):
@@ -234,7 +236,12 @@ class Coded:
                 path = f"{name}.label"
             else:
                 known = None if known is None else known.document_type
-        if path == name and not isinstance(known, (fo.StringField, fo.IntField, fo.BooleanField)):
+        values = []
+        kinds = (fo.StringField, fo.IntField, fo.BooleanField)
+        if path != name or isinstance(known, kinds):
+            values = self.values(path)
+        # A path into a list, as of the labels of detections, has several values for each sample.
+        if not values or any(isinstance(value, list) for value in values):
             why = "there is no such field" if self.samples.get_field(name) is None else (
                 "it does not hold one label for each sample"
             )  # fmt: skip
@@ -242,7 +249,6 @@ class Coded:
                 f"{name!r} cannot be used as labels: {why}; choose a field of classifications, "
                 f"strings or whole numbers, such as {_label_fields(self.samples)}"
             )
-        values = self.values(path)
         missing = sum(value is None for value in values)
         if missing == len(values):
             raise ValueError(

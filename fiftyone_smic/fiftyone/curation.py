@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bson import ObjectId
 from fiftyone.core.collections import SampleCollection
 from fiftyone.core.sample import Sample, SampleView
 
@@ -14,7 +13,6 @@ from fiftyone_smic import curation
 from fiftyone_smic.curation.selection import Method
 from fiftyone_smic.curation.surprise import REMARKABLE
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.codes import rebuilt_latents
 from fiftyone_smic.fiftyone.collections import MOST_LISTED, image_samples
 from fiftyone_smic.fiftyone.curated import (
     Coded,
@@ -22,7 +20,7 @@ from fiftyone_smic.fiftyone.curated import (
     check_tag,
 )
 from fiftyone_smic.fiftyone.progress import Progress, reporting
-from fiftyone_smic.fiftyone.similarity import text_encoder
+from fiftyone_smic.fiftyone.queries import as_latents
 from fiftyone_smic.fiftyone.splits import split_of_each
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.progress import stage
@@ -79,8 +77,10 @@ def search(
     """
     check_tag(tag)
     coded = _read(samples, key, progress)
-    queries, called = _queries(coded, query, device)
+    queries, called = as_latents(coded, query, device)
     n = len(coded.ids)
+    if k is not None:
+        curation.inputs.check_k(k, n)
     if (n if k is None else k) > MOST_LISTED and not (field and len(called) == 1):
         raise ValueError(
             f"{n if k is None else k:,} samples are too many for a view that lists them in order; "
@@ -115,67 +115,6 @@ def _read(samples: SampleCollection, key: str, progress: Progress) -> Coded:
         coded = Coded.read(samples, key, report)
         stage(report, "Computing")
     return coded
-
-
-def _queries(coded: Coded, query: Any, device: str | None) -> tuple[np.ndarray, list[str]]:
-    """Return (m, d) latents of what is searched for, and what each query is called."""
-    if isinstance(query, np.ndarray):
-        given: list[Any] = list(np.atleast_2d(query))
-    elif isinstance(query, (str, Sample, SampleView, ObjectId)):
-        given = [query]
-    else:
-        given = list(query)
-        if given and isinstance(given[0], (int, float, np.number)):
-            given = [np.asarray(given)]
-    if not given or any(isinstance(one, str) and not one.strip() for one in given):
-        raise ValueError(
-            "there is nothing to search for; give a text, the id of a sample or a latent"
-        )
-    rows: dict[int, np.ndarray] = {}
-    texts = {}
-    called = []
-    for place, one in enumerate(given):
-        if isinstance(one, (Sample, SampleView)):
-            one = one.id
-        if isinstance(one, ObjectId) or (isinstance(one, str) and ObjectId.is_valid(one)):
-            rows[place] = _sample_latent(coded, str(one))
-            called.append(str(one))
-        elif isinstance(one, str):
-            texts[place] = one
-            called.append(one)
-        else:
-            row = np.asarray(one, np.float32)
-            if row.shape != (coded.config.dim,):
-                raise ValueError(
-                    f"a latent of dictionary {coded.key!r} has {coded.config.dim} numbers and the "
-                    f"one searched for has shape {row.shape}; encode it with "
-                    f"{coded.config.encoder!r}"
-                )
-            rows[place] = row
-            called.append(f"latent {place}")
-    if texts:
-        encoder = text_encoder(coded.samples, coded.key, device)
-        encoded = encoder.encode_texts(list(texts.values()))
-        rows.update(zip(texts, encoded, strict=True))
-    return np.stack([rows[i] for i in range(len(given))]), called
-
-
-def _sample_latent(coded: Coded, sample_id: str) -> np.ndarray:
-    """Return a sample's latent if it is there, else what its code rebuilds."""
-    dataset = coded.samples._root_dataset
-    name = coded.config.latents_field
-    held = fields.read(dataset, [sample_id], [name] if dataset.has_sample_field(name) else [])
-    if sample_id not in held:
-        raise ValueError(
-            f"dataset {dataset.name!r} has no sample {sample_id!r}; give the id of one of its "
-            "samples"
-        )
-    if held[sample_id] and held[sample_id][0] is not None:
-        latent = np.asarray(held[sample_id][0], np.float32).ravel()
-        if latent.shape == (coded.config.dim,):
-            return latent
-    one = fields.everything(dataset).select(sample_id)
-    return rebuilt_latents(one, coded.key)[1][0]
 
 
 def find_near_duplicates(
@@ -241,7 +180,7 @@ def select_subset(
     method: Method = "representative",
     key: str = KEY,
     *,
-    preselected: SampleCollection | Sequence[str] | None = None,
+    preselected: SampleCollection | Iterable[Any] | None = None,
     field: bool = False,
     tag: str | None = None,
     progress: Progress = None,
@@ -254,8 +193,8 @@ def select_subset(
         method: ``"representative"``, ``"diverse"``, ``"balanced"`` or ``"covering"``, see
             :func:`fiftyone_smic.curation.select`.
         key: A dictionary of the dataset.
-        preselected: A view or ids of samples that are chosen already, as those labelled before:
-            they count and are not chosen again.
+        preselected: A view, samples or ids of samples that are chosen already, as those labelled
+            before: they count and are not chosen again.
         field: Write the place in the order of choice into ``<key>_subset_place``.
         tag: Tag the chosen samples.
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
@@ -281,7 +220,7 @@ def select_subset(
     coded = _read(samples, key, progress)
     before = None
     if preselected is not None:
-        ids = preselected.values("id") if isinstance(preselected, SampleCollection) else preselected
+        ids = _ids(preselected)
         place = {sample_id: i for i, sample_id in enumerate(coded.ids)}
         outside = [i for i in ids if i not in place]
         if outside:
@@ -301,6 +240,14 @@ def select_subset(
         field=field,
         tag=tag,
     )
+
+
+def _ids(given: SampleCollection | Iterable[Any]) -> list[str]:
+    """The ids of a view, or of what may be samples or ids of both kinds."""
+    if isinstance(given, SampleCollection):
+        return list(given.values("id"))
+    each = [given] if isinstance(given, (str, Sample, SampleView)) else given
+    return [str(one.id if isinstance(one, (Sample, SampleView)) else one) for one in each]
 
 
 def find_outliers(

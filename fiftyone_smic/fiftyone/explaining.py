@@ -170,10 +170,20 @@ def find_weak_slices(
 def _errors(coded: Coded, name: str) -> np.ndarray:
     """(N,) whether the model errs, from an evaluation or a field."""
     dataset = coded.samples._root_dataset
+    if not isinstance(name, str):
+        raise ValueError(f"errors are the key of an evaluation or a field's name, not {name!r}")
     evaluated = name in dataset.list_evaluations()
     paths = [name]
-    if evaluated and dataset.get_evaluation_info(name).config.type == "detection":
-        paths = [f"{name}_fp", f"{name}_fn"]
+    if evaluated:
+        kind = dataset.get_evaluation_info(name).config.type
+        if kind not in ("classification", "detection"):
+            raise ValueError(
+                f"evaluation {name!r} is of the kind {kind!r}, which does not say of a sample "
+                "whether the model errs; give a field that is true where it does, such as where "
+                "the error is above a bar of yours"
+            )
+        if kind == "detection":
+            paths = [f"{name}_fp", f"{name}_fn"]
     absent = [path for path in paths if dataset.get_field(path) is None]
     if absent:
         raise ValueError(
@@ -182,11 +192,14 @@ def _errors(coded: Coded, name: str) -> np.ndarray:
             f"is true where it errs; evaluations here: {dataset.list_evaluations()}"
         )
     columns = [coded.values(path) for path in paths]
-    missing = sum(any(v is None for v in row) for row in zip(*columns, strict=True))
+    missing = sum(
+        any(v is None or (isinstance(v, float) and v != v) for v in row)
+        for row in zip(*columns, strict=True)
+    )
     if missing:
         raise ValueError(
-            f"{missing} of {len(coded.ids)} samples were not evaluated ({paths[0]!r} is empty); "
-            f"leave them out with view.exists({paths[0]!r})"
+            f"{missing} of {len(coded.ids)} samples were not evaluated ({paths[0]!r} is empty, or "
+            f"NaN); leave them out, as with view.exists({paths[0]!r})"
         )
     if len(paths) == 1 and evaluated:
         # FiftyOne writes True where a classification is right, of two classes "TP" and the like.

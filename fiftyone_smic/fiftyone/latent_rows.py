@@ -16,6 +16,7 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone.collections import named
 from fiftyone_smic.models.identity import UNKNOWN
+from fiftyone_smic.utils.vectors import scale_to_unit
 
 logger = logging.getLogger(__name__)
 
@@ -250,8 +251,7 @@ def usable_latents(
             "from different encoders; compute them again with compute_latents(…, overwrite=True)"
         )
     values = found.values
-    norms = np.linalg.norm(values, axis=1, keepdims=True)
-    values /= norms
+    norms = scale_to_unit(values)
     if skipped:
         logger.warning("%d of %d %ss skipped: %s", len(skipped), total, noun, named(skipped))
     return Latents(

@@ -19,7 +19,15 @@ def split_of_each(
     Raises:
         ValueError: There is one split only, one is empty, or a sample lies in two.
     """
+    if not isinstance(splits, (Mapping, Iterable)):
+        raise ValueError(f"splits are a field, a list of tags or a dict of views, not {splits!r}")
     named = splits if isinstance(splits, Mapping) else {name: name for name in splits}
+    for name, part in named.items():
+        if not isinstance(part, (str, SampleCollection)):
+            raise ValueError(
+                f"split {name!r} must be a view or a tag, not a {type(part).__name__}; ids become "
+                "a view with dataset.select(ids)"
+            )
     if len(named) < 2:
         raise ValueError(
             f"there is {len(named)} split and a leak lies between two; give a field, or a dict "

@@ -273,3 +273,132 @@ def test_no_image_can_be_read(make_dataset, clustered, state):
     with pytest.raises(ValueError, match=r"none of the 60 images could be read \(000.jpg"):
         smic.compute_latents(dataset)
     assert state(dataset) == before
+
+
+@pytest.fixture(scope="module")
+def odd(original_encoded):
+    """Coded postcards with labels and evaluations of every kind; no test changes them."""
+    dataset = original_encoded.clone()
+    n = len(dataset)
+    label = [("a", "b")[i % 2] for i in range(n)]
+    dataset.set_values("truth", [fo.Classification(label=each) for each in label])
+    dataset.set_values(
+        "boxes",
+        [
+            fo.Detections(detections=[fo.Detection(label=each, bounding_box=[0, 0, 1, 1])])
+            for each in label
+        ],
+    )
+    dataset.set_values("depth", [fo.Regression(value=float(i)) for i in range(n)])
+    dataset.set_values("guess", [fo.Regression(value=float(i + (i % 4 == 0))) for i in range(n)])
+    dataset.evaluate_regressions("guess", gt_field="depth", eval_key="regression")
+    dataset.set_values("doubt", [float("nan") if i == 3 else float(i % 2) for i in range(n)])
+    yield dataset
+    dataset.delete()
+
+
+def test_a_sample_that_a_view_holds_twice_counts_once(odd, tmp_path):
+    twice = odd.concat(odd[:50])
+    assert len(twice) == len(odd) + 50
+    for of in (twice, twice.select_fields("truth")):
+        once = smic.find_near_duplicates(odd, threshold=0.99)
+        found = smic.find_near_duplicates(of, threshold=0.99)
+        assert found.result.pairs.tolist() == once.result.pairs.tolist()
+        assert found.ids == once.ids
+    assert smic.export_archive(twice, "smic", tmp_path / "x.smic").items == len(odd)
+    both = {"train": odd[:40], "test": odd[40:]}
+    assert len(smic.find_leaks(twice, both).ids) == len(odd)
+    assert len(smic.rebuilt_latents(twice)[0]) == len(odd)
+
+
+def test_preselected_samples_may_be_given_in_any_way(odd):
+    first = odd[:3]
+    ids = first.values("id")
+    wanted = smic.select_subset(odd, 5, preselected=first).view.values("id")
+    assert not set(wanted) & set(ids)
+    for given in (iter(ids), list(first), [s._id for s in first], set(ids), tuple(ids)):
+        assert smic.select_subset(odd, 5, preselected=given).view.values("id") == wanted
+    assert len(smic.select_subset(odd, len(odd) - 1, preselected=ids[0]).view) == len(odd) - 1
+
+
+@pytest.mark.parametrize(
+    "field, what",
+    [
+        (None, "given by its name"),
+        (["truth"], "given by its name"),
+        ("boxes", "does not hold one label"),
+        ("boxes.detections.label", "does not hold one label"),
+        ("tags", "does not hold one label"),
+        ("depth", "does not hold one label"),
+        ("clip_latents", "does not hold one label"),
+        ("nothing", "no such field"),
+    ],
+)
+def test_fields_that_are_no_labels(odd, field, what):
+    for find in (smic.find_label_issues, smic.explain_labels):
+        with pytest.raises(ValueError, match=what):
+            find(odd, field)
+
+
+def test_what_does_not_say_where_a_model_errs(odd):
+    for errors, what in (
+        ("regression", "kind 'regression', which does not say"),
+        ("doubt", "1 of 80 samples were not evaluated"),
+        ("truth", "does not say where the model errs"),
+        (None, "key of an evaluation"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            smic.find_weak_slices(odd, errors)
+    certain = odd.match(fo.ViewField("doubt") >= 0)
+    assert smic.find_weak_slices(certain, "doubt").result.errors == 39
+
+
+def test_splits_that_are_no_views(odd):
+    ids = odd.values("id")
+    for splits, what in (
+        ({"train": ids[:40], "test": ids[40:]}, "'train' must be a view or a tag, not a list"),
+        ({"train": odd[:40], "test": None}, "'test' must be a view or a tag, not a NoneType"),
+        (5, "splits are a field, a list of tags or a dict"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            smic.find_leaks(odd, splits)
+
+
+def test_searches_for_what_is_no_query(odd):
+    torch = pytest.importorskip("torch")
+    latent = odd.first().clip_latents
+    wanted = smic.search(odd, latent, k=3).view.values("id")
+    for query in (torch.tensor(latent), torch.tensor(latent, requires_grad=True), latent.tolist()):
+        assert smic.search(odd, query, k=3).view.values("id") == wanted
+    for query, what in (
+        (None, "a search is for a text"),
+        (5, "a search is for a text"),
+        (np.zeros(len(latent)), "all zero"),
+        (np.full(len(latent), np.nan), "NaN"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            smic.search(odd, query, k=3)
+    with pytest.raises(ValueError, match="k must be a whole number"):
+        smic.search(odd, latent, k="2")
+
+
+def test_codes_of_which_somebody_moved_a_part(encoded):
+    first, second = [s for s in encoded if s.smic_atoms and len(s.smic_atoms) > 1][:2]
+    encoded.set_values(
+        "smic_coefficients",
+        {
+            first.id: [*first.smic_coefficients, 1],
+            second.id: second.smic_coefficients[:-1],
+        },
+        key_field="id",
+    )
+    with pytest.raises(ValueError, match="somebody has changed"):
+        smic.rebuilt_latents(encoded)
+
+
+def test_latents_of_any_length_are_scaled(make_dataset, clustered):
+    for scale in (1e30, 1e-30):
+        dataset = make_dataset(clustered * np.float32(scale))
+        smic.learn_dictionary(dataset, n_atoms=6)
+        report = smic.encode(dataset)
+        assert report.fidelity.explained_variance > 0.8
