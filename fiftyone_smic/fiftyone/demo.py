@@ -102,7 +102,7 @@ def run_demo(
         dataset.info["smic_demo"] = True
         dataset.save()
     encoder = default_encoder(own) if images else EMBEDDED
-    with stage("CLIP latents of the images", seconds, "latents") as progress:
+    with stage("Latents of the images", seconds, "latents") as progress:
         smic.compute_latents(dataset, LATENTS_FIELD, encoder, progress=progress)
     with stage("Learning the dictionary", seconds, "dictionary") as progress:
         smic.learn_dictionary(dataset, KEY, LATENTS_FIELD, seed=seed, progress=progress)

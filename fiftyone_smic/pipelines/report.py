@@ -18,7 +18,7 @@ NAMES = {
     "jpeg": "JPEG, smallest setting",
     "webp": "WebP, smallest setting",
     "avif": "AVIF, smallest setting",
-    "float32_latents": "CLIP latents, float32",
+    "float32_latents": "latents, float32",
 }
 
 
