@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-NODE = {"num_cpus": 1, "object_store_memory": 120 << 20, "include_dashboard": False}
+NODE = {"num_cpus": 2, "object_store_memory": 120 << 20, "include_dashboard": False}
 
 
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Any]:
-    """A cluster of two nodes of one CPU each; this process is its driver."""
+    """A cluster of two nodes of two CPUs each; this process is its driver."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

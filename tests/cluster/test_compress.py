@@ -32,7 +32,7 @@ from fiftyone_smic.cluster.storage import list_files
 from fiftyone_smic.curation import search, search_archive
 from fiftyone_smic.pipelines import compress_blocks
 from fiftyone_smic.postcards.draw import write_collection
-from tests.cluster.conftest import NODE, mixture
+from tests.cluster.conftest import mixture
 
 SETTINGS = {"n_atoms": 24, "lam": 0.01, "passes": 1}
 #: Two whole blocks and a part of one.
@@ -86,19 +86,14 @@ def test_workers_in_any_number_write_the_same_bytes(
     import ray
 
     assert len(ray.nodes()) == 2
-    compress(shards, tmp_path / "2.smic", encoder="me/1", **SETTINGS)
-    assert (tmp_path / "2.smic").read_bytes() == alone
-    assert os.listdir(tmp_path) == ["2.smic"]
+    compress(shards, tmp_path / "4.smic", encoder="me/1", **SETTINGS)
+    assert (tmp_path / "4.smic").read_bytes() == alone
+    assert os.listdir(tmp_path) == ["4.smic"]
     source = open_shards(list_files(str(shards)))
-    compress_blocks(source, tmp_path / "1.smic", encoder="me/1", each=_One(), **SETTINGS)
-    assert (tmp_path / "1.smic").read_bytes() == alone
-    more = [nodes.add_node(**NODE), nodes.add_node(**NODE)]
-    try:
-        compress(shards, tmp_path / "4.smic", encoder="me/1", **SETTINGS)
-        assert (tmp_path / "4.smic").read_bytes() == alone
-    finally:
-        for node in more:
-            nodes.remove_node(node)
+    # With two CPUs for each call one worker of each node works, and then one in all.
+    for name, each in {"2": RayMap(cpus=2), "1": _One(cpus=2)}.items():
+        compress_blocks(source, tmp_path / name, encoder="me/1", each=each, **SETTINGS)
+        assert (tmp_path / name).read_bytes() == alone
 
 
 class _One(RayMap):
@@ -135,10 +130,10 @@ def test_workers_that_are_killed_change_nothing(
     marks = tmp_path / "marks"
     marks.mkdir()
     source = open_shards(list_files(str(shards)))
-    deadly = Deadly(source, str(marks), (0, 16384))
+    deadly = Deadly(source, str(marks), (16384,))
     target = tmp_path / "x.smic"
     compress_blocks(deadly, target, encoder="me/1", each=RayMap(), **SETTINGS)
-    assert len(list(marks.iterdir())) >= 3  # so many workers died
+    assert len(list(marks.iterdir())) == 2  # so many workers died
     assert target.read_bytes() == alone
 
 

@@ -40,6 +40,9 @@ KILLS = {
     "store_map": (0.6,),
     "export of a dataset": (0.6,),
     "append_archive": (0.6,),
+    "rename_dictionary": (0.6,),
+    "delete_dictionary": (0.5,),
+    "remove_all": (0.7,),
 }
 
 
