@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +15,7 @@ from .. import findings
 from ..layouts import PLUGIN
 from ..words import TERMS, amount
 from . import atoms, compare, curate, items, mix, storage, views
+from .drawn import Drawn
 from .generators import chosen_generator
 from .parts import NARROW, row, small
 from .states import missing
@@ -51,41 +49,7 @@ ROOM = types.ObjectView(
 _IN_TURN = threading.Lock()
 
 
-class _Drawn:
-    """The last layout of each window of the App that shows the panel.
-
-    A click makes the App send up to nine events. Drawing a map for each of them keeps a browser
-    busy for seconds, so within a few seconds a layout is sent only where it differs from the last.
-    """
-
-    SECONDS = 3
-    MOST = 100
-
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[str, float]] = {}
-        self._keys: dict[str, str | None] = {}
-
-    def of_another(self, window: str | None, key: str | None) -> bool:
-        """Whether a window shows another dictionary than this one, which is the current one."""
-        return key is None or self._keys.get(window or "", key) not in (None, key)
-
-    def differs(self, window: str | None, layout: types.Property, key: str | None) -> bool:
-        """Whether a window must draw a layout of a dictionary; it is taken to have drawn it."""
-        if window is None:
-            return True
-        digest = hashlib.sha256(json.dumps(layout.to_json(), sort_keys=True).encode()).hexdigest()
-        drawn, when = self._last.pop(window, ("", 0.0))
-        self._keys.pop(window, None)
-        self._keys[window] = key
-        same = drawn == digest and time.monotonic() < when + self.SECONDS
-        self._last[window] = digest, when if same else time.monotonic()
-        while len(self._last) > self.MOST:
-            oldest = next(iter(self._last))
-            del self._last[oldest], self._keys[oldest]
-        return not same
-
-
-_DRAWN = _Drawn()
+_DRAWN = Drawn()
 #: Events after which the window may show anything.
 ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
 #: Events that say nothing of the dictionary that is shown: they go on when it was deleted.
