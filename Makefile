@@ -18,7 +18,7 @@ demo: $(STAMP)
 # Three at a time on two cores, because a browser's tests wait for much of their time. Only when the
 # folder is named does its conftest.py say which tests go together.
 test: $(STAMP) browser
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder tests $(ARGS)
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder --durations 20 tests $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,6 +25,9 @@ for _name, _folder in {
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
 if "PYTEST_XDIST_WORKER" in os.environ:  # more threads than cores wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# UMAP's compiled functions set the threads of all OpenMP of the process, PyTorch's too, to numba's.
+if "OMP_NUM_THREADS" in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 private_mongod.start()
 # A test that reaches for a model hub is wrong: nothing here may need one.
 os.environ["HF_HUB_OFFLINE"] = "1"

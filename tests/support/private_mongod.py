@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NAME = "FIFTYONE_DATABASE_URI"
+#: It measures itself every second otherwise, which nobody reads here.
+QUIET = ("--setParameter", "diagnosticDataCollectionEnabled=false")
 #: The one that this process has started, as the last of the list.
 _started: list[subprocess.Popen[bytes]] = []
 
