@@ -32,7 +32,7 @@ def serving(log: Path) -> Iterator[str]:
             cwd=program.parent,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "2"},
+            env={"OMP_NUM_THREADS": "2", **os.environ},
         )
     try:
         _wait(server, f"http://127.0.0.1:{port}", log)
