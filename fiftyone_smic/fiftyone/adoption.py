@@ -226,15 +226,14 @@ def _probe(
     except Exception as error:  # weights that are not here, or no network
         if asked:
             raise
-        advice = (
-            f"{source!r} is said to be of {encoder!r}, which cannot be loaded here ({error}), so "
-            "it is taken as embeddings of an unknown encoder: pictures cannot be drawn and texts "
-            "cannot be compared. Adopt it again where the encoder is."
-        )
-        return UNKNOWN, None, length, advice
+        why = f"which cannot be loaded here ({error})"
+        return UNKNOWN, None, length, _unchecked(source, encoder, why)
     tell(model.notice)
     chosen, pictures = holder.pictures(ids, check)
     made = model.encode_images(pictures)
+    if not len(made.indices) and not asked:
+        why = f"and no picture of these {holder.noun}s could be read to compare"
+        return UNKNOWN, None, length, _unchecked(source, encoder, why)
     if not len(made.indices):
         raise ValueError(
             f"no picture of these {holder.noun}s could be read, so {source!r} cannot be compared "
@@ -264,6 +263,15 @@ def _probe(
             "compute_latents makes exact ones in another field."
         )
     return model.name, cosine, float(made.norm), advice
+
+
+def _unchecked(source: str, encoder: str, why: str) -> str:
+    """What the user must know of embeddings that only a field or run says an encoder of."""
+    return (
+        f"{source!r} is said to be of {encoder!r}, {why}, so it is taken as embeddings of an "
+        "unknown encoder: pictures cannot be drawn and texts cannot be compared. Adopt it again "
+        "where the encoder and the pictures are."
+    )
 
 
 def _centred(ours: np.ndarray, theirs: np.ndarray, cosine: float) -> float:

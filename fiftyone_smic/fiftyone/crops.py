@@ -18,6 +18,7 @@ from fiftyone_smic.fiftyone.codes import read_codes, write_codes
 from fiftyone_smic.fiftyone.matching import relative_names
 from fiftyone_smic.fiftyone.objects import Objects, find_objects, images_of
 from fiftyone_smic.fiftyone.pictures import default_folder, is_whole, save_picture, writable
+from fiftyone_smic.models.generators.registry import NEAREST
 
 #: Folder of crops, inside that of a dataset's pictures.
 FOLDER = "crops"
@@ -139,6 +140,9 @@ def gallery(samples: SampleCollection, key: str) -> tuple[np.ndarray, list[str]]
 
     Returns:
         (N, d) float32 latents of unit norm, and N files.
+
+    Raises:
+        ValueError: No object can be cut out.
     """
     from fiftyone_smic.fiftyone.latents import read_latents
 
@@ -146,4 +150,10 @@ def gallery(samples: SampleCollection, key: str) -> tuple[np.ndarray, list[str]]
     latents = read_latents(samples, config.latents_field, config.patches_field)
     files = crop_files(samples, key, latents.ids)
     kept = [i for i, label_id in enumerate(latents.ids) if label_id in files]
+    if not kept:
+        raise ValueError(
+            f"the generator {NEAREST!r} answers with objects of the dataset, and none of its "
+            f"{len(latents.ids):,} objects in {config.patches_field!r} can be cut out here; check "
+            "that the samples' filepaths exist on this machine"
+        )
     return latents.values[kept], [files[latents.ids[i]] for i in kept]

@@ -195,6 +195,13 @@ class SMICPanel(foo.Panel):
         if lam is not None:
             self._run(ctx, "learn_dictionary", {"control": "lam", "lam": lam, "whole": True})
 
+    def on_objects(self, ctx: Any) -> None:
+        """Show the objects of what the grid shows, each by itself, so that they can be selected."""
+        boxed = items.objects_of(ctx, current_key(ctx) or "")
+        if boxed is not None:
+            view = items.shown_as(views.shown(ctx), boxed)
+            views.narrow(ctx, _window(ctx), view, "of these images")
+
     def on_take(self, ctx: Any) -> None:
         ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
 

@@ -56,8 +56,9 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         if last > start + 1
         else (f"{noun.capitalize()} {start + 1:,} of {total:,}")
     )
+    opened = f"the {noun}" if items.selectable(ctx, key) else "its image"
     panel.md(
-        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens the {noun}; "
+        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens {opened}; "
         f"a click on a concept shows the {noun}s that have it.",
         name="heading",
     )

@@ -29,6 +29,14 @@ def shown_as(view: fo.DatasetView, patches_field: str | None) -> fo.DatasetView:
     return view if patches_field is None else view.to_patches(patches_field)
 
 
+def selectable(ctx: Any, key: str) -> bool:
+    """Return whether the grid shows what the dictionary codes: whole images, or each object."""
+    from fiftyone_smic.fiftyone.objects import is_patches_of
+
+    patches_field = objects_of(ctx, key)
+    return patches_field is None or is_patches_of(views.shown(ctx), patches_field)
+
+
 def files(ctx: Any, key: str, found: Sequence[tuple[str, str]]) -> list[tuple[str, str | None]]:
     """Return where the pictures of items are, and which sample a click on each opens.
 
@@ -38,18 +46,23 @@ def files(ctx: Any, key: str, found: Sequence[tuple[str, str]]) -> list[tuple[st
         found: Ids and the files that hold the items.
 
     Returns:
-        File and id; objects that cannot be cut out have ``""`` for a file. The App opens an object
-        only where the grid shows objects.
+        File and id; objects that cannot be cut out have ``""`` for a file. Where the grid shows
+        whole images, the App opens the image of an object.
     """
     patches_field = objects_of(ctx, key)
     if patches_field is None:
         return [(path, item) for item, path in found]
     from fiftyone_smic.fiftyone.crops import crop_files
-    from fiftyone_smic.fiftyone.objects import is_patches_of
+    from fiftyone_smic.fiftyone.objects import find_objects
 
-    cut = crop_files(ctx.dataset, key, [item for item, _ in found]) if found else {}
-    opens = is_patches_of(views.shown(ctx), patches_field)
-    return [(cut.get(item, ""), item if opens else None) for item, _ in found]
+    ids = [item for item, _ in found]
+    cut = crop_files(ctx.dataset, key, ids) if found else {}
+    opens: dict[str, str] = dict(zip(ids, ids, strict=True))
+    if found and not selectable(ctx, key):
+        images = ctx.dataset.select_labels(ids=ids, fields=patches_field)
+        there = find_objects(images, patches_field, some=False)
+        opens = dict(zip(there.ids, there.sample_ids, strict=True))
+    return [(cut.get(item, ""), opens.get(item)) for item in ids]
 
 
 def chosen_objects(

@@ -31,15 +31,26 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         name="help",
     )
     _samples(ctx, panel, key)
+    ready = items.selectable(ctx, key)
     buttons = row(panel, "take")
+    if not ready:
+        buttons.btn(
+            "objects",
+            label="Show the objects in the grid",
+            icon="grid_view",
+            variant="outlined",
+            title="The grid shows whole images now, of which no object can be selected",
+            on_click=host.on_objects,
+            componentsProps=OUTLINED,
+        )
     buttons.btn(
         "selection",
         label=f"Take {amount(len(ctx.selected[: len(ROLES)]), f'selected {items.noun(ctx, key)}')}"
-        if ctx.selected
+        if ctx.selected and ready
         else f"Take the selected {items.noun(ctx, key)}s",
         icon="check_box",
         variant="outlined",
-        disabled=not ctx.selected,
+        disabled=not (ctx.selected and ready),
         on_click=host.on_take,
         componentsProps=OUTLINED,
     )

@@ -52,7 +52,7 @@ def picture(
         "objectFit": "contain",
         "cursor": "pointer" if sample else "default",
     }
-    about: dict[str, Any] = {"title": f"{alt}: open the sample"} if sample else {}
+    about: dict[str, Any] = {"title": f"{alt}: open it"} if sample else {}
     opens = {"operator": OPEN_SAMPLE, "params": {"id": sample}} if sample else {}
     props = {**view.pop("componentsProps", {}), "image": {"style": look, **about}}
     shown = types.ImageView(alt=alt, componentsProps=props, **opens, **view)

@@ -138,7 +138,7 @@ def click_atom(page, panel):
         page.mouse.move(x, y)  # Plotly tells of a click only where it has seen the mouse
         page.wait_for_timeout(1000)
         said = about.text_content() if about.count() else ""
-        if re.search(r": [\d,]+ samples?$", said):  # not a sample's file name
+        if re.search(r": [\d,]+ (sample|object)s?$", said):  # not a sample's file name
             break
         said = ""
     assert said, "the map says nothing of any atom under the mouse"

@@ -367,6 +367,23 @@ def test_runs_of_the_brain_on_objects(boxed):
         smic.adopt_latents(dataset, "whole", **HOW)
 
 
+def test_without_pictures_nothing_is_believed(boxed):
+    dataset, _, info = boxed
+    field = dataset.get_field("objects.detections.made")
+    field.info = info  # the attribute says its encoder itself
+    field.save()
+    dataset.set_values("filepath", [f"/nowhere/{i}.png" for i in range(9)])
+    with pytest.raises(ValueError, match="no picture of these objects could be read"):
+        smic.adopt_latents(dataset, "made", **HOW)
+    report = smic.adopt_latents(dataset, "made", **CUT)
+    assert (report.encoder, report.adopted) == ("unknown", 16)
+    assert "no picture of these objects could be read to compare" in report.advice
+    # Those of an unknown encoder are replaced as a whole or not at all.
+    with pytest.raises(ValueError, match="overwrite those of the whole dataset"):
+        smic.adopt_latents(dataset[:3], "made", **CUT, overwrite=True)
+    assert smic.adopt_latents(dataset, "made", **CUT, overwrite=True).adopted == 16
+
+
 def test_objects_that_were_cut_out_otherwise(boxed, caplog):
     dataset, _, _ = boxed
     report = smic.adopt_latents(dataset, "made", **{**HOW, "alpha": 0.6})

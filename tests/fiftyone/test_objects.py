@@ -229,6 +229,9 @@ def test_nearest_answers_with_the_crop_of_another_object(coded, tmp_path):
             assert picture.size in {(64, 64), (64, 32)}  # a crop, not a postcard of 128 x 128
         own = crop_files(coded, "things", [i])[i]
         assert np.asarray(Image.open(own)).tobytes() != np.asarray(Image.open(path)).tobytes()
+    coded.set_values("filepath", [f"/nowhere/{i}.png" for i in range(len(coded))])
+    with pytest.raises(ValueError, match="none of its 33 objects in 'objects' can be cut out"):
+        smic.regenerate(coded, "things", output_dir=tmp_path, generator="nearest")
 
 
 def test_a_view_of_patches_stands_for_its_objects(coded, tmp_path):

@@ -220,6 +220,9 @@ def test_the_panel_pages_through_objects(coded, tmp_path):
     window = Window(coded)
     shown = layout(window)
     assert "Objects 1 to 4 of 12" in shown
+    # The grid shows whole images, so a click opens the image.
+    assert "A click on a picture opens its image" in shown
+    assert coded.first().id in shown
     first = coded.first().objects.detections
     assert first[0].things_regenerated.replace("/", "%2F") in shown.replace("/", "%2F")
     assert all(f"crops%2F{label.id}" in shown.replace("/", "%2F") for label in first)
@@ -274,6 +277,17 @@ def test_mixes_and_concepts_are_drawn_by_what_was_chosen(coded):
     window = Window(coded)
     window.send("on_choice", path="tab", value="mix")
     assert "nearest" in layout(window)
+    # An object can be selected only where the grid shows objects; a sample is none.
+    window.selected = [coded.last().id]
+    window.send("refresh")
+    assert "Take 1 selected object" not in layout(window)
+    window.send("on_objects")
+    assert len(fo.DatasetView._build(coded, window.view)) == 12
+    window.selected = ids(coded)[2:4]
+    window.send("refresh")
+    assert "Take 2 selected objects" in layout(window)
+    assert "Show the objects" not in layout(window)
+    window.send("on_back")
     window.state["generators"] = {"generator": "nearest"}
     told = window.send("on_draw_atom", atom=0)
     params = next(t["params"] for t in told if "draw_atom" in json.dumps(t["params"], default=str))
