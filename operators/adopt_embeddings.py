@@ -32,6 +32,7 @@ class AdoptEmbeddings(SMICOperator):
         "patches_field",
         "force_square",
         "alpha",
+        "check",
         "overwrite",
     )
     submit = "Adopt"
@@ -61,8 +62,19 @@ class AdoptEmbeddings(SMICOperator):
         path = f"{ctx.dataset._get_label_field_path(boxed)[1]}.{field}" if boxed else field
         if path != chosen and ctx.dataset.has_field(path):
             forms.checkbox(inputs, "overwrite", f"Overwrite the field {path}")
-        if boxed and forms.advanced(ctx, inputs):
-            cut_inputs(ctx, inputs, "The boxes were made square", "The boxes were enlarged")
+        if forms.advanced(ctx, inputs):
+            if boxed:
+                cut_inputs(ctx, inputs, "The boxes were made square", "The boxes were enlarged")
+            forms.number(
+                inputs,
+                ctx.params,
+                "check",
+                default=8,
+                least=0,
+                most=1000,
+                label="Embeddings to compare",
+                description="So many are made again by the model. With 0 the model is believed",
+            )
         forms.explain(inputs, "embedding")
 
     def _encoder(self, ctx: Any, inputs: types.Object) -> None:

@@ -9,18 +9,6 @@ from typing import Any
 from fiftyone_smic.fiftyone.holders import Holder, holds_numbers
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 
-#: Weights of FiftyOne's zoo and of the Hugging Face hub, as open_clip calls them.
-_HUB = {
-    "openai/clip-vit-base-patch32": "ViT-B-32/openai",
-    "openai/clip-vit-base-patch16": "ViT-B-16/openai",
-    "openai/clip-vit-large-patch14": "ViT-L-14/openai",
-    "openai/clip-vit-large-patch14-336": "ViT-L-14-336/openai",
-    "laion/CLIP-ViT-B-32-laion2B-s34B-b79K": "ViT-B-32/laion2b_s34b_b79k",
-    "laion/CLIP-ViT-L-14-laion2B-s32B-b82K": "ViT-L-14/laion2b_s32b_b82k",
-    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K": "ViT-H-14/laion2b_s32b_b79k",
-    "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k": "ViT-bigG-14/laion2b_s39b_b160k",
-}
-
 
 @dataclass(frozen=True)
 class Source:
@@ -153,7 +141,13 @@ def zoo_encoder(model: str | None, arguments: Mapping[str, Any]) -> tuple[str | 
         )
         return f"{name}/{tag}", note
     if model == "zero-shot-classification-transformer-torch":
-        return _HUB.get(arguments.get("name_or_path", "openai/clip-vit-large-patch14")), ""
+        return _of_hub(arguments.get("name_or_path", "openai/clip-vit-large-patch14")), ""
     if isinstance(model, str) and model:
-        return _HUB.get(arguments.get("name_or_path", ""), f"zoo:{model}"), ""
+        return _of_hub(arguments.get("name_or_path")) or f"zoo:{model}", ""
     return None, ""
+
+
+def _of_hub(repository: Any) -> str | None:
+    """The encoder whose weights a repository of the hub holds, or None if nobody knows."""
+    name = EncoderIdentity.parse(str(repository)).name
+    return name if repository and name != repository else None

@@ -37,4 +37,4 @@ def choose_generator(host: Any, ctx: Any, panel: types.Object, encoder: str) -> 
     from fiftyone_smic.models.generators.registry import NEAREST
 
     default = chosen_generator(ctx, encoder) or next(iter(generators(encoder)), NEAREST)
-    choose(host, row(panel, "generators"), "generator", offered, default, "Drawn by", width=320)
+    choose(host, row(panel, "generators"), "generator", offered, default, "Drawn by", width=460)

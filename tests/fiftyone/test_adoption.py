@@ -164,6 +164,18 @@ def test_embeddings_of_something_else_are_refused(bare, state):
         ),
         ("zero-shot-classification-transformer-torch", {}, "ViT-L-14/openai", False),
         ("siglip-base-patch16-224-torch", {}, "zoo:siglip-base-patch16-224-torch", False),
+        (
+            "clip-transformer-torch",
+            {"name_or_path": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"},
+            "ViT-H-14/laion2b_s32b_b79k",
+            False,
+        ),
+        (
+            "zero-shot-classification-transformer-torch",
+            {"name_or_path": "somebody/else"},
+            None,
+            False,
+        ),
         (None, {}, None, False),
     ],
 )

@@ -158,8 +158,8 @@ def test_adopting_embeddings_of_objects(boxed):
     path = "objects.detections.made"
     asked = said("adopt_embeddings", boxed, encoder="postcards", advanced=True)
     assert "made of the objects in objects: a vector field" in asked
-    assert "The boxes were enlarged" in asked
-    given = {"source": path, "encoder": "postcards", "alpha": 0.1}
+    assert "The boxes were enlarged" in asked and "Embeddings to compare" in asked
+    given = {"source": path, "encoder": "postcards", "alpha": 0.1, "check": 3}
     done = run("adopt_embeddings", boxed, **given)["summary"]
     assert "**12 embeddings**" in done and "`objects.detections.clip_latents`" in done
     assert "made of the objects" in said("adopt_embeddings", boxed.to_patches("objects"))

@@ -38,10 +38,6 @@ ANY = "*"
 SAME_IMAGE_TOWER = {
     # LAION trained only the text tower and kept the image tower of ViT-H-14 frozen.
     "xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k": "ViT-H-14/laion2b_s32b_b79k",
-    # The same weights as transformers names them.
-    "openai/clip-vit-large-patch14": "ViT-L-14/openai",
-    "laion/CLIP-ViT-H-14-laion2B-s32B-b79K": "ViT-H-14/laion2b_s32b_b79k",
-    "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k": "ViT-bigG-14/laion2b_s39b_b160k",
 }
 
 
