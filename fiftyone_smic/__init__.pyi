@@ -8,9 +8,10 @@ from .dictionary.priors import Prior
 from .fiftyone import types
 from .fiftyone.adoption import adopt_latents
 from .fiftyone.apply_model import load_model
-from .fiftyone.archives import export_archive, import_archive, import_codes
+from .fiftyone.archives import export_archive, import_archive
 from .fiftyone.cleanup import remove_all
 from .fiftyone.clones import adopt_dictionary
+from .fiftyone.code_import import import_codes
 from .fiftyone.codes import rebuilt_latents
 from .fiftyone.compression import compress_dataset
 from .fiftyone.curated import CurationReport

@@ -1,10 +1,11 @@
 from . import types
 from .adoption import AdoptionReport, adopt_latents
 from .apply_model import load_model
-from .archives import ImportReport, export_archive, import_archive, import_codes
+from .archives import export_archive, import_archive
 from .atom_views import match_atom
 from .cleanup import Removal, remove_all
 from .clones import adopt_dictionary
+from .code_import import ImportReport, import_codes
 from .codes import rebuilt_latents
 from .compression import CompressionReport, compress_dataset
 from .curated import CurationReport
