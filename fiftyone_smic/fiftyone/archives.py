@@ -59,7 +59,7 @@ def export_archive(
         samples: A dataset or view. Samples without a code are left out.
         key: Key of a dictionary of the dataset.
         path: The file to write. It appears whole or not at all; a file of that name is replaced.
-        names: Whether to keep the names, by which :func:`~fiftyone_smic.fiftyone.code_import.import_codes` finds the samples.
+        names: Whether to keep the names, by which ``import_codes`` finds the samples.
         distortion: Whether to keep each sample's squared distance of its latent to what its code
             rebuilds, in about 4 bits. Curation of the file finds more with it.
         progress: ``None`` for FiftyOne's own setting, a bool, or a function of the fraction done.
