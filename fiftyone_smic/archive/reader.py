@@ -112,8 +112,8 @@ def read_archive(
 ) -> Archive:
     """Read and check an archive, or the items start..stop-1 of it.
 
-    Only the blocks that hold these items are read and decoded; ``stop=0`` reads the dictionary
-    alone. (An unordered archive is one block.)
+    Only the blocks that hold these items are read, and decoded up to the last of these items;
+    ``stop=0`` reads the dictionary alone. (An unordered archive is one block.)
 
     Args:
         path: The file.
@@ -246,7 +246,7 @@ def _read(
         raise ValueError(f"items {start} to {end} were asked for, the archive has {n}")
     wanted = [block for block in blocks if block.first < end and block.first + block.items > start]
     dictionary, tables = _read_dictionary(head, shared, given)
-    codes = _decode_blocks(wanted, tables, head, reader.size)
+    codes = _decode_blocks(wanted, tables, head, reader.size, end)
     distortion = _decode_distortion(blocks, wanted)
     passed = tuple(skipped(head, blocks))
     tell_skipped(passed)
@@ -348,27 +348,38 @@ def _decode_distortion(blocks: list[Block], wanted: list[Block]) -> NDArray[np.f
 
 
 def _decode_blocks(
-    blocks: list[Block], tables: CodeTables, head: Head, file_size: int
+    blocks: list[Block], tables: CodeTables, head: Head, file_size: int, end: int
 ) -> csr_matrix:
+    """Decode the codes of blocks, of their items before item ``end``."""
     most = believable(file_size)
     parts = [csr_matrix((0, head.atoms), dtype=np.int8)]
     for block in blocks:
-        parts.append(_decode_block(block, tables, head, most, alone=len(blocks) == 1))
+        stop = min(block.items, end - block.first)
+        parts.append(_decode_block(block, tables, head, most, alone=len(blocks) == 1, stop=stop))
         most -= parts[-1].nnz
     return csr_matrix(vstack(parts, format="csr"))
 
 
 def _decode_block(
-    block: Block, tables: CodeTables, head: Head, most: int, *, alone: bool
+    block: Block,
+    tables: CodeTables,
+    head: Head,
+    most: int,
+    *,
+    alone: bool,
+    stop: int | None = None,
 ) -> csr_matrix:
-    """Decode the codes of a block; ``alone``: it is the only one."""
+    """Decode the codes of a block; ``alone``: it is the only one.
+
+    An ordered block is decoded up to the item ``stop``.
+    """
     with decoding():
         if not head.ordered:
             if block.items > MAX_UNORDERED or not alone:
                 raise DamagedArchiveError("too many items for an unordered archive: it is damaged")
             codes = pop_codes(block.codes, block.items, tables, most)
         else:
-            codes = decode_items(block.codes, block.items, tables, most)
+            codes = decode_items(block.codes, block.items, tables, most, stop)
         if head.nonnegative and codes.nnz and codes.data.min() < 0:
             raise DamagedArchiveError(
                 "a coefficient is negative where none may be: the file is damaged"

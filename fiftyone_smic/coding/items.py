@@ -45,7 +45,7 @@ def _code_index(coder, mantissas, shifts, first, last, index):
     return index
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_items(coder, mantissas, shifts, ones, other_ends, sizes, indices, values):
     k = mantissas.shape[1] - 1
     at = 0
@@ -60,7 +60,7 @@ def _code_items(coder, mantissas, shifts, ones, other_ends, sizes, indices, valu
             values[i] = code_coefficient(coder, ones[indices[i]], other_ends, values[i])
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_flag(coder, counts, flag):
     """Write or read 0 or 1 under adaptive counts (2,), which it changes."""
     zero = 1 + counts[0] * (TOTAL - 2) // (counts[0] + counts[1])
@@ -69,7 +69,7 @@ def _code_flag(coder, counts, flag):
     return flag
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_structure(coder, sizes, stays, largest):
     """Write or read how items differ from the item before them.
 
@@ -99,7 +99,7 @@ def _code_structure(coder, sizes, stays, largest):
     return total
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_inter(coder, mantissas, shifts, ones, other_ends, sizes, stays, indices, values):
     """Write or read the atoms that the item before does not have, and all coefficients.
 
@@ -169,17 +169,20 @@ def encode_items(
     return stream + bytes(max(0, tables.least - len(stream)) if own else 0)
 
 
-def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> csr_matrix:
-    """Read what :func:`encode_items` wrote.
+def decode_items(
+    data: bytes, n_items: int, tables: CodeTables, most: int, stop: int | None = None
+) -> csr_matrix:
+    """Read what :func:`encode_items` wrote, or its first items.
 
     Args:
         data: the stream.
         n_items: number of items in it.
         tables: the models that wrote it; unused if the stream has its own.
         most: largest number of coefficients to accept.
+        stop: number of items to decode; those after them are left out. None decodes all.
 
     Returns:
-        (N, K) CSR matrix of int8.
+        (N, K) CSR matrix of int8; N is ``stop`` if that is given.
 
     Raises:
         CorruptStream: no writer makes this stream, or it holds more than ``most`` coefficients.
@@ -190,24 +193,35 @@ def decode_items(data: bytes, n_items: int, tables: CodeTables, most: int) -> cs
             raise CorruptStream("larger tables than a block of this size can have")
         tables = CodeTables.read(coder, tables.n_atoms, tables.max_level, len(tables.size) - 1)
     code = _code_inter_block if coder.uniform(0, 2) else _code_block
-    return code(coder, tables, csr_matrix((n_items, tables.n_atoms)), most)
+    return code(coder, tables, csr_matrix((n_items, tables.n_atoms)), most, stop)
 
 
-def _code_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
-    """Write codes, or read as many: all sizes, then each item's indices and coefficients."""
+def _code_block(
+    coder: Coder, tables: CodeTables, codes: csr_matrix, most: int, stop: int | None = None
+) -> csr_matrix:
+    """Write codes, or read as many: all sizes, then each item's indices and coefficients.
+
+    The items from ``stop`` on are neither written nor read.
+    """
     sizes = coder.code(np.diff(codes.indptr), tables.sizes)
     total = int(sizes.sum())
     if total > most or sizes.max(initial=0) > min(tables.n_atoms, tables.largest):
         raise CorruptStream("more coefficients than there can be")
-    indices, values = _room(coder, codes, total)
+    sizes = sizes[:stop]
+    indices, values = _room(coder, codes, int(sizes.sum()))
     room = coder.compiled(3 * total)
     _code_items(room, *_arrays_of(tables), sizes, indices, values)
     coder.check()
     return csr_of(sizes, indices, values, tables)
 
 
-def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most: int) -> csr_matrix:
-    """Write or read codes by what each item has in common with the one before, then the rest."""
+def _code_inter_block(
+    coder: Coder, tables: CodeTables, codes: csr_matrix, most: int, stop: int | None = None
+) -> csr_matrix:
+    """Write or read codes by what each item has in common with the one before, then the rest.
+
+    The rest of the items from ``stop`` on is neither written nor read.
+    """
     sizes = np.diff(codes.indptr).astype(np.int64)
     largest = min(tables.n_atoms, tables.largest)
     stays = (
@@ -220,7 +234,8 @@ def _code_inter_block(coder: Coder, tables: CodeTables, codes: csr_matrix, most:
     coder.check()
     if total < 0:
         raise CorruptStream("more coefficients than there can be")
-    indices, values = _room(coder, codes, total)
+    sizes = sizes[:stop]
+    indices, values = _room(coder, codes, int(sizes.sum()))
     room = coder.compiled(3 * total)
     sound = _code_inter(room, *_arrays_of(tables), sizes, stays, indices, values)
     coder.check()

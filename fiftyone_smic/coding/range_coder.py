@@ -39,13 +39,19 @@ _U24, _U32, _ONE, _ZERO = np.uint64(24), np.uint64(32), np.uint64(1), np.uint64(
 _LEAST, _ALL = np.uint64(1 << 32), np.uint32(0xFFFFFFFF)
 
 
-@compiled()
+@compiled(inline="always", error_model="numpy")
 def is_reading(coder):
     """Whether compiled code reads symbols instead of writing those that it is given."""
     return coder[0][_READING] == _ONE
 
 
-@compiled()
+@compiled(inline="always", error_model="numpy")
+def is_corrupt(coder):
+    """Whether what was read so far cannot have been written."""
+    return coder[0][_CORRUPT] == _ONE
+
+
+@compiled(inline="always", error_model="numpy")
 def target_of(coder):
     """Return, when reading, the number below 2**24 that lies in the next symbol's interval."""
     state = coder[0]
@@ -56,7 +62,7 @@ def target_of(coder):
     return np.int64(found)
 
 
-@compiled()
+@compiled(inline="always", error_model="numpy")
 def advance(coder, left, width):
     """Write a symbol's interval, or read past it."""
     state, words, bits = coder
@@ -87,7 +93,7 @@ def advance(coder, left, width):
         state[_WORD] += _ONE
 
 
-@compiled()
+@compiled(error_model="numpy")
 def code_symbol(coder, ends, symbol):
     """Write a symbol, or read and return it.
 
@@ -106,7 +112,7 @@ def code_symbol(coder, ends, symbol):
     return symbol
 
 
-@compiled()
+@compiled(error_model="numpy")
 def code_uniform(coder, size, symbol):
     """Write or read a symbol of ``0..size-1`` when all are equally likely."""
     if size < 2:
@@ -123,11 +129,16 @@ def code_uniform(coder, size, symbol):
     return np.int64(symbol)
 
 
-@compiled()
+@compiled(error_model="numpy")
 def code_bit(coder, zero, bit):
     """Write a bit, or read and return it; ``zero`` is the frequency of 0, out of 2**24."""
     if is_reading(coder):
-        bit = np.int64(target_of(coder) >= zero)
+        state = coder[0]
+        # The products are compared, because a division takes longer than all the rest.
+        scale = state[_RANGE] >> _U24
+        bit = np.int64(state[_POINT] >= scale * np.uint64(zero))
+        if state[_POINT] >= scale << _U24:
+            state[_CORRUPT] = _ONE
     if bit:
         advance(coder, zero, TOTAL - zero)
     else:
@@ -135,7 +146,7 @@ def code_bit(coder, zero, bit):
     return bit
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_symbols(coder, ends, symbols):
     for i in range(len(symbols)):
         symbols[i] = code_symbol(coder, ends, symbols[i])

@@ -13,7 +13,6 @@ from fiftyone_smic.coding.rows import (
     MAX_QUARTERS,
     MAX_TERMS,
     MIN_EXPONENT,
-    THRESHOLDS,
     Public,
     RowModel,
     Rows,
@@ -23,55 +22,56 @@ from fiftyone_smic.coding.rows import (
 from fiftyone_smic.utils.compiled import compiled
 
 
-@compiled()
-def _choose(target, weight, lam, costs, expected, thresholds, levels, contexts):
-    """Choose the levels of a row, in units of its step, by distortion and bits.
+@compiled(error_model="numpy")
+def _choose(rest, step, weight, lam, side, most, costs, expected, levels, contexts):
+    """Choose the levels of what is left of a row, in units of its step, by distortion and bits.
 
-    Stores levels (d,) and contexts (d,); returns their bits and their weighted distortion.
+    Stores levels (d,) and contexts (d,). Returns their bits, and their weighted distortion + lam *
+    (bits + side), where ``side`` bits say what predicts the row. Both sums only grow, so a choice
+    that halfway costs as much as ``most`` is given up; what is returned then is at least that.
     """
-    d = target.shape[0]
     escape = costs.shape[1] - 1
     seen, hoped = 0, 0
     bits, distortion = 0.0, 0.0
-    for i in range(d):
-        c = context_of(expected[i], seen, hoped, thresholds)
-        x = abs(target[i])
+    for i in range(len(rest)):
+        if i % 64 == 63 and distortion + lam * (bits + side) >= most:
+            break
+        c = context_of(expected[i], seen, hoped)
+        target = rest[i] / step
+        x = abs(target)
         top = int(min(np.floor(x + 0.5), 1048575.0))
-        best, cost, level = np.inf, 0.0, 0
-        for candidate in (0, top - 1, top):
-            if candidate < 0:
-                continue
+        cost, level = costs[c, 0], 0
+        least = weight * x**2 + lam * cost
+        for candidate in range(max(top - 1, 1), top + 1):
             b = costs[c, min(candidate, escape)]
             if candidate >= escape:
                 b += 2 * np.floor(np.log2(candidate - escape + 1)) + 1
             j = weight * (x - candidate) ** 2 + lam * b
-            if j < best:
-                best, cost, level = j, b, candidate
+            if j < least:
+                least, cost, level = j, b, candidate
         bits += cost
         distortion += weight * (x - level) ** 2
-        levels[i] = level if target[i] > 0 else -level
+        levels[i] = level if target > 0 else -level
         contexts[i] = c
         seen += min(level, escape)
         hoped += expected[i]
-    return bits, distortion
+    return bits, distortion + lam * (bits + side)
 
 
 @compiled(fastmath=True)
-def _choose_by(
-    target, metric, weight, lam, costs, expected, thresholds, levels, contexts, error, pull
-):
+def _choose_by(metric, weight, lam, costs, expected, levels, contexts, error, pull):
     """Choose a row's levels again, one after the other, by a metric (d, d).
 
     The errors (d,) of the other entries are known, from a first choice in ``levels``, and so is
     their pull on each entry, metric @ error. What is stored is as for :func:`_choose`; returns the
     bits.
     """
-    d = target.shape[0]
+    d = levels.shape[0]
     escape = costs.shape[1] - 1
     seen, hoped = 0, 0
     bits = 0.0
     for i in range(d):
-        c = context_of(expected[i], seen, hoped, thresholds)
+        c = context_of(expected[i], seen, hoped)
         own = metric[i, i]
         best_at = levels[i] + pull[i] / own
         x = abs(best_at)
@@ -130,7 +130,7 @@ def _predictor(target, values, norms):
 
 @compiled()
 def _predict_and_choose(
-    target, step, weight, lam, costs, expected, thresholds, values, norms, most, levels, contexts
+    target, step, weight, lam, costs, expected, values, norms, most, levels, contexts
 ):
     """Search greedily for the rows that predict a row, and choose its levels.
 
@@ -144,7 +144,6 @@ def _predict_and_choose(
         lam: what a bit costs.
         costs: of :meth:`RowModel.costs`.
         expected: of :meth:`RowModel.expected`.
-        thresholds: of the contexts.
         values: (n, d) rows that may predict this one.
         norms: (n,) their squared lengths.
         most: largest number of terms.
@@ -153,33 +152,25 @@ def _predict_and_choose(
     """
     d = len(target)
     terms = np.empty((most, 2), np.int64)
-    rest, best_rest, scaled = target.copy(), target.copy(), np.empty(d)
+    rest = target.copy()
+    best_rest, best_count, best_bits, best_side, best = rest, 0, 0.0, 1.0, np.inf
     tried, tried_contexts = np.empty(d, np.int64), np.empty(d, np.int64)
-    best_count, best_bits, best_side, best = 0, 0.0, 1.0, np.inf
     side = 1.0
-    # Loops and no array expressions, which numba compiles for several seconds.
     for count in range(most + 1):
         if count:
             source, quarters = _predictor(rest, values, norms)
-            for t in range(count - 1):
-                if terms[t, 0] == source:
-                    source = -1
-            if source < 0:
+            if source < 0 or (terms[: count - 1, 0] == source).any():
                 break
-            for i in range(d):
-                rest[i] -= quarters / 4 * values[source, i]
-            terms[count - 1, 0], terms[count - 1, 1] = source, quarters
+            rest = rest - quarters / 4 * values[source]
+            terms[count - 1] = source, quarters
             side += math.log2(len(values)) + 3.5
-        for i in range(d):
-            scaled[i] = rest[i] / step
-        bits, distortion = _choose(
-            scaled, weight, lam, costs, expected, thresholds, tried, tried_contexts
+        bits, objective = _choose(
+            rest, step, weight, lam, side, best, costs, expected, tried, tried_contexts
         )
-        objective = distortion + lam * (bits + side)
         if objective < best:
-            best_count, best_bits, best_side, best = count, bits, side, objective
-            for i in range(d):
-                best_rest[i], levels[i], contexts[i] = rest[i], tried[i], tried_contexts[i]
+            best_rest, best_count, best_bits, best_side, best = rest, count, bits, side, objective
+            levels[:] = tried
+            contexts[:] = tried_contexts
     return best_rest, terms[:best_count], best_bits, best_side
 
 
@@ -242,9 +233,10 @@ def quantise_rows(
             others = gram[j].copy()
             others[j] = 0
             target = rows[j] - (others @ error) / weights[j]
-            step = step_size(int(exponents[j]))
+            exponent = int(exponents[j])
+            step = step_size(exponent)
             weight = weights[j] * step * step * mean_weight
-            expected, costs = model.expected(int(exponents[j])), model.costs()
+            expected, costs = model.expected(exponent), model.costs()
             rest, used, bits, side = _predict_and_choose(
                 target,
                 step,
@@ -252,7 +244,6 @@ def quantise_rows(
                 lam,
                 costs,
                 expected,
-                THRESHOLDS,
                 values[: p + j],
                 norms[: p + j],
                 MAX_TERMS if predict else 0,
@@ -262,13 +253,11 @@ def quantise_rows(
             if metric is not None:
                 missed = rest / step - chosen
                 bits = _choose_by(
-                    rest / step,
                     metric,
                     weights[j] * step * step,
                     lam,
                     costs,
                     expected,
-                    THRESHOLDS,
                     chosen,
                     contexts,
                     missed,
@@ -277,7 +266,7 @@ def quantise_rows(
             total += bits + side
             found = used.tolist()
             terms += [(j, s - p if s >= p else -1 - s, quarters) for s, quarters in found]
-            model.learn(int(exponents[j]), contexts, np.abs(chosen))
+            model.learn(exponent, contexts, chosen)
             levels[j] = chosen
             value = values[p + j]
             value[:] = chosen * step

@@ -19,8 +19,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_smic.coding.range_coder import Coder, code_symbol, code_uniform
+from fiftyone_smic.coding.range_coder import (
+    Coder,
+    code_bit,
+    code_symbol,
+    code_uniform,
+    is_corrupt,
+)
 from fiftyone_smic.coding.tables import (
+    TOTAL,
     CorruptStream,
     ends_of,
     frequencies,
@@ -52,13 +59,15 @@ _LARGEST = 8192
 #: What a coded magnitude adds to its count.
 _LEARN = 24
 #: Largest sum of the magnitudes of all rows, in units of 2**-24.
-_LARGEST_SUM = 2.0**54
+_LARGEST_SUM = 1 << 54
+_TOO_LARGE = "the rows are too large"
 #: Shrinkage: a prior's profile of the columns counts as much as this many rows.
 _PRIOR_ROWS = 4
 
-_QUARTERS_OF = [q for q in range(-MAX_QUARTERS, MAX_QUARTERS + 1) if q]
 _COUNT_WEIGHTS = np.array([64 >> t for t in range(MAX_TERMS + 1)], np.int64)
-_QUARTER_WEIGHTS = np.array([32 >> min(abs(q), 5) for q in _QUARTERS_OF], np.int64)
+_QUARTER_WEIGHTS = np.array(
+    [32 >> min(abs(q), 5) for q in range(-MAX_QUARTERS, MAX_QUARTERS + 1) if q], np.int64
+)
 _STEP_WEIGHTS = np.array([1 + (64 >> min(abs(s - 128), 6)) for s in range(257)], np.int64)
 _CLASSES = np.cumsum(
     [0, *frequencies_in_python(np.array([1 << (20 - c) for c in range(21)], np.int64))]
@@ -70,10 +79,10 @@ def step_size(exponent: int) -> float:
     return math.ldexp(_QUARTERS[exponent & 3], exponent >> 2)
 
 
-@lru_cache(maxsize=256)
-def _fixed_step(exponent: int) -> int:
-    """Return the step in units of 2**-24."""
-    return max(1, round(step_size(exponent) * (1 << 24)))
+_EXPONENTS = range(MIN_EXPONENT, MAX_EXPONENT + 1)
+_STEPS = np.array([step_size(e) for e in _EXPONENTS])
+#: The steps in units of 2**-24.
+_FIXED_STEPS = np.array([max(1, round(step_size(e) * (1 << 24))) for e in _EXPONENTS], np.int64)
 
 
 @dataclass(frozen=True)
@@ -108,14 +117,9 @@ class Rows:
 
     def values(self, public: Public | None = None) -> NDArray[np.float64]:
         """Return the rows (K, d) as float64; ``public`` holds the rows that may predict them."""
-        steps = np.array([step_size(int(e)) for e in self.exponents], np.float64)
-        out = self.levels * steps[:, None]
-        for row, source, quarters in self.terms.tolist():
-            if source >= 0:
-                out[row] += (quarters / 4) * out[source]
-            else:
-                assert public is not None  # otherwise no term can have named a public row
-                out[row] += (quarters / 4) * public.rows[-1 - source]
+        out = self.levels * _STEPS[self.exponents - MIN_EXPONENT][:, None]
+        rows = np.zeros((0, out.shape[1])) if public is None else public.rows
+        _add_terms(out, self.terms, rows)
         return out
 
     def take(self, rows: NDArray[np.intp]) -> Rows:
@@ -153,36 +157,35 @@ class RowModel:
     Attributes:
         sums: (d,) int64, magnitudes of each column so far, in units of 2**-24.
         rows: number of rows so far.
-        profile: (d,) int64, typical magnitudes that a prior knows, or None.
+        profile: (d,) int64, typical magnitudes that a prior knows; (0,) without a prior.
         counts: (18, 16) int64, how often each magnitude occurred in each context.
     """
 
     def __init__(self, d: int, public: Public | None = None) -> None:
         self.sums = np.zeros(d, np.int64)
         self.rows = 0
-        self.profile = None if public is None else public.profile
+        self.profile = np.zeros(0, np.int64) if public is None else public.profile
         self.counts = _first_counts().copy()
 
     def expected(self, exponent: int) -> NDArray[np.int64]:
         """Return the expected magnitude of each column (d,), in 1/256 of the step."""
-        start = np.full(1, -1) if self.profile is None else self.profile
-        return _expected(self.sums, self.rows, start, _fixed_step(exponent))
+        expected = np.empty_like(self.sums)
+        _expect(self.sums, self.rows, self.profile, exponent, expected)
+        return expected
 
-    def learn(
-        self, exponent: int, contexts: NDArray[np.int64], magnitudes: NDArray[np.int64]
-    ) -> None:
+    def learn(self, exponent: int, contexts: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
         """Update the state by a row.
 
         Args:
             exponent: exponent of the row's step.
             contexts: (d,) the contexts in which its columns were coded.
-            magnitudes: (d,) the magnitudes of its levels.
+            levels: (d,) its levels.
 
         Raises:
             CorruptStream: the numbers would not fit into 64 bits.
         """
-        if not _learn(self.counts, self.sums, contexts, magnitudes, _fixed_step(exponent)):
-            raise CorruptStream("the rows are too large")
+        if not _learn(self.sums, self.counts, exponent, contexts, levels):
+            raise CorruptStream(_TOO_LARGE)
         self.rows += 1
 
     def costs(self) -> NDArray[np.float64]:
@@ -195,53 +198,50 @@ class RowModel:
         return bits
 
 
-@compiled()
-def _expected(sums, rows, profile, step):
-    """See :meth:`RowModel.expected`; a profile that begins with -1 is none."""
-    d = len(sums)
-    out = np.empty(d, np.int64)
-    start = step
-    if profile[0] < 0 and rows:
-        start = sums.sum() // (d * rows)
-    for i in range(d):
-        if profile[0] >= 0:
+@compiled(error_model="numpy")
+def _expect(sums, rows, profile, exponent, expected):
+    """Store what :meth:`RowModel.expected` returns."""
+    step = _FIXED_STEPS[exponent - MIN_EXPONENT]
+    start = sums.sum() // (len(sums) * rows) if rows else step
+    for i in range(len(sums)):
+        if len(profile):
             start = profile[i]
         mean = (sums[i] + _PRIOR_ROWS * start) // (rows + _PRIOR_ROWS)
-        out[i] = min((mean << 8) // step, _LARGEST)
-    return out
+        expected[i] = min((mean << 8) // step, _LARGEST)
 
 
-@compiled()
-def _learn(counts, sums, contexts, magnitudes, step):
-    """See :meth:`RowModel.learn`. If the sums would overflow, nothing changes: returns False."""
-    total = 0.0
+@compiled(error_model="numpy")
+def _learn(sums, counts, exponent, contexts, levels):
+    """Update a model's sums and counts by a row; return whether the sums remain in range."""
+    step = _FIXED_STEPS[exponent - MIN_EXPONENT]
+    total = sums.sum()
     for i in range(len(sums)):
-        total += float(sums[i]) + float(min(magnitudes[i], 1 << 16) * step)
-    if total > _LARGEST_SUM:
-        return False
-    for i in range(len(sums)):
-        counts[contexts[i], min(magnitudes[i], _ESCAPE)] += _LEARN
-        sums[i] += min(magnitudes[i], 1 << 16) * step
+        magnitude = abs(levels[i])
+        counts[contexts[i], min(magnitude, _ESCAPE)] += _LEARN
+        more = min(magnitude, 1 << 16) * step
+        total += more
+        if total > _LARGEST_SUM:
+            return False
+        sums[i] += more
     return True
 
 
-@compiled()
-def context_of(expected, seen, hoped, thresholds):
-    """Context of a column, given sums of the magnitudes seen and expected in the columns before."""
-    scaled = expected * ((seen + 8) << 8) // (hoped + 2048)
-    return np.searchsorted(thresholds, scaled, side="right")
+@compiled(error_model="numpy")
+def context_of(expected, seen, hoped):
+    """Context of a column, given sums of the magnitudes seen and expected in the columns before.
 
-
-class _Adaptive:
-    """An adaptive table, which counts what it has coded."""
-
-    def __init__(self, start: NDArray[np.int64]) -> None:
-        self.counts = start.copy()
-
-    def code(self, coder: Coder, symbol: int) -> int:
-        symbol = coder.one(symbol, frequencies(self.counts))
-        self.counts[symbol] += 32
-        return symbol
+    It is the number of thresholds that are not above ``expected * ((seen + 8) << 8) // (hoped +
+    2048)``, found without the division.
+    """
+    scaled, unit = expected * ((seen + 8) << 8), hoped + 2048
+    low, high = 0, len(THRESHOLDS)
+    while low < high:
+        middle = (low + high) >> 1
+        if THRESHOLDS[middle] * unit <= scaled:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def code_rows(
@@ -266,57 +266,96 @@ def code_rows(
     Raises:
         CorruptStream: the stream cannot have been written.
     """
-    rows = given or Rows(np.zeros((k, d), np.int32), np.zeros(k, np.int32))
-    levels, exponents = rows.levels.astype(np.int64), rows.exponents.astype(np.int64)
-    model, terms = RowModel(d, public), []
+    model, room = RowModel(d, public), 0
+    if given is None:
+        levels, exponents = np.zeros((k, d), np.int64), np.zeros(k, np.int64)
+        terms = np.zeros((MAX_TERMS * k, 3), np.int64)
+    else:
+        levels, exponents, terms = (
+            part.astype(np.int64) for part in (given.levels, given.exponents, given.terms)
+        )
+        room = 2 * (k + levels.size + len(terms)) + 22 * int((abs(levels) >= _ESCAPE).sum())
+    counts = np.bincount(terms[:, 0], minlength=k)
     known = 0 if public is None else len(public.rows)
-    counts, quarters, steps = (
-        _Adaptive(w) for w in (_COUNT_WEIGHTS, _QUARTER_WEIGHTS, _STEP_WEIGHTS)
+    adaptive = _COUNT_WEIGHTS.copy(), _QUARTER_WEIGHTS.copy(), _STEP_WEIGHTS.copy()
+    state = model.sums, model.profile, model.counts
+    used = _code_rows(
+        coder.compiled(room), known, adaptive, state, levels, exponents, counts, terms
     )
-    starts = np.searchsorted(rows.terms[:, 0], np.arange(k + 1))
-    for j in range(k):
+    coder.check()
+    if used < 0:
+        raise CorruptStream(("a step is out of range", "a level is out of range", _TOO_LARGE)[used])
+    return Rows(levels.astype(np.int32), exponents.astype(np.int32), terms[:used].astype(np.int32))
+
+
+@compiled(error_model="numpy")
+def _code_rows(coder, known, adaptive, state, levels, exponents, counts, terms):
+    """Write or read rows: levels (K, d), exponents and numbers of terms (K,), and the terms.
+
+    Returns how many terms there are, or what is wrong: -3 a step, -2 a level, -1 the rows' size.
+    """
+    count_weights, quarter_weights, step_weights = adaptive
+    sums, profile, magnitudes = state
+    expected, contexts = np.empty_like(sums), np.zeros_like(sums)
+    ends = np.zeros((len(magnitudes), magnitudes.shape[1] + 1), np.int64)
+    stale = np.ones(len(magnitudes), np.bool_)
+    used = 0
+    for j in range(len(levels)):
         if j == 0:
-            exponents[0] = coder.uniform(exponents[0] - MIN_EXPONENT, 128) + MIN_EXPONENT
+            exponent = code_uniform(coder, 128, exponents[0] - MIN_EXPONENT) + MIN_EXPONENT
         else:
             step = exponents[j] - exponents[j - 1]
-            exponents[j] = exponents[j - 1] + steps.code(coder, step + 128) - 128
-        exponent = int(exponents[j])
+            exponent = exponents[j - 1] + _code_adaptive(coder, step_weights, step + 128) - 128
         if not MIN_EXPONENT <= exponent <= MAX_EXPONENT:
-            raise CorruptStream("a step is out of range")
-        mine = rows.terms[starts[j] : starts[j + 1]].tolist()
-        for t in range(counts.code(coder, len(mine)) if known + j else 0):
-            _, source, quarter = mine[t] if mine else (j, 0, 1)
-            place = coder.uniform(known + source if source >= 0 else -1 - source, known + j)
-            source = place - known if place >= known else -1 - place
-            quarter = _QUARTERS_OF[quarters.code(coder, _QUARTERS_OF.index(quarter))]
-            terms.append((j, source, quarter))
-        contexts = np.zeros(d, np.int64)
-        room = coder.compiled(24 * d)
-        _code_levels(room, model.counts, model.expected(exponent), THRESHOLDS, levels[j], contexts)
-        coder.check()
-        if abs(levels[j]).max() > MAX_LEVEL:
-            raise CorruptStream("a level is out of range")
-        model.learn(exponent, contexts, abs(levels[j]))
-    return Rows(
-        levels.astype(np.int32),
-        exponents.astype(np.int32),
-        np.array(terms, np.int32).reshape(-1, 3),
-    )
+            return -3
+        exponents[j] = exponent
+        if known + j:
+            counts[j] = _code_adaptive(coder, count_weights, counts[j])
+            for t in range(used, used + counts[j]):
+                source, quarters = terms[t, 1], terms[t, 2]
+                place = known + source if source >= 0 else -1 - source
+                place = code_uniform(coder, known + j, place)
+                # From -8..-1, 1..8 to 0..15 and back.
+                symbol = quarters + MAX_QUARTERS - (quarters > 0)
+                symbol = _code_adaptive(coder, quarter_weights, symbol)
+                terms[t, 0] = j
+                terms[t, 1] = place - known if place >= known else -1 - place
+                terms[t, 2] = symbol - MAX_QUARTERS + (symbol >= MAX_QUARTERS)
+            used += counts[j]
+        _expect(sums, j, profile, exponent, expected)
+        _code_levels(coder, magnitudes, ends, stale, expected, levels[j], contexts)
+        if is_corrupt(coder):
+            return used
+        if np.abs(levels[j]).max() > MAX_LEVEL:
+            return -2
+        if not _learn(sums, magnitudes, exponent, contexts, levels[j]):
+            return -1
+    return used
 
 
-@compiled()
-def _code_levels(coder, counts, expected, thresholds, levels, contexts):
-    """Write or read a row of levels (d,), and store the contexts (d,) in which they were coded."""
-    symbols = counts.shape[1]
-    escape = symbols - 1
-    ends = np.zeros((len(counts), symbols + 1), np.int64)
-    for c in range(len(counts)):
-        row = ends_of(frequencies(counts[c]))
-        for s in range(symbols + 1):  # numba compiles a copy of the whole row for seconds
-            ends[c, s] = row[s]
+@compiled(error_model="numpy")
+def _code_adaptive(coder, counts, symbol):
+    """Write or read a symbol under an adaptive table, which counts what it has coded."""
+    symbol = code_symbol(coder, ends_of(frequencies(counts)), symbol)
+    counts[symbol] += 32
+    return symbol
+
+
+@compiled(error_model="numpy")
+def _code_levels(coder, counts, ends, stale, expected, levels, contexts):
+    """Write or read a row of levels (d,), and store the contexts (d,) in which they were coded.
+
+    ``ends`` (18, 17) holds the tables of the contexts, those that are not stale (18,).
+    """
+    escape = counts.shape[1] - 1
     seen, hoped = 0, 0
     for i in range(len(levels)):
-        c = context_of(expected[i], seen, hoped, thresholds)
+        c = context_of(expected[i], seen, hoped)
+        if stale[c]:
+            row = ends_of(frequencies(counts[c]))
+            for s in range(len(row)):  # numba compiles a copy of the whole row for seconds
+                ends[c, s] = row[s]
+            stale[c] = False
         size = code_symbol(coder, ends[c], min(abs(levels[i]), escape))
         seen += size
         hoped += expected[i]
@@ -324,11 +363,13 @@ def _code_levels(coder, counts, expected, thresholds, levels, contexts):
         if size == escape:
             size += _code_excess(coder, abs(levels[i]) - escape)
         if size:
-            size *= 1 - 2 * code_uniform(coder, 2, np.int64(levels[i] < 0))
+            size *= 1 - 2 * code_bit(coder, TOTAL // 2, np.int64(levels[i] < 0))
         levels[i] = size
+    for c in contexts:
+        stale[c] = True
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _code_excess(coder, excess):
     """Write or read Elias' gamma code of a number >= 0; length b has the weight 2**(20 - b)."""
     length = 0
@@ -337,5 +378,15 @@ def _code_excess(coder, excess):
     length = code_symbol(coder, _CLASSES, length)
     value = 1 << length
     for i in range(length):
-        value |= code_uniform(coder, 2, (excess + 1) >> i & 1) << i
+        value |= code_bit(coder, TOTAL // 2, (excess + 1) >> i & 1) << i
     return value - 1
+
+
+@compiled(error_model="numpy")
+def _add_terms(values, terms, public):
+    """Add to each of the rows (K, d) what predicts it."""
+    for t in range(len(terms)):
+        row, source, quarters = terms[t]
+        others = values[source] if source >= 0 else public[-1 - source]
+        for i in range(values.shape[1]):
+            values[row, i] += (quarters / 4) * others[i]
