@@ -152,25 +152,30 @@ def _predict_and_choose(
     """
     d = len(target)
     terms = np.empty((most, 2), np.int64)
-    rest = target.copy()
-    best_rest, best_count, best_bits, best_side, best = rest, 0, 0.0, 1.0, np.inf
+    rest, best_rest = target.copy(), target.copy()
     tried, tried_contexts = np.empty(d, np.int64), np.empty(d, np.int64)
+    best_count, best_bits, best_side, best = 0, 0.0, 1.0, np.inf
     side = 1.0
+    # Loops and no array expressions, which numba compiles for several seconds.
     for count in range(most + 1):
         if count:
             source, quarters = _predictor(rest, values, norms)
-            if source < 0 or (terms[: count - 1, 0] == source).any():
+            for t in range(count - 1):
+                if terms[t, 0] == source:
+                    source = -1
+            if source < 0:
                 break
-            rest = rest - quarters / 4 * values[source]
-            terms[count - 1] = source, quarters
+            for i in range(d):
+                rest[i] -= quarters / 4 * values[source, i]
+            terms[count - 1, 0], terms[count - 1, 1] = source, quarters
             side += math.log2(len(values)) + 3.5
         bits, objective = _choose(
             rest, step, weight, lam, side, best, costs, expected, tried, tried_contexts
         )
         if objective < best:
-            best_rest, best_count, best_bits, best_side, best = rest, count, bits, side, objective
-            levels[:] = tried
-            contexts[:] = tried_contexts
+            best_count, best_bits, best_side, best = count, bits, side, objective
+            for i in range(d):
+                best_rest[i], levels[i], contexts[i] = rest[i], tried[i], tried_contexts[i]
     return best_rest, terms[:best_count], best_bits, best_side
 
 
