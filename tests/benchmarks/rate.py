@@ -228,6 +228,9 @@ def main() -> None:
         action="store_true",
         help="subsets of 50 to 500 items: see tests.benchmarks.small",
     )
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, default=small.SIZES, help="of the subsets of --small"
+    )
     arguments = parser.parse_args()
     missing = [p for p in arguments.latents + arguments.prior if not os.path.exists(p)]
     if missing:
@@ -245,7 +248,7 @@ def main() -> None:
             z = z[chosen]
         prior = Prior.build(np.concatenate(public)) if public else None
         if arguments.small:
-            results += small.report(path, z, prior)
+            results += small.report(path, z, prior, arguments.sizes)
             continue
         print(
             f"\n{path}: {len(z)} items, {z.shape[1]} dimensions;"
