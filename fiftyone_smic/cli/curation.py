@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -129,7 +129,10 @@ def atoms(
 @app.command()
 def select(
     archive: ArchiveFile,
-    k: Annotated[int, typer.Option("-k", help="How many items to choose.")] = 100,
+    k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("-k", help="How many items to choose; by default 100, or all of fewer."),
+    ] = None,
     method: Annotated[
         str, typer.Option(help="representative, diverse, balanced or covering.")
     ] = "representative",
@@ -142,6 +145,7 @@ def select(
     from fiftyone_smic.archive import read_archive
 
     read = read_archive(archive, prior)
+    k = min(100, max(1, read.codes.shape[0])) if k is None else k
     chosen = curation.select(read, k=k, method=method)
     names = [_name(read, int(i)) for i in chosen.indices]
     rows = [{**row, "name": name} for row, name in zip(chosen.to_rows(), names, strict=True)]

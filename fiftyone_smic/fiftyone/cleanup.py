@@ -270,7 +270,7 @@ def _forget(dataset: fo.Dataset, key: str, name: str, gone: set[str]) -> None:
     ids = [i for i, path in zip(*view.values(["id", name]), strict=True) if path in gone]
     if len(ids) == len(view):
         made = [fields.field_name(key, suffix) for suffix in fields.DRAWING_SUFFIXES]
-        dataset.delete_sample_fields([n for n in made if dataset.has_sample_field(n)])
+        fields.delete(dataset, made)
     elif ids:
         made = [fields.field_name(key, suffix) for suffix in fields.DRAWING_SUFFIXES]
         nothing = {n: [None] * len(ids) for n in made if dataset.has_sample_field(n)}

@@ -343,7 +343,7 @@ def write_codes(
         return fields.write_parts(dataset, len(ids), [*coded, *drawn], parts(), check=check)
     except BaseException:
         gone = new if key in runs.list_dictionaries(dataset) else [*coded, *drawn]
-        dataset.delete_sample_fields([name for name in gone if dataset.has_sample_field(name)])
+        fields.delete(dataset, gone)
         raise
 
 

@@ -336,7 +336,7 @@ class Coded:
             }
             fields.write(dataset, [*self.ids, *others], values, check=check)
         except BaseException:
-            dataset.delete_sample_fields([n for n in new if dataset.has_sample_field(n)])
+            fields.delete(dataset, new)
             raise
 
 

@@ -16,6 +16,7 @@ from fiftyone.core.odm.dataset import ActiveFields
 
 from fiftyone_smic.fiftyone import all_or_none
 from fiftyone_smic.fiftyone.bulk import set_of_samples
+from fiftyone_smic.fiftyone.threads import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -271,21 +272,33 @@ def declare(dataset: fo.Dataset, key: str, suffixes: Iterable[str]) -> None:
         dataset: The dataset.
         key: A dictionary's key.
         suffixes: Which fields.
+
+    Raises:
+        ValueError: The dataset has a field of its own of that name, of another type.
     """
     wanted = set(suffixes)
-    for spec in SPECS:
-        name = field_name(key, spec.suffix)
-        if spec.suffix not in wanted:
-            continue
-        new = not dataset.has_sample_field(name)
-        if new:
-            dataset.add_sample_field(name, spec.type, description=spec.description, **spec.options)
-            if not spec.shown:
-                _hide(dataset, name)
-        groups = dataset.app_config.sidebar_groups
-        # A process that dies between the two leaves a field that is in no group.
-        if new or (groups and not any(name in group.paths for group in groups)):
-            dataset._add_paths_to_sidebar_group([name], spec.group)
+    with one_thread(dataset):
+        for spec in SPECS:
+            name = field_name(key, spec.suffix)
+            if spec.suffix not in wanted:
+                continue
+            known = dataset.get_field(name)
+            new = known is None
+            if not new and not isinstance(known, spec.type):
+                raise ValueError(
+                    f"the dataset has a field {name!r} of its own, of the type "
+                    f"{type(known).__name__}, and dictionary {key!r} needs the name; give yours "
+                    "another one with dataset.rename_sample_field"
+                )
+            if new:
+                about = {"description": spec.description, **spec.options}
+                dataset.add_sample_field(name, spec.type, **about)
+                if not spec.shown:
+                    _hide(dataset, name)
+            groups = dataset.app_config.sidebar_groups
+            # A process that dies between the two leaves a field that is in no group.
+            if new or (groups and not any(name in group.paths for group in groups)):
+                dataset._add_paths_to_sidebar_group([name], spec.group)
     mend_indexes(dataset, key)
 
 
@@ -434,6 +447,12 @@ def put(
         report(min(1.0, part.stop / len(ids)))
     _tell_deleted(len(ids) - len(written), len(ids))
     return written
+
+
+def delete(dataset: fo.Dataset, names: Iterable[str]) -> None:
+    """Delete those of these fields that are there."""
+    with one_thread(dataset):
+        dataset.delete_sample_fields([name for name in names if dataset.has_sample_field(name)])
 
 
 def _check_there(dataset: fo.Dataset, names: Sequence[str]) -> None:

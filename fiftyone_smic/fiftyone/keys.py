@@ -9,6 +9,7 @@ import fiftyone.core.odm as foo
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
+from fiftyone_smic.fiftyone.threads import one_thread
 
 #: Type of a dictionary's custom run in FiftyOne.
 METHOD = "smic"
@@ -32,16 +33,19 @@ def refresh(dataset: fo.Dataset) -> None:
     Raises:
         ValueError: The dataset was deleted.
     """
-    document = foo.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": True})
-    if document is None:
-        raise ValueError(f"dataset {dataset.name!r} was deleted; nothing more can be done with it")
-    stored = document.get("runs") or {}
-    known = {key: run.id for key, run in dataset._doc.runs.items()}
-    if stored != known:
-        for key in set(dataset._run_cache):
-            if stored.get(key) != known.get(key):
-                del dataset._run_cache[key]
-        dataset.reload()  # the sample fields have changed too
+    with one_thread(dataset):
+        document = foo.get_db_conn().datasets.find_one({"_id": dataset._doc.id}, {"runs": True})
+        if document is None:
+            raise ValueError(
+                f"dataset {dataset.name!r} was deleted; nothing more can be done with it"
+            )
+        stored = document.get("runs") or {}
+        known = {key: run.id for key, run in dataset._doc.runs.items()}
+        if stored != known:
+            for key in set(dataset._run_cache):
+                if stored.get(key) != known.get(key):
+                    del dataset._run_cache[key]
+            dataset.reload()  # the sample fields have changed too
 
 
 def list_dictionaries(samples: SampleCollection) -> list[str]:
@@ -59,8 +63,9 @@ def list_dictionaries(samples: SampleCollection) -> list[str]:
         >>> smic.list_dictionaries(dataset)
         []
     """
-    refresh(samples._root_dataset)
-    keys = samples._root_dataset.list_runs(method=METHOD)
+    with one_thread(samples._root_dataset):
+        refresh(samples._root_dataset)
+        keys = samples._root_dataset.list_runs(method=METHOD)
     return [key for key in keys if not is_temporary(key)]
 
 

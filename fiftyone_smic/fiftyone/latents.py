@@ -26,6 +26,7 @@ from fiftyone_smic.fiftyone.latent_rows import (
 from fiftyone_smic.fiftyone.objects import how_to_cut, images_of
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
 from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.threads import one_thread
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
@@ -314,10 +315,11 @@ def check_encoder(samples: SampleCollection, name: str, encoder: str, overwrite:
 
 def declare_latents(dataset: fo.Dataset, name: str, info: dict[str, Any]) -> None:
     """Add the field, or keep the norm of one that is there: dictionaries were learned with it."""
-    if not dataset.has_sample_field(name):
-        dataset.add_sample_field(
-            name, fo.VectorField, description="SMIC: unit-norm latents of the images"
-        )
+    with one_thread(dataset):
+        if not dataset.has_sample_field(name):
+            dataset.add_sample_field(
+                name, fo.VectorField, description="SMIC: unit-norm latents of the images"
+            )
     former = dataset.get_field(name).info or {}
     if not EncoderIdentity.parse(former.get("encoder", UNKNOWN)).matches(info["encoder"]):
         describe(dataset, name, info)

@@ -20,6 +20,7 @@ from fiftyone_smic.fiftyone.keys import METHOD, check_exists, refresh
 from fiftyone_smic.fiftyone.keys import check_free as check_free
 from fiftyone_smic.fiftyone.keys import list_dictionaries as list_dictionaries
 from fiftyone_smic.fiftyone.swapping import end, swap_in
+from fiftyone_smic.fiftyone.threads import one_thread
 from fiftyone_smic.metrics import Rate
 from fiftyone_smic.utils.arrays import read_arrays
 from fiftyone_smic.utils.defaults import KEY
@@ -187,11 +188,12 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
     Raises:
         ValueError: There is no such dictionary.
     """
-    check_exists(samples, key)
     dataset = samples._root_dataset
-    dataset._doc.runs[key].reload()
-    end(dataset, key)
-    return dataset.get_run_info(key).config
+    with one_thread(dataset):
+        check_exists(samples, key)
+        dataset._doc.runs[key].reload()
+        end(dataset, key)
+        return dataset.get_run_info(key).config
 
 
 def check_of_images(config: SMICRunConfig, key: str) -> None:

@@ -20,6 +20,7 @@ import fiftyone.core.odm as foo
 import fiftyone.core.runs as fors
 
 from fiftyone_smic.fiftyone.keys import METHOD, is_temporary, refresh
+from fiftyone_smic.fiftyone.threads import one_thread
 from fiftyone_smic.utils.processes import in_hand, is_abandoned, this_process
 
 #: The process of a run that an early version stored, which did not say it.
@@ -67,21 +68,25 @@ def _store(
     """Write a run under its temporary key, give it its key, and finish it."""
     temporary = config.unfinished["temporary"]
     try:
-        dataset.register_run(temporary, config)
+        with one_thread(dataset):
+            refresh(dataset)
+            dataset.register_run(temporary, config)
         write(temporary)
-        new = _run_id(dataset, temporary)
-        # This is one database operation, so that the later of two processes gets an error.
-        swapped = foo.get_db_conn().datasets.update_one(
-            {"_id": dataset._doc.id, f"runs.{key}": former},
-            {"$set": {f"runs.{key}": new}, "$unset": {f"runs.{temporary}": ""}},
-        )
+        with one_thread(dataset):
+            new = _run_id(dataset, temporary)
+            # This is one database operation, so that the later of two processes gets an error.
+            swapped = foo.get_db_conn().datasets.update_one(
+                {"_id": dataset._doc.id, f"runs.{key}": former},
+                {"$set": {f"runs.{key}": new}, "$unset": {f"runs.{temporary}": ""}},
+            )
         if not swapped.matched_count:
             raise ValueError(_taken_meanwhile(key))
     except BaseException:
         _remove(dataset, temporary)
         raise
     try:
-        _finish(dataset, key)
+        with one_thread(dataset):
+            _finish(dataset, key)
     except BaseException:  # who works on the dataset next goes on from here
         _note(new, {"unfinished.by": None})
         raise
@@ -99,7 +104,7 @@ def rename(dataset: fo.Dataset, key: str, new_key: str) -> None:
         ValueError: Another process has deleted, replaced or renamed the run meanwhile, or stored
             one under the new key.
     """
-    with _claimed(dataset, key) as run:
+    with one_thread(dataset), _claimed(dataset, key) as run:
         moved = foo.get_db_conn().datasets.update_one(
             {"_id": dataset._doc.id, f"runs.{key}": run, f"runs.{new_key}": None},
             {"$set": {f"runs.{new_key}": run}, "$unset": {f"runs.{key}": ""}},
@@ -119,7 +124,7 @@ def remove(dataset: fo.Dataset, key: str) -> None:
     Raises:
         ValueError: Another process has deleted, replaced or renamed the run meanwhile.
     """
-    with _claimed(dataset, key) as run_id:
+    with one_thread(dataset), _claimed(dataset, key) as run_id:
         run = dataset._doc.runs[key]
         fors.RunConfig.from_dict(dict(run.config)).build().cleanup(dataset, key)
         # This is one operation, so that nobody deletes what another process has just stored.
@@ -162,12 +167,13 @@ def end_others(dataset: fo.Dataset) -> None:
     Args:
         dataset: The dataset.
     """
-    refresh(dataset)
-    for key in dataset.list_runs(method=METHOD):
-        if not is_temporary(key):
-            end(dataset, key)
-        elif _is_abandoned(dataset._doc.runs[key]):
-            _remove(dataset, key)
+    with one_thread(dataset):
+        refresh(dataset)
+        for key in dataset.list_runs(method=METHOD):
+            if not is_temporary(key):
+                end(dataset, key)
+            elif _is_abandoned(dataset._doc.runs[key]):
+                _remove(dataset, key)
 
 
 def end(dataset: fo.Dataset, key: str) -> None:
@@ -177,10 +183,11 @@ def end(dataset: fo.Dataset, key: str) -> None:
         dataset: The dataset.
         key: The key of a run.
     """
-    run = dataset._doc.runs[key]
-    run.reload()
-    if run.config.get("unfinished") and _is_abandoned(run):
-        _finish(dataset, key)
+    with one_thread(dataset):
+        run = dataset._doc.runs[key]
+        run.reload()
+        if run.config.get("unfinished") and _is_abandoned(run):
+            _finish(dataset, key)
 
 
 def _finish(dataset: fo.Dataset, key: str) -> None:
@@ -217,16 +224,18 @@ def _note(run: Any, values: dict[str, Any]) -> None:
 
 
 def _remove(dataset: fo.Dataset, temporary: str) -> None:
-    refresh(dataset)
-    if temporary in dataset.list_runs():
-        dataset.delete_run(temporary)
+    with one_thread(dataset):
+        refresh(dataset)
+        if temporary in dataset.list_runs():
+            dataset.delete_run(temporary)
 
 
 def _run_id(dataset: fo.Dataset, key: str) -> Any:
     """Return the database's id of the run that is stored as ``key`` now, or None."""
-    refresh(dataset)
-    run = dataset._doc.runs.get(key)
-    return None if run is None else run.id
+    with one_thread(dataset):
+        refresh(dataset)
+        run = dataset._doc.runs.get(key)
+        return None if run is None else run.id
 
 
 def _is_abandoned(run: Any) -> bool:

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from fiftyone_smic import SemanticDictionary, curation, write_archive
+from fiftyone_smic import SemanticDictionary, curation, read_archive, write_archive
 from fiftyone_smic.cli import main
 from tests.curation.conftest import topics
 
@@ -129,3 +129,12 @@ def test_search_by_text_on_an_archive(run, encoder, tmp_path):
     best = (dictionary.inverse_transform(dictionary.transform(z)) @ asked[0]).argmax()
     _, out, _ = run("search", tmp_path / "a.smic", "a city at night", "--by", "product", "-k", 1)
     assert out.split()[1] == paths[best].name
+
+
+def test_a_subset_of_a_small_archive_is_all_of_it(run, files):
+    folder = files[0]
+    for name, wanted in (("all", 100), ("a", None)):
+        items = read_archive(folder / f"{name}.smic").codes.shape[0]
+        code, out, _ = run("select", folder / f"{name}.smic", "--names-only")
+        assert code == 0 and len(set(out.split())) == (wanted or items)
+    assert items < 100

@@ -144,6 +144,8 @@ def load_encoder(
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if not isinstance(name, str):
+        raise ValueError(f"an encoder is named by a text like 'ViT-L-14/openai', not {name!r}")
     wanted = EncoderIdentity.parse(name)
     encoder = _loader(wanted)(str(wanted) if wanted.local else wanted.name, device, precision)
     if wanted.hash and not wanted.local and not EncoderIdentity.parse(encoder.name).matches(wanted):
