@@ -178,6 +178,8 @@ class NameAtoms(DictionaryOperator):
         return {"summary": text, "buttons": [list(forms.PANEL)]}
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        from fiftyone_smic.fiftyone.fields import is_unnamed
+
         shown = listed([name for name in done.names if not is_unnamed(name)])
         kept = ""
         if done.kept:
@@ -199,8 +201,3 @@ class NameAtoms(DictionaryOperator):
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
         return [forms.PANEL]
-
-
-def is_unnamed(name: str) -> bool:
-    """Return whether a concept has a number instead of a name, such as "atom 7"."""
-    return name.startswith("atom ") and name[5:].isdigit()

@@ -39,6 +39,15 @@ TERMS = {
 }
 
 
+#: What a term is called where it is explained.
+LABELS = {
+    "key": "name of a dictionary",
+    "variance": "explained variance",
+    "neighbours": "nearest found again",
+    "near": "similarity",
+}
+
+
 def one(noun: str) -> str:
     """Return what a text calls what has a code where it is about pictures: "image" or "object".
 

@@ -53,7 +53,9 @@ def test_the_wheel_holds_the_weights_the_plugin_and_nothing_else_of_the_checkout
     assert (package / weights / "unclip" / "model_index.json").is_file()
     size = sum(f.stat().st_size for f in (package / weights).rglob("*.safetensors"))
     assert size <= 32 * 2**20
-    for file in [ROOT / "fiftyone.yml", *(ROOT / "operators").glob("*.py")]:
+    glossary = ROOT / "docs" / "pages" / "glossary.md"  # a "?" of the panel shows it
+    script = ROOT / "operators" / "assets" / "app.js"
+    for file in [ROOT / "fiftyone.yml", glossary, script, *(ROOT / "operators").glob("*.py")]:
         assert (package / "_plugin" / file.relative_to(ROOT)).read_bytes() == file.read_bytes()
     tops = {path.name for path in wheel.iterdir()}
     assert {name for name in tops if not name.endswith(".dist-info")} == {"fiftyone_smic"}

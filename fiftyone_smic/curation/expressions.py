@@ -68,7 +68,8 @@ def match(codes: csr_matrix, expression: str, names: Sequence[str | None] | None
     ``&`` or ``and``, ``|`` or ``or``, ``!`` or ``not``, parentheses. A name stands for a positive
     coefficient of that atom, ``-name`` for a negative one: the item lacks what is common, which is
     more than not having it. ``3*name`` counts three times in the ranking. A name is written as it
-    is, whatever is in it, or in quotes; ``atom 7`` always works. Letter case does not matter.
+    is, whatever is in it, or in quotes; ``atom 7`` and
+    ``concept 7`` always work. Letter case does not matter.
 
     Args:
         codes: (N, K), or an archive.
@@ -100,7 +101,7 @@ def match(codes: csr_matrix, expression: str, names: Sequence[str | None] | None
 
 _Value = tuple[NDArray[np.bool_], NDArray[np.float64]]
 _NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*\*")
-_INDEXED = re.compile(r"atom\s+(\d+)", re.IGNORECASE)
+_INDEXED = re.compile(r"(?:atom|concept)\s+(\d+)", re.IGNORECASE)
 _WORDS = re.compile(r"[^&|!~()*\"']+")
 _AND, _OR = re.compile(r"&+|and\b", re.IGNORECASE), re.compile(r"\|+|or\b", re.IGNORECASE)
 _NOT = re.compile(r"[!~]|not\b", re.IGNORECASE)

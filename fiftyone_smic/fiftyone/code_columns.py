@@ -71,7 +71,7 @@ def code_columns(
         dictionary: K atoms of d dimensions.
         codes: (N, K) integers.
         latents: (N, d) float32, what was coded; without them the fidelity is not known.
-        names: K names of the atoms, by default "atom 0" and so on.
+        names: K names of the atoms, by default "concept 0" and so on.
         digest: The dictionary's digest if it is known already, see
             :func:`fiftyone_smic.fiftyone.runs.digest`.
         stored: Return labels as the database holds them, which takes a tenth of the time and

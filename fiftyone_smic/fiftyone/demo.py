@@ -188,8 +188,12 @@ def _draw_again(
         ids, paths, _ = read_codes(dataset, KEY, int(content.dictionary.n_atoms_))
     count = min(count, len(latents))
     chosen = [i * len(latents) // count for i in range(count)]
-    with stage(f"Drawing {count} images from it", seconds, "regenerate") as progress:
-        if dataset.name == IMAGES_DATASET:
+    nearest = dataset.name == IMAGES_DATASET
+    doing = (
+        f"Answering {count} codes with pictures" if nearest else f"Drawing {count} images from it"
+    )
+    with stage(doing, seconds, "regenerate") as progress:
+        if nearest:
             gallery = (read_latents(dataset.select(ids), LATENTS_FIELD).values, paths)
             generator = load_generator("nearest", encoder=content.encoder, gallery=gallery)
         else:
@@ -219,10 +223,15 @@ def _draw_again(
 def _closing(
     directory: Path, archive: Path, name: str, notice: str, atoms: int, total: float
 ) -> str:
+    shown = (
+        "the picture that answers for its code"
+        if name == IMAGES_DATASET
+        else ("what was drawn from the archive")
+    )
     return f"""
 {atoms} atoms were learned. {total:.0f} s in all. In {directory}:
     report.json         every number above, and the seconds of each stage
-    contact-sheet.png   originals, and below each what was drawn from the archive
+    contact-sheet.png   originals, and below each {shown}
     atoms.png           samples and atoms on one map
     {archive.name:<19} the archive
 

@@ -207,8 +207,19 @@ def dictionary_fields(key: str, root: str = "") -> dict[str, str]:
 
 
 def atom_name(atom: int) -> str:
-    """Return what an atom without a name of its own is called."""
-    return f"atom {atom}"
+    """Return what an atom without a name of its own is called, in the App's words.
+
+    Example:
+        >>> atom_name(7), is_unnamed("concept 7"), is_unnamed("night")
+        ('concept 7', True, False)
+    """
+    return f"concept {atom}"
+
+
+def is_unnamed(name: str) -> bool:
+    """Return whether a name is that of an atom without a name of its own."""
+    word, _, number = name.partition(" ")
+    return word == "concept" and number.isdigit()
 
 
 def existing_fields(samples: SampleCollection, key: str) -> list[str]:

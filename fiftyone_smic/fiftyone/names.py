@@ -42,7 +42,7 @@ class NamesReport:
 
     Attributes:
         key: Key of the dictionary.
-        names: K names, "atom 7" for an atom that nothing fits.
+        names: K names, "concept 7" for an atom that nothing fits.
         cosines: (K,) float32: cosine between each atom and the nearest text or label; NaN for names
             given by hand.
         needed: Cosine that a name needed; -1 if every atom was to be named.
@@ -74,7 +74,7 @@ def name_atoms(
 
     Something is always nearest. An atom gets the name only where it fits better than by chance: it
     is nearer than the nearest names of three of four random mixtures of the dictionary's atoms.
-    The other atoms stay "atom 7".
+    The other atoms stay "concept 7".
 
     Names are stored with the dictionary and appear in the field ``<key>_labels``, where a negative
     coefficient reads "not night". Names given by hand (:func:`set_atom_names`) stay.
@@ -184,7 +184,7 @@ def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str 
         >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
         >>> set_atom_names(dataset, "smic", {0: "sunset"})
         >>> atom_names(dataset, "smic")[:2]
-        ['sunset', 'atom 1']
+        ['sunset', 'concept 1']
         >>> dataset.delete()
     """
     config = runs.load_config(samples, key)

@@ -216,7 +216,7 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
         key: A dictionary of the dataset.
 
     Returns:
-        K names, "atom 7" for an atom that has none.
+        K names, "concept 7" for an atom that has none.
 
     Raises:
         ValueError: There is no such dictionary.
@@ -233,7 +233,7 @@ def atom_names(samples: SampleCollection, key: str) -> list[str]:
         >>> _ = learn_dictionary(dataset, n_atoms=4, progress=False)
         >>> set_atom_names(dataset, "smic", {0: "sunset"})
         >>> atom_names(dataset, "smic")[:2]
-        ['sunset', 'atom 1']
+        ['sunset', 'concept 1']
         >>> dataset.delete()
     """
     return names_in(load_config(samples, key))

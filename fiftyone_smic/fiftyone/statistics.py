@@ -35,7 +35,7 @@ class AtomStatistics:
     negative. The two are counted apart, because they mean opposite things.
 
     Attributes:
-        names: K names, "atom 7" for an atom that has none.
+        names: K names, "concept 7" for an atom that has none.
         items: Number of samples that have a code.
         has: (K,) int64: number of samples that have each atom.
         lacks: (K,) int64: number of samples that lack it.
@@ -224,7 +224,7 @@ def describe_atom(
         >>> _ = smic.learn_dictionary(dataset, n_atoms=4, progress=False)
         >>> _ = smic.encode(dataset, progress=False)
         >>> describe_atom(dataset, "smic", 0).name
-        'atom 0'
+        'concept 0'
     """
     n_atoms = runs.load_config(samples, key).n_atoms
     if not 0 <= atom < n_atoms:

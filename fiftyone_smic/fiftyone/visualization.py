@@ -155,6 +155,24 @@ class AtomsMap:
     ids: np.ndarray
 
 
+def has_map(samples: SampleCollection, key: str = KEY) -> bool:
+    """Tell whether a dictionary has a complete map.
+
+    Args:
+        samples: A dataset or view.
+        key: A dictionary of the dataset.
+
+    Raises:
+        ValueError: There is no such dictionary.
+    """
+    config = runs.load_config(samples, key)
+    dataset = samples._root_dataset
+    if not config.atom_points or config.brain_key not in dataset.list_brain_runs():
+        return False
+    # A process that was killed between the two has stored samples and not the atoms among them.
+    return config.brain_run in (None, str(dataset._doc.brain_methods[config.brain_key].id))
+
+
 def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
     """Return the stored map of a dictionary, or None if it has none.
 
@@ -167,13 +185,10 @@ def load_map(samples: SampleCollection, key: str = KEY) -> AtomsMap | None:
     Raises:
         ValueError: There is no such dictionary.
     """
+    if not has_map(samples, key):
+        return None
     config = runs.load_config(samples, key)
     dataset = samples._root_dataset
-    if not config.atom_points or config.brain_key not in dataset.list_brain_runs():
-        return None
-    # A process that was killed between the two has stored samples and not the atoms among them.
-    if config.brain_run not in (None, str(dataset._doc.brain_methods[config.brain_key].id)):
-        return None
     results = dataset.load_brain_results(config.brain_key, load_view=False)
     points = np.asarray(results.points)
     first = dot_of = np.arange(len(points))

@@ -12,7 +12,8 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from .. import findings
-from ..layouts import PLUGIN
+from ..layouts import PLUGIN, output
+from ..show_glossary import ShowGlossary, glossary
 from ..words import TERMS, amount
 from . import atoms, compare, curate, items, mix, storage, views
 from .drawn import Drawn
@@ -34,7 +35,7 @@ HELP = ("embedding", "concept", "dictionary", "code", "bits", "fidelity", "drawn
 
 #: Keeps the tabs, which come first, in sight while what is below them scrolls. The App passes no
 #: settings on to an item of this container, so the container says it of its first one.
-STICKY = {"position": "sticky", "top": 0, "zIndex": 10, "bgcolor": "background.level2"}
+STICKY = {"position": "sticky", "top": 0, "zIndex": 10, "bgcolor": "background.level2", "pb": 1}
 #: Without it, things end at the very edge.
 ROOM = types.ObjectView(
     componentsProps={
@@ -54,7 +55,9 @@ _DRAWN = Drawn()
 ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
 #: Events that say nothing of the dictionary that is shown: they go on when it was deleted.
 OF_ANY_KEY = {*ALWAYS_DRAWN, "on_choice", "on_back", "prompt", "on_change_view"}
-OF_ANY_KEY |= {"on_change_selected", "on_change_current_sample"}
+OF_ANY_KEY |= {"on_change_selected", "on_change_current_sample", "on_glossary"}
+#: What the map asks for. It travels beside the layout, because it is large and seldom changes.
+ANSWERS = ("on_map_data", "on_map_picture")
 
 
 class SMICPanel(foo.Panel):
@@ -87,6 +90,8 @@ class SMICPanel(foo.Panel):
         event = ctx.params.get("__method__")
         if event is None or event == "on_startup":
             return self.on_startup(ctx)
+        if event in ANSWERS:
+            return getattr(self, event)(ctx)
         with _IN_TURN:
             key = current_key(ctx)
             if event not in OF_ANY_KEY and _DRAWN.of_another(ctx.panel.state.window, key):
@@ -172,8 +177,22 @@ class SMICPanel(foo.Panel):
             view = items.shown_as(view, items.objects_of(ctx, key))
             views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
 
+    def on_map_data(self, ctx: Any) -> dict[str, Any]:
+        """Return the traces of the map."""
+        return {"traces": atoms.map_data_of(ctx, ctx.params["key"])}
+
+    def on_map_picture(self, ctx: Any) -> dict[str, str]:
+        """Return the picture and the name of what the mouse is over."""
+        return atoms.pointed_at(ctx, ctx.params["key"])
+
+    def on_glossary(self, ctx: Any) -> None:
+        """Show the glossary in a dialog."""
+        said = {"summary": glossary()}
+        ctx.ops.show_output(outputs=output(ShowGlossary.label, said).to_json(), results=said)
+
     def on_rename(self, ctx: Any) -> None:
-        atom, name = ctx.params["atom"], ctx.panel.state.get(f"rename.name{ctx.params['atom']}")
+        atom = ctx.params["atom"]
+        name = ctx.panel.state.get(f"{atoms.RENAME}{atom}")
         params = {"source": "hand", "atom": int(atom), "name": name, "key": current_key(ctx)}
         self._now(ctx, "name_atoms", params)
 

@@ -10,13 +10,27 @@ from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
 from ..words import TERMS, amount, share
-from . import items
+from . import items, map_data
 from . import map as concept_map
 from .generators import choose_generator, chosen_generator
-from .parts import ACCENT, NARROW, OUTLINED, chip, choose, columns, picture, plot, row, small
+from .parts import (
+    ACCENT,
+    NARROW,
+    OUTLINED,
+    chip,
+    choose,
+    columns,
+    explain,
+    picture,
+    plot,
+    row,
+    small,
+)
 
 lassoed = concept_map.lassoed
 
+#: Where the panel's state has the new name of a concept, before its number.
+RENAME = "top.column1.rename.name"
 #: Concepts on one page of the list.
 PAGE = 12
 #: Seconds from opening the panel to :func:`read_ahead`.
@@ -46,10 +60,17 @@ def read_ahead(ctx: Any, key: str) -> None:
 
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """The map, the concept that was clicked, and all concepts in order."""
+    from fiftyone_smic.fiftyone.runs import load_config
+
     found, fields, labels, order = _statistics(ctx, key)
-    concept_map.lay_out(host, ctx, panel, key, found)
-    _describe(host, ctx, panel, key, found)
-    left, right = columns(panel, "columns")
+    # Side by side where the panel fills the page.
+    chosen = concept_map.chosen_atom(ctx, found)
+    top = columns(panel, "top", 1 if chosen is None else 2, width=460)
+    concept_map.lay_out(host, ctx, top[0], key, found)
+    if chosen is not None:
+        _describe(host, ctx, top[1], key, found, chosen)
+    choose_generator(host, ctx, panel, load_config(ctx.dataset, key).encoder)
+    left, right = columns(panel, "columns", width=420)
     _list(host, ctx, left, key, found, fields, labels, order)
     noun = items.noun(ctx, key)
     right.md(f"**How many {noun}s have a concept**", name="histogram_title")
@@ -65,17 +86,26 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
             "bargap": 0.05,
         },
     )
+    explain(host, panel, "concept", "strength", "purity", "lift")
 
 
-def _describe(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> None:
+def map_data_of(ctx: Any, key: str) -> list[dict[str, Any]]:
+    """Return what the map of a dictionary is drawn from."""
+    return concept_map.data(ctx, key, _statistics(ctx, key)[0])
+
+
+def pointed_at(ctx: Any, key: str) -> dict[str, str]:
+    """Return the picture and the name of a dot or an atom of the map."""
+    found, dot, atom = _statistics(ctx, key)[0], ctx.params.get("dot"), ctx.params.get("atom")
+    return map_data.pointed_at(ctx, key, found, dot, atom)
+
+
+def _describe(host: Any, ctx: Any, panel: types.Object, key: str, found: Any, chosen: int) -> None:
     """The concept that was clicked last."""
     from fiftyone_smic.fiftyone.statistics import describe_atom
 
-    chosen = str(ctx.panel.state.atom)
-    if not chosen.isdigit() or int(chosen) >= len(found.names):
-        return
-    atom = describe_atom(ctx.dataset, key, int(chosen), most=5, statistics=found)
-    text = f"### {atom.name}\n\nConcept {atom.atom}."
+    atom = describe_atom(ctx.dataset, key, chosen, most=5, statistics=found)
+    text = f"##### {atom.name}\n\nConcept {atom.atom}."
     if atom.has:
         text += f" Strength {atom.weight:.1f}: the mean number in the codes that have it."
     panel.md(text, name="chosen", componentsProps={"container": {"title": TERMS["strength"]}})
@@ -134,7 +164,6 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
             title=why or "Draw the average image, moved towards this concept alone",
             componentsProps=OUTLINED,
         )
-    choose_generator(host, ctx, panel, encoder)
     for i, (path, sample) in enumerate(items.files(ctx, key, atom.exemplars)):
         name = f"exemplar{i}"
         picture(line, name, path, f"Typical {noun}", EXEMPLAR, sample, componentsProps=NARROW)

@@ -11,7 +11,7 @@ from fiftyone.operators import types
 from ..estimates import has_gallery, why_no_drawing
 from ..words import TERMS, amount, share
 from . import items, views
-from .parts import ACCENT, NARROW, OUTLINED, chip, choose, picture, plot, row, small
+from .parts import ACCENT, NARROW, OUTLINED, chip, choose, explain, picture, plot, row, small
 
 #: Samples on one page.
 PAGES = {"4": "4 a page", "8": "8 a page", "16": "16 a page", "32": "32 a page"}
@@ -22,6 +22,8 @@ SIZE = 144
 ID_OF = {"sample": "sample", "object": "label"}
 #: Holds the place of a picture that has not been drawn.
 SQUARE: dict[str, Any] = {"item": {"sx": {"width": f"{SIZE}px"}}}
+#: A sample beside another where the panel is wide, below it where not.
+BESIDE = {"item": {"sx": {"flex": 1, "minWidth": "min(100%, 520px)", "width": "auto"}}}
 #: Order -> its label, the field it sorts by, and whether the largest comes first.
 ORDERS: dict[str, tuple[str, str | None, bool]] = {
     "grid": ("As in the grid", None, False),
@@ -65,7 +67,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     paging = row(panel, "paging", gap=2)
     choose(host, paging, "order", offered, order, "Order", width=180)
     choose(host, paging, "size", PAGES, str(size), "Page size", width=130)
-    lines = panel.v_stack("compare", gap=2)
+    lines = row(panel, "compare", gap=2)
     for i, sample in enumerate(rows):
         _line(host, lines, i, sample, names)
     coded = [sample for sample in rows if sample["atoms"] is not None]
@@ -76,6 +78,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         host.offer(panel, "encode", label, "encode_samples", given)
     _buttons(host, ctx, panel, key, coded, (what[0], total, start, size))
     _drawn_histogram(panel, ctx, key)
+    explain(host, panel, "concept", "code", "bits", "fidelity", "drawn fidelity")
 
 
 def _paths(ctx: Any, key: str) -> dict[str, str]:
@@ -137,7 +140,7 @@ def jump(ctx: Any) -> None:
 def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names: list[str]) -> None:
     from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
-    line = row(lines, f"row{i}", gap=2)
+    line = row(lines, f"row{i}", gap=2, componentsProps=BESIDE)
     opens = sample.get("opens", sample["id"])
     if not sample["filepath"]:
         line.md("*it cannot be cut out*", name="no_original", componentsProps=SQUARE)

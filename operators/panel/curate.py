@@ -11,7 +11,7 @@ from ..search_samples import why_no_texts
 from ..words import amount, share
 from . import outcomes
 from .atoms import figures
-from .parts import NARROW, OUTLINED, bar, chip, columns, picture, row, small
+from .parts import NARROW, OUTLINED, bar, chip, columns, explain, picture, row, small
 
 #: Concepts of the overview.
 LARGEST = 8
@@ -83,6 +83,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     for column, names in zip(columns(panel, "cards"), ORDER, strict=True):
         for name in names:
             _card(host, ctx, column, name, key)
+    explain(host, panel, "concept", "code", "near", "q")
 
 
 def _overview(host: Any, ctx: Any, panel: types.Object, key: str) -> None:

@@ -11,7 +11,7 @@ from ..estimates import why_no_drawing
 from ..words import amount
 from . import items
 from .generators import choose_generator, chosen_generator
-from .parts import NARROW, OUTLINED, picture, row
+from .parts import NARROW, OUTLINED, explain, picture, row
 
 SIZE = 128
 #: Of a picture of the strip: five of them and the gaps fill a panel of 600 pixels.
@@ -108,6 +108,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     if why:
         panel.md(f"*{why}*", name="why_not")
     _strip(host, ctx, panel, key)
+    explain(host, panel, "concept", "embedding", "dictionary")
 
 
 def _wide(pixels: int) -> dict[str, Any]:

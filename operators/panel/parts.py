@@ -7,6 +7,8 @@ from urllib.parse import quote
 
 from fiftyone.operators import types
 
+from ..words import LABELS, TERMS
+
 ACCENT = "#ff6d04"
 PALE = "#ffb682"
 GREY = "#8b96a5"
@@ -52,7 +54,9 @@ def picture(
         "objectFit": "contain",
         "cursor": "pointer" if sample else "default",
     }
-    about: dict[str, Any] = {"title": f"{alt}: open it"} if sample else {}
+    about: dict[str, Any] = {}
+    if sample:  # the plugin's script lets Enter click what is focused
+        about = {"title": f"{alt}: open it", "role": "button", "tabIndex": 0}
     opens = {"operator": OPEN_SAMPLE, "params": {"id": sample}} if sample else {}
     props = {**view.pop("componentsProps", {}), "image": {"style": look, **about}}
     shown = types.ImageView(alt=alt, componentsProps=props, **opens, **view)
@@ -83,7 +87,10 @@ def columns(panel: types.Object, name: str, n: int = 2, width: int = 400) -> lis
     found = []
     for i in range(n):
         column = types.Object()
-        view = types.GridView(orientation="vertical", gap=1, componentsProps=share)
+        # Stretched, so that what is inside has the column's width, not that of its longest line.
+        view = types.GridView(
+            orientation="vertical", gap=1, align_x="stretch", componentsProps=share
+        )
         line.define_property(f"column{i}", column, view=view)
         found.append(column)
     return found
@@ -133,6 +140,30 @@ def choose(
         view=view,
         on_change=host.on_choice,
     )
+
+
+def explain(host: Any, panel: types.Object, *terms: str) -> None:
+    """A line of words with a "?"; each is explained by a hover, and a click opens the glossary."""
+    line = row(panel, "words", align="center")
+    for term in terms:
+        line.btn(
+            term.replace(" ", "_"),
+            label=f"{LABELS.get(term, term)} ?",
+            variant="outlined",
+            on_click=host.on_glossary,
+            title=f"{TERMS[term]} A click opens the glossary.",
+            componentsProps={
+                **NARROW,
+                "button": {
+                    "sx": {
+                        "padding": "0 8px",
+                        "borderColor": "divider",
+                        "color": "text.secondary",
+                        "& p": {"fontSize": "0.8rem"},
+                    }
+                },
+            },
+        )
 
 
 def chip(

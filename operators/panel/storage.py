@@ -10,7 +10,7 @@ from fiftyone.operators import types
 from .. import forms
 from ..words import TERMS, about, amount, one, share, size
 from . import items
-from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, plot, row
+from .parts import ACCENT, GREY, NARROW, OUTLINED, PALE, columns, explain, plot, row
 
 #: Name of the curve among the traces of its plot.
 CURVE = "curve"
@@ -32,7 +32,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     noun = forms.noun(config.patches_field)
     each = one(noun)
     panel.md(summary(config.storage, noun), name="summary")
-    left, right = columns(panel, "columns")
+    left, right = columns(panel, "columns", width=350)
     left.md(f"**What the collection takes**, and each {each}'s share of it.", name="sizes_title")
     plot(
         left,
@@ -41,7 +41,13 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         {
             "height": 90 + 28 * len(rows),
             "margin": {"l": 160, "r": 150, "t": 10, "b": 40},
-            "xaxis": {"type": "log", "title": {"text": "bytes"}, "dtick": 1, "showgrid": False},
+            "xaxis": {
+                "type": "log",
+                "title": {"text": "bytes"},
+                "dtick": 2,
+                "tickangle": 0,
+                "showgrid": False,
+            },
             "yaxis": {"ticksuffix": "  ", "showgrid": False},
         },
     )
@@ -67,6 +73,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         },
     )
     _curve(host, ctx, panel, config, key)
+    explain(host, panel, "embedding", "dictionary", "code", "detail")
 
 
 def _curve(host: Any, ctx: Any, panel: types.Object, config: Any, key: str) -> None:
@@ -211,9 +218,9 @@ def size_rows(storage: dict[str, Any]) -> list[dict[str, Any]]:
         ("Embeddings, 32 bits", storage["float32_bytes"], "latents"),
         ("Embeddings, 16 bits", storage["float32_bytes"] / 2, "latents"),
         ("SMIC", rate.total_bytes, "smic"),
-        ("\u2003codes", rate.payload_bits / 8, "part"),
-        ("\u2003dictionary", rate.dictionary_bits / 8, "part"),
-        ("\u2003headers", rate.header_bits / 8, "part"),
+        ("\u21b3 codes", rate.payload_bits / 8, "part"),
+        ("\u21b3 dictionary", rate.dictionary_bits / 8, "part"),
+        ("\u21b3 headers", rate.header_bits / 8, "part"),
     ]
     return [
         {

@@ -57,6 +57,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
     for name, sign in SIGNS.items():
         steps.open_tab(panel, name, sign)
         if name == "Concepts":
+            steps.choose(page, panel, "Colour samples by", "time")
             steps.click_atom(page, panel)
             panel.get_by_text("Most typical samples").first.wait_for()
         if name == "Mix":
@@ -69,6 +70,9 @@ def take(app: str, context: Any, dataset: Any) -> None:
         for theme, other in (("dark", "Light mode"), ("light", "Dark mode")):
             page.mouse.move(5, 5)
             steps.settle(page)  # what moves has come to rest, and the grid is filled
+            if name == "Concepts":
+                steps.point_at_atom(page, panel)
+                steps.see_picture(page, panel.locator(steps.CARD), "")
             page.locator('[data-cy="looker"]').first.wait_for()
             image = Image.open(io.BytesIO(page.screenshot(clip=CLIP))).convert("RGB")
             tab = {"Concepts": "atoms"}.get(name, name.lower())
@@ -77,6 +81,7 @@ def take(app: str, context: Any, dataset: Any) -> None:
             image.quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             page.get_by_title(other).click()
+            page.wait_for_timeout(500)
         page.locator('[data-cy="btn-clear-view-bar"]').click()
 
 
@@ -87,4 +92,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         postcards = collect(Path(folder) / "postcards")
         with serving(Path(folder) / "log.txt") as app, steps.browsing() as context:
-            take(app, context, postcards)
+            take(app.address, context, postcards)

@@ -11,11 +11,19 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+
+class Served(NamedTuple):
+    """The App's address, and the number of its server's process."""
+
+    address: str
+    pid: int
 
 
 @contextmanager
-def serving(log: Path) -> Iterator[str]:
-    """Serve the App; yields its address. What its server says goes to ``log``.
+def serving(log: Path) -> Iterator[Served]:
+    """Serve the App. What its server says goes to ``log``.
 
     It is the server that ``fiftyone.launch_app`` starts, without a session beside it, which waits
     for it no longer than a minute, too short on a machine with much to do.
@@ -36,7 +44,7 @@ def serving(log: Path) -> Iterator[str]:
         )
     try:
         _wait(server, f"http://127.0.0.1:{port}", log)
-        yield f"http://127.0.0.1:{port}"
+        yield Served(f"http://127.0.0.1:{port}", server.pid)
     finally:
         server.terminate()
         try:

@@ -22,6 +22,8 @@ ARGUMENTS = [
 BARS = ".js-plotly-plot .bars"
 #: Of the Atoms tab; no other plot has buttons.
 MAP = ".js-plotly-plot:has(.modebar-btn)"
+#: Beside the mouse, where it is over a dot or an atom of the map.
+CARD = '[data-cy="smic-map-card"]'
 #: Of the Curate tab: the line to search with.
 CURATE = 'button:has-text("Search")'
 RESULT = '[data-cy="operators-prompt-view-modal"]'
@@ -124,11 +126,19 @@ def open_tab(panel, name, sign):
     panel.locator(sign).first.wait_for(state="attached")
 
 
-def click_atom(page, panel):
-    """Click an atom on the map of the Atoms tab; returns what it says of itself."""
-    atoms = panel.locator(f"{MAP} .scatterlayer .trace").nth(1)
-    about = panel.locator(f"{MAP} .hoverlayer text").first
-    said = ""
+def choose(page, panel, label, option):
+    """Choose from a list of the panel that has a label."""
+    box = panel.locator("div", has=page.get_by_text(label, exact=True)).last
+    box.locator("xpath=ancestor::*[.//*[@role='combobox']][1]").get_by_role("combobox").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def point_at_atom(page, panel):
+    """Move the mouse onto an atom on the map; returns what the map says of it."""
+    plot = panel.locator(MAP)
+    first = plot.evaluate("map => map.data.findIndex(trace => trace.ids)")  # samples have none
+    atoms = plot.locator(".scatterlayer .trace").nth(first)
+    about = panel.locator(CARD)
     for attempt in range(60):  # until the map is no longer drawn again, or scrolled away
         panel.locator(MAP).evaluate("map => map.scrollIntoView()")
         # A sample's dot may lie nearer to the mouse: then another atom is tried.
@@ -139,10 +149,15 @@ def click_atom(page, panel):
         page.wait_for_timeout(1000)
         said = about.text_content() if about.count() else ""
         if re.search(r": [\d,]+ (sample|object)s?$", said):  # not a sample's file name
-            break
-        said = ""
-    assert said, "the map says nothing of any atom under the mouse"
-    page.mouse.click(x, y)
+            return said
+    raise AssertionError("the map says nothing of any atom under the mouse")
+
+
+def click_atom(page, panel):
+    """Click an atom on the map of the Concepts tab; returns what it says of itself."""
+    said = point_at_atom(page, panel)
+    page.mouse.down()
+    page.mouse.up()
     return said
 
 

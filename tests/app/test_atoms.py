@@ -7,7 +7,18 @@ import pytest
 from fiftyone_smic.fiftyone import atom_statistics, match_atom
 from operators.panel.atoms import listed
 
-from .steps import MAP, click_atom, count, filter_by, open_panel, open_tab, see_picture
+from .steps import (
+    CARD,
+    MAP,
+    choose,
+    click_atom,
+    count,
+    filter_by,
+    open_panel,
+    open_tab,
+    point_at_atom,
+    see_picture,
+)
 
 pytestmark = pytest.mark.app
 
@@ -38,7 +49,13 @@ def test_a_line_around_dots_shows_their_samples_and_an_atom_is_drawn(visit, cura
         page.mouse.move(x + across, y + down, steps=4)
     page.mouse.up()
     expect(page.locator('[data-cy="entry-counts"]')).to_contain_text(f"{inside} sample")
+    choose(page, panel, "Colour samples by", "time")
+    counts = curated.count_values("time.label")
+    for label, number in counts.items():
+        plot.locator(".legend").get_by_text(f"{label} ({number})").wait_for()
 
+    point_at_atom(page, panel)
+    see_picture(page, panel.locator(CARD), "")  # of its most typical sample
     click_atom(page, panel)
     panel.get_by_role("button", name="Draw this concept").click()
     see_picture(page, panel, "The concept, drawn")

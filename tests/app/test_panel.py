@@ -13,6 +13,7 @@ from .steps import (
     BARS,
     CURATE,
     MAP,
+    RESULT,
     click_atom,
     close,
     count,
@@ -48,6 +49,13 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     page = visit(curated)
     panel = open_panel(page)
     panel.get_by_text("Samples 1 to 4 of 60").wait_for()
+    panel.locator('img[alt="Original"]').first.press("Enter")  # what the mouse does with a click
+    page.locator('[data-cy="modal"]').wait_for()
+    page.keyboard.press("Escape")
+    page.locator('[data-cy="modal"]').wait_for(state="detached")
+    panel.get_by_role("button", name="drawn fidelity ?").click()
+    page.locator(RESULT).get_by_text("How close the embedding of a drawn picture").wait_for()
+    close(page)
     panel.get_by_role("button", name="Next").click()
     panel.get_by_text("Samples 5 to 8 of 60").wait_for()
     panel.get_by_text(Path(curated.values("filepath")[4]).name).wait_for()

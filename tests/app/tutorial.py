@@ -109,4 +109,4 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         clothing = collect(given, Path(folder))
         with serving(Path(folder) / "log.txt") as app, steps.browsing() as context:
-            walk(app, context, clothing)
+            walk(app.address, context, clothing)

@@ -197,10 +197,17 @@ def export(watch: Watch, work: Path) -> str:
 
 
 def panel(tab: str) -> str:
-    """Lay a tab of the panel out, as when it is opened for the first time."""
-    from .panel import paint
+    """Lay a tab of the panel out twice, as when it is opened for the first time."""
+    from fiftyone.operators.executor import ExecutionContext
 
-    (_, again), _ = paint(NAME, {"tab": tab})
+    from operators.panel import SMICPanel
+
+    chosen = {"panel_id": "smic", "panel_state": {"tab": tab}}
+    for _ in range(2):
+        start = time.perf_counter()
+        context = ExecutionContext({"dataset_name": NAME, "params": chosen})
+        json.dumps(SMICPanel().render(context).to_json())
+        again = time.perf_counter() - start
     return f"again: {again:.2f} s"
 
 

@@ -1,25 +1,28 @@
-"""How long the panel takes to show a large dataset: ``python -m tests.benchmarks.panel
-[--samples 100000] [--browser]``.
+"""What a user waits for in the App on a large dataset: ``python -m tests.benchmarks.panel
+[--samples 50000]``.
 
-Makes a dataset in a private database. Its samples share a few image files; a dictionary is learned
-on 2,000 of them, and the others have codes of those. Each tab is laid out in a process of its own
-that has read nothing before, as when it is opened for the first time once the App is up; "again"
-is what a click in it takes then.
+Everything happens in headless Chromium and in an App whose server has just started, on made-up
+latents of 512 numbers and a dictionary of about 490 atoms. It prints
 
-With ``--browser``, the same in headless Chromium, in an App whose server has just started: from the
-click that opens the panel, or one of its tabs, until its first words are there, and until its
-pictures and plots are. Each tab is opened twice.
+- the seconds from *Execute* to the result of the operators that encode and lay out the map, and
+  the processor's seconds that the App's server took for it: on a machine with other work only
+  these mean something,
+- for each tab of the panel the seconds from the click to its first words and to its pictures and
+  plots, when it is opened for the first time and again,
+- the seconds from a click on a concept until the grid shows its samples and is at rest, and what
+  the browser has sent and received for it, without the pictures,
+- the memory of the App's server: with the grid alone, at the end, and at its peak.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
+import os
+import re
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,130 +30,173 @@ import numpy as np
 from PIL import Image
 
 from .. import conftest  # noqa: F401 (the private database)
+from ..app import steps
+from ..app.server import serving
 from .speed import made_up
 
-KEY = "smic"
-LEARNED_FROM = 2000
-ATOMS = 256
-FILES = 20
-#: What the user has chosen, by what is printed.
-SHOWN: dict[str, dict[str, Any]] = {
-    "Compare": {"tab": "compare"},
-    "Storage": {"tab": "storage"},
-    "Atoms": {"tab": "atoms"},
-    "Atoms, the most used one chosen": {"tab": "atoms", "atom": "most used"},
-    "Mix": {"tab": "mix"},
-}
+KEY, DIMENSIONS, ATOMS, FILES = "smic", 512, 490, 20
+#: The dictionary is learned on this many; learning is measured by ``tests.benchmarks.speed``.
+LEARNED_FROM = 10_000
 #: What shows in the browser that a tab is painted, and that all of it is there.
 SIGNS = {
     "Compare": ("text=and what their codes draw", 'img[alt="Original"]'),
-    "Storage": ("text=Bits per sample, as the collection grows", ".bars path"),
-    "Atoms": ("text=Click an atom to see the samples", ".scatterlayer .point"),
+    "Storage": ("text=as the collection grows", steps.BARS),
+    "Concepts": ("text=Click a concept to see", f"{steps.MAP} .scatterlayer .point"),
     "Mix": ("text=Select one to three samples", 'img[alt="Start"]'),
+    "Curate": ("text=The largest concepts", 'img[alt^="Typical of"]'),
 }
 
 
-def collect(n: int, folder: Path) -> str:
-    """Make the dataset; returns its name."""
+def collect(n: int, folder: Path) -> Any:
+    """Return the dataset, with latents and a dictionary."""
     import fiftyone as fo
 
     import fiftyone_smic as smic
-    from fiftyone_smic.fiftyone import fields, visualization
 
     rng = np.random.default_rng(0)
     for i in range(FILES):
         pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{i}.jpg")
     dataset = fo.Dataset("panel-benchmark", persistent=True)
-    dataset.add_samples([fo.Sample(str(folder / f"{i % FILES}.jpg")) for i in range(n)])
-    topics = [fo.Classification(label=f"topic {i}") for i in range(30)]
-    dataset.set_values("topic", [topics[i] for i in rng.integers(0, len(topics), n)])
-
-    part = dataset[:LEARNED_FROM]
-    dataset.add_sample_field("clip_latents", fo.VectorField)
-    part.set_values("clip_latents", list(made_up(LEARNED_FROM, 128)))
-    smic.learn_dictionary(part, KEY, n_atoms=ATOMS)
-    smic.encode(part, KEY)
-    like = rng.integers(0, LEARNED_FROM, n)
-    for name in (fields.field_name(KEY, suffix) for suffix in fields.CODE_SUFFIXES):
-        values = part.values(name)
-        dataset.set_values(name, [values[i] for i in like])
-    # UMAP of 100,000 takes minutes, and where the points are does not matter.
-    places = rng.normal(size=(ATOMS, 2))
-    points = places[rng.integers(0, ATOMS, n)] + 0.1 * rng.normal(size=(n, 2))
-    visualization.store_map(dataset, KEY, f"{KEY}_umap", dataset.values("id"), points, places)
-    return dataset.name
+    kinds = [fo.Classification(label=f"topic {i}") for i in range(30)]
+    latents = made_up(n, DIMENSIONS)
+    dataset.add_samples(
+        [
+            fo.Sample(str(folder / f"{i % FILES}.jpg"), topic=kinds[kind], clip_latents=latents[i])
+            for i, kind in enumerate(rng.integers(0, len(kinds), n))
+        ],
+        progress=False,
+    )
+    smic.learn_dictionary(dataset[:LEARNED_FROM], KEY, n_atoms=ATOMS, progress=False)
+    return dataset
 
 
-def paint(name: str, state: dict[str, Any]) -> tuple[list[float], int]:
-    """Lay the panel out twice: seconds, and bytes that go to the browser."""
-    import fiftyone as fo
-    from fiftyone.operators.executor import ExecutionContext
+def memory(process: int, which: str) -> float:
+    """MB that a process holds (``VmRSS``) or has held at most (``VmHWM``)."""
+    said = Path(f"/proc/{process}/status").read_text()
+    return int(re.search(rf"{which}:\s+(\d+) kB", said)[1]) / 1000
 
-    from operators.panel import SMICPanel
 
-    dataset = fo.load_dataset(name)
-    if state.get("atom"):
-        uses = dataset.count_values(f"{KEY}_atoms")
-        state = {**state, "atom": str(max(uses, key=uses.__getitem__))}
-    request = {"dataset_name": name, "params": {"panel_id": "smic", "panel_state": state}}
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        layout = json.dumps(SMICPanel().render(ExecutionContext(request)).to_json())
+@contextmanager
+def traffic(page: Any) -> Iterator[dict[str, int]]:
+    """Bytes that the page sends and receives meanwhile, without pictures."""
+    seen = {"sent": 0, "received": 0, "requests": 0}
+
+    def note(response: Any) -> None:
+        request = response.request
+        if request.resource_type not in ("fetch", "xhr") or "/media" in request.url:
+            return
+        seen["requests"] += 1
+        seen["sent"] += len(request.post_data_buffer or b"")
+        sizes = request.sizes() if "text/event-stream" not in str(response.headers) else {}
+        seen["received"] += sizes.get("responseBodySize", 0)
+
+    page.on("requestfinished", lambda request: note(request.response()))
+    yield seen
+
+
+def processor(process: int) -> float:
+    """Seconds that a process has had of the processor."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(page: Any, server: int, what: str, label: str, sign: str) -> None:
+    """Print what an operator takes from Execute to its result."""
+    form = steps.open_form(page, label)
+    start, before = time.perf_counter(), processor(server)
+    form.get_by_role("button", name="Execute").click()
+    page.locator(steps.RESULT).get_by_text(re.compile(sign)).first.wait_for(timeout=600_000)
+    seconds = time.perf_counter() - start
+    print(f"{what:42}{seconds:9.1f}{processor(server) - before:9.1f}", flush=True)
+    steps.close(page)
+
+
+def show(page: Any, tab: str, click: Callable[[], Any]) -> None:
+    """Print what a tab takes."""
+    start, seconds = time.perf_counter(), []
+    panel = click()
+    for sign in SIGNS[tab]:
+        panel.locator(sign).first.wait_for(state="attached")
         seconds.append(time.perf_counter() - start)
-    return seconds, len(layout)
+    print(f"{tab:42}{seconds[0]:9.2f}{seconds[1]:9.2f}", flush=True)
+    steps.settle(page)
 
 
-def watch(name: str, folder: Path) -> None:
-    """Print what each tab takes in the browser."""
-    import fiftyone as fo
+def choose(page: Any, tab: str) -> Any:
+    """Click a tab of the panel."""
+    panel = page.locator('[data-cy="panel-content-smic_panel"]')
+    panel.get_by_role("tab", name=tab).click()
+    return panel
 
-    from fiftyone_smic.fiftyone.plugin import install_plugin
 
-    from ..app import steps
-    from ..app.server import serving
+def click(page: Any, panel: Any, what: str, click: Callable[[], int]) -> None:
+    """Print what a click on a concept takes; ``click`` returns the number of its samples."""
+    with traffic(page) as seen:
+        start = time.perf_counter()
+        steps.count(page, click())
+        page.locator('[data-cy="looker"]').first.wait_for()
+        seconds = time.perf_counter() - start
+        page.wait_for_timeout(3000)
+    print(
+        f"{what:42}{seconds:9.2f}{seen['sent'] / 1000:10.1f}{seen['received'] / 1000:10.1f}",
+        flush=True,
+    )
+    panel.get_by_role("button", name="Back to the view before").click()
+    steps.settle(page)
 
-    install_plugin()
-    with serving(folder / "server.txt") as app, steps.browsing() as context:
-        page = steps.visit(context, app, fo.load_dataset(name))
-        page.wait_for_timeout(10_000)  # the App is up, and the grid is filled
 
-        def show(tab: str, click: Callable[[], Any]) -> None:
-            start, seconds = time.perf_counter(), []
-            panel = click()
-            for sign in SIGNS[tab]:
-                panel.locator(sign).first.wait_for()
-                seconds.append(time.perf_counter() - start)
-            print(f"{tab:34}{seconds[0]:9.2f}{seconds[1]:9.2f}", flush=True)
-            page.wait_for_timeout(5000)
+def watch(page: Any, server: int, n: int) -> None:
+    """Print what the operators, the tabs and clicks on concepts take."""
+    print(f"\n{'operator':42}{'s':>9}{'server s':>9}")
+    run(page, server, f"encode {n:,} samples", "SMIC: encode samples", "of the diff")
+    run(page, server, f"lay out the map of {n:,} samples", "SMIC: map concepts", "on one map")
+    steps.settle(page)
+    print(f"\n{'tab':42}{'paint s':>9}{'whole s':>9}")
+    show(page, "Compare", lambda: steps.open_panel(page))
+    for tab in (*list(SIGNS)[1:], *SIGNS):
+        show(page, tab, lambda tab=tab: choose(page, tab))
+    panel = choose(page, "Concepts")
+    steps.settle(page)
+    print(f"\n{'click':42}{'grid s':>9}{'kB sent':>10}{'kB back':>10}")
+    for place in (0, 3):
+        button = panel.get_by_role("button", name=re.compile(" have it$")).nth(place)
+        uses = int(button.text_content().split(" ")[0].replace(",", ""))
 
-        def choose(tab: str) -> Any:
-            panel = page.locator('[data-cy="panel-content-smic_panel"]')
-            panel.get_by_role("tab", name=tab).click()
-            return panel
+        def press(button: Any = button, uses: int = uses) -> int:
+            button.click()
+            return uses
 
-        show("Compare", lambda: steps.open_panel(page))
-        for tab in (*list(SIGNS)[1:], *SIGNS):
-            show(tab, lambda tab=tab: choose(tab))
+        click(page, panel, f"button of a concept ({uses:,} samples)", press)
+
+    said = steps.point_at_atom(page, panel)
+
+    def press_there() -> int:
+        page.mouse.down()
+        page.mouse.up()
+        return int(said.rpartition(": ")[2].split(" ")[0].replace(",", ""))
+
+    click(page, panel, "concept on the map", press_there)
 
 
 if __name__ == "__main__":
+    from fiftyone_smic.fiftyone.plugin import install_plugin
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--browser", action="store_true")
-    arguments = parser.parse_args()
-    samples = arguments.samples
+    parser.add_argument("--samples", type=int, default=50_000)
+    samples = parser.parse_args().samples
+    install_plugin()
     with tempfile.TemporaryDirectory() as scratch:
-        start = time.perf_counter()
+        begun = time.perf_counter()
         made = collect(samples, Path(scratch))
-        print(f"{samples:,} samples made in {time.perf_counter() - start:.0f} s")
-        print(f"{'tab':34}{'first s':>9}{'again s':>9}{'kB':>7}")
-        for shown, chosen in SHOWN.items():
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(1, mp_context=context) as fresh:
-                (first, again), size = fresh.submit(paint, made, chosen).result()
-            print(f"{shown:34}{first:9.2f}{again:9.2f}{size / 1000:7.0f}", flush=True)
-        if arguments.browser:
-            print(f"\n{'tab, in the browser':34}{'paint s':>9}{'whole s':>9}")
-            watch(made, Path(scratch))
+        print(f"{samples:,} samples made in {time.perf_counter() - begun:.0f} s", flush=True)
+        with serving(Path(scratch) / "server.txt") as app, steps.browsing() as context:
+            shown = steps.visit(context, app.address, made)
+            shown.wait_for_timeout(10_000)  # the App is up, and the grid is filled
+            alone = memory(app.pid, "VmRSS")
+            watch(shown, app.pid, samples)
+            end, peak = memory(app.pid, "VmRSS"), memory(app.pid, "VmHWM")
+        print(
+            f"\nserver: {alone:,.0f} MB with the grid alone, {end:,.0f} MB at the end "
+            f"(+{end - alone:,.0f}), {peak:,.0f} MB at most (+{peak - alone:,.0f})"
+        )

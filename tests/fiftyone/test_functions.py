@@ -62,7 +62,8 @@ def test_labels_say_the_same_as_the_lists(encoded):
     assert min(map(min, columns[2])) < 0
     for labels, atoms, levels in zip(*columns, strict=True):
         assert [c.label for c in labels.classifications] == [
-            f"atom {a}" if q > 0 else f"not atom {a}" for a, q in zip(atoms, levels, strict=True)
+            f"concept {a}" if q > 0 else f"not concept {a}"
+            for a, q in zip(atoms, levels, strict=True)
         ]
         shares = [c.confidence for c in labels.classifications]
         assert shares == sorted(shares, reverse=True)
@@ -193,7 +194,7 @@ def test_atoms_can_be_searched(encoded):
     atom = encoded.first().smic_atoms[0]
     found = encoded.match(fo.ViewField("smic_atoms").contains(atom))
     assert encoded.first().id in found.values("id")
-    said = [f"atom {atom}", f"not atom {atom}"]
+    said = [f"concept {atom}", f"not concept {atom}"]
     by_label = encoded.filter_labels("smic_labels", fo.ViewField("label").is_in(said))
     assert set(by_label.values("id")) == set(found.values("id"))
 

@@ -258,7 +258,7 @@ def test_naming_atoms(coded_by_hand, state, monkeypatch):
         smic.set_atom_names(coded_by_hand, "smic", {0: "sunset"})
     assert len(calls) == 4
     assert state(coded_by_hand) == before
-    assert runs.atom_names(coded_by_hand, "smic")[0] == "atom 0"
+    assert runs.atom_names(coded_by_hand, "smic")[0] == "concept 0"
     monkeypatch.setattr(fo.Dataset, "_bulk_write", write)
     smic.set_atom_names(coded_by_hand, "smic", {0: "sunset"})
     for atoms, levels, shown in zip(
@@ -267,7 +267,7 @@ def test_naming_atoms(coded_by_hand, state, monkeypatch):
         ),
         strict=True,
     ):
-        said = ["sunset" if atom == 0 else f"atom {atom}" for atom in atoms]
+        said = ["sunset" if atom == 0 else f"concept {atom}" for atom in atoms]
         signed = [n if q > 0 else f"not {n}" for n, q in zip(said, levels, strict=True)]
         assert shown == signed
 

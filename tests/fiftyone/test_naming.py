@@ -44,11 +44,11 @@ def test_names_say_what_the_samples_show(encoded):
 
 def test_an_atom_that_nothing_fits_stays_without_a_name(encoded):
     report = smic.name_atoms(encoded)
-    unnamed = np.array([name == f"atom {i}" for i, name in enumerate(report.names)])
+    unnamed = np.array([name == f"concept {i}" for i, name in enumerate(report.names)])
     assert 0 < unnamed.sum() < len(unnamed)
     assert (unnamed == (report.cosines <= report.needed)).all()
     every = smic.name_atoms(encoded, weak=True).names
-    assert not any(name == f"atom {i}" for i, name in enumerate(every))
+    assert not any(name == f"concept {i}" for i, name in enumerate(every))
     both = zip(report.names, every, unnamed, strict=True)
     assert all(stem(name) == stem(other) for name, other, no in both if not no)
 
@@ -72,19 +72,19 @@ def test_names_are_in_the_labels_and_last(encoded):
 
 def test_names_given_by_hand_stay(encoded):
     smic.set_atom_names(encoded, "smic", {0: "my atom", 2: " "})
-    assert atom_names(encoded, "smic")[:3] == ["my atom", "atom 1", "atom 2"]
+    assert atom_names(encoded, "smic")[:3] == ["my atom", "concept 1", "concept 2"]
     assert "my atom" in encoded.distinct("smic_labels.classifications.label")
     report = smic.name_atoms(encoded, vocabulary=["my atom", "sea", "desert"])
     assert report.kept == 1
     assert np.isnan(report.cosines[0]) and np.isfinite(report.cosines[1:]).all()
     names = atom_names(encoded, "smic")
     assert names[0] == "my atom" and names.count("my atom") == 1
-    named = {name.split(" (")[0] for name in names[1:] if not name.startswith("atom ")}
+    named = {name.split(" (")[0] for name in names[1:] if not name.startswith("concept ")}
     assert named and named <= {"my atom", "sea", "desert"}
     smic.name_atoms(encoded, vocabulary=["sea", "desert"], overwrite=True)
     assert "my atom" not in atom_names(encoded, "smic")
     smic.set_atom_names(encoded, "smic", {0: None})
-    assert atom_names(encoded, "smic")[0] == "atom 0"
+    assert atom_names(encoded, "smic")[0] == "concept 0"
 
 
 def test_names_after_the_datasets_own_labels(encoded, make_dataset, clustered):
@@ -128,7 +128,7 @@ def test_names_that_cannot_be(encoded, state, tmp_path):
     with pytest.raises(ValueError, match="no atom 9999"):
         smic.set_atom_names(encoded, "smic", {9999: "x"})
     assert state(encoded) == before
-    assert atom_names(encoded, "smic")[0] == "atom 0"
+    assert atom_names(encoded, "smic")[0] == "concept 0"
 
 
 def test_the_demonstration_says_so_once(postcards, caplog, monkeypatch):

@@ -254,23 +254,13 @@ def test_concepts_of_objects_narrow_the_grid_to_patches(coded):
     assert f"**{counts.has[atom]} objects** that have" in layout(window)
     window.send("on_back")
     assert window.view == []
-    trace = next(t for t in _traces(window.layout) if t.get("name") == "objects")
-    point = {"trace": "objects", "idx": 0}
-    window.send("on_lasso", data=[point])
+    window.send("on_map_data", key="things")
+    dots = window.answer["traces"][0]
+    assert dots["name"] == "objects" and len(dots["x"]) == 12
+    window.send("on_map_picture", key="things", dot=3)  # the object alone, cut out
+    assert window.answer["url"] and window.answer["text"] not in window.answer["url"]
+    window.send("on_lasso", dots=[3], atoms=[])
     assert len(fo.DatasetView._build(coded, window.view)) == 1
-    assert len(trace["x"]) == 12
-
-
-def _traces(value):
-    """All Plotly traces inside a layout."""
-    if isinstance(value, dict):
-        if "x" in value and "y" in value:
-            yield value
-        for inner in value.values():
-            yield from _traces(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _traces(inner)
 
 
 def test_mixes_and_concepts_are_drawn_by_what_was_chosen(coded):

@@ -53,6 +53,7 @@ OF_THE_PANEL = [
     "show_drawn",
     "download_archive",
     "show_found",
+    "show_glossary",
     "use_found",
     "stop_run",
     "smic_panel",

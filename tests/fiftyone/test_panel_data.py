@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 
 import fiftyone as fo
@@ -23,6 +25,8 @@ from fiftyone_smic.fiftyone import (
 )
 from fiftyone_smic.fiftyone.runs import load_config, load_dictionary
 from fiftyone_smic.fiftyone.visualization import load_map, samples_on_map, store_map
+from operators.panel.parts import media_url
+from tests.support.window import Window
 
 
 def test_statistics_of_atoms_are_those_of_the_fields(encoded):
@@ -141,7 +145,7 @@ def test_atoms_chosen_on_the_map_stand_for_the_samples_that_have_any_of_them(enc
 
 
 def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
-    from operators.panel.map import OTHERS, map_data
+    from operators.panel.map_data import OTHERS, map_data
 
     n_atoms = load_config(encoded, "smic").n_atoms
     store_map(
@@ -153,6 +157,65 @@ def test_atoms_of_one_name_are_one_group_of_the_map(encoded):
     assert traces["night"]["ids"] == ["0", "2"]
     atoms = [i for name, trace in traces.items() if name != "samples" for i in trace["ids"]]
     assert sorted(map(int, atoms)) == list(range(n_atoms))
+
+
+def test_the_map_is_coloured_by_labels_numbers_and_concepts(encoded):
+    from operators.panel.map_data import BY_CHOSEN, BY_STRONGEST, colour_fields, map_data
+
+    n, found = len(encoded), atom_statistics(encoded)
+    store_map(
+        encoded, "smic", "places", encoded.values("id"), np.eye(n, 2), np.eye(len(found.names), 2)
+    )
+
+    def dots(colour, chosen=None):
+        traces = map_data(encoded, "smic", found, colour, chosen)
+        return {trace["name"]: trace for trace in traces if "customdata" in trace}
+
+    offered = colour_fields(encoded, "smic")
+    assert {"time", "things", "tags", "smic_bits", "smic_fidelity"} <= set(offered)
+    assert not {"clip_latents", "smic_atoms", "smic_labels", "filepath"} & set(offered)
+    times = encoded.values("time.label")
+    shown = {name: [times[i] for i in trace["customdata"]] for name, trace in dots("time").items()}
+    assert shown == {f"{t} ({times.count(t)})": [t] * times.count(t) for t in set(times)}
+    (bits,) = dots("smic_bits").values()
+    values = encoded.values("smic_bits")
+    assert bits["marker"]["color"] == [values[i] for i in bits["customdata"]]
+    atom = int(np.argmax(found.lacks))
+    name = found.names[atom]
+    by_chosen = {name: len(trace["x"]) for name, trace in dots(BY_CHOSEN, atom).items()}
+    rest = n - found.has[atom] - found.lacks[atom]
+    said = {f"lacks {name} ({found.lacks[atom]})": found.lacks[atom], "samples": rest}
+    said |= {f"has {name} ({found.has[atom]})": found.has[atom]} if found.has[atom] else {}
+    assert by_chosen == said
+    assert sum(len(trace["x"]) for trace in dots(BY_STRONGEST).values()) == n
+
+
+def test_the_map_and_its_pictures_travel_beside_the_layout(encoded):
+    n, n_atoms = len(encoded), load_config(encoded, "smic").n_atoms
+    points = np.random.default_rng(0).normal(size=(n, 2))
+    store_map(encoded, "smic", "places", encoded.values("id"), points, np.eye(n_atoms, 2))
+    window = Window(encoded)
+    window.send("on_choice", path="tab", value="atoms")
+
+    def version():
+        return re.search(r'"version": "(\w+)"', window.text())[1]
+
+    before = version()
+    window.send("on_atom", id="0")
+    assert version() == before and '"chosen": 0' in window.text()
+    window.send("on_map_data", key="smic")
+    assert sum(len(trace["x"]) for trace in window.answer["traces"]) == n + n_atoms
+    window.send("on_map_picture", key="smic", dot=5)
+    path = encoded.values("filepath")[5]
+    assert window.answer == {"text": os.path.basename(path), "url": media_url(path)}
+    found = atom_statistics(encoded)
+    window.send("on_map_picture", key="smic", atom=0)
+    assert window.answer["url"] == media_url(found.typical[0][1])
+    window.send("on_map_picture", key="smic", dot=n)  # of a map that is not there any more
+    assert window.answer == {}
+    set_atom_names(encoded, "smic", {0: "renamed"})
+    window.send("on_choice", path="top.column0.map_settings.colour", value="time")
+    assert version() != before
 
 
 def test_an_atom_is_drawn_from_the_mean_and_itself(encoded, tmp_path, monkeypatch):

@@ -369,7 +369,10 @@ def test_codes_that_change_elsewhere_lose_what_was_made_from_them(coded, tmp_pat
     coded.reload()
     assert first.smic_regenerated is None and first.smic_drawn_fidelity is None
     assert first.smic_fidelity is None
-    assert sorted(c.label for c in first.smic_labels.classifications) == ["atom 1", "not atom 2"]
+    assert sorted(c.label for c in first.smic_labels.classifications) == [
+        "concept 1",
+        "not concept 2",
+    ]
     dictionary = smic.load_dictionary(coded)
     row = np.zeros((1, dictionary.n_atoms_), int)
     row[0, [1, 2]] = 1, -1

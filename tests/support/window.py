@@ -22,6 +22,7 @@ class Window:
         self.view_name = None
         self.selected = []
         self.layout = None
+        self.answer = None
         self.sent = 0
         self.send("on_load")
 
@@ -36,7 +37,7 @@ class Window:
             "view_name": self.view_name,
             "selected": self.selected,
         }
-        SMICPanel().execute(ExecutionContext(request, executor=executor))
+        self.answer = SMICPanel().execute(ExecutionContext(request, executor=executor))
         told = executor.to_json()["requests"]
         others = [t for t in told if not t["operator_uri"].endswith("show_panel_output")]
         self.sent = len(json.dumps(others))
