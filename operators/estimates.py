@@ -8,7 +8,7 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-from fiftyone_smic.models.generators.registry import NEAREST
+from fiftyone_smic.models.generators.registry import DECLARATION, NEAREST
 
 from . import forms
 from .words import duration, size
@@ -94,23 +94,45 @@ def drawing(ctx: Any, inputs: types.Object) -> None:
 def generator(ctx: Any, inputs: types.Object, samples: SampleCollection, encoder: str) -> str:
     """Choose what draws the embeddings of an encoder; the form stops where nothing does.
 
-    Only names are compared, so that no model is loaded.
+    A folder of one's own can be typed. Only names and declarations are read, so that no model is
+    loaded.
 
     Returns:
         The name that is chosen, or nothing.
     """
+    from fiftyone_smic.models.generators.loading import problem
+    from fiftyone_smic.models.identity import EncoderIdentity
+
     why, offered = why_no_drawing(encoder), generators(encoder)
     if has_gallery(samples):
         offered[NEAREST] = NEAREST_LABEL
+    chosen = ctx.params.get("generator") or next(iter(offered), "")
+    known = EncoderIdentity.parse(encoder).known
+    if offered or known:
+        prop = _generator_input(inputs, offered)
+        if chosen and chosen not in offered:
+            if wrong := problem(chosen, encoder):
+                forms.wrong(prop, wrong)
+            return str(chosen)
     if not offered:
         forms.stop(inputs, "no_generator", "These codes cannot be drawn", why)
-        return ""
-    if why:
+    elif why:
         forms.note(inputs, "undrawn", f"The most similar pictures are shown instead. {why}")
-    chosen = ctx.params.get("generator")
-    default = chosen if chosen in offered else next(iter(offered))
-    forms.dropdown(inputs, "generator", offered, default, "Generator")
-    return default
+    return str(chosen) if offered else ""
+
+
+def _generator_input(inputs: types.Object, offered: dict[str, str]) -> types.Property:
+    """A list of the known generators, in which the folder of any other can be typed."""
+    choices = types.AutocompleteView(allow_user_input=True)
+    for name, label in offered.items():
+        choices.add_choice(name, label=label)
+    return inputs.str(
+        "generator",
+        default=next(iter(offered), None),
+        label="Generator",
+        description=f"Choose one, or type the folder of a pipeline that has a {DECLARATION}",
+        view=choices,
+    )
 
 
 def drawing_cost(

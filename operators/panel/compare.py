@@ -184,6 +184,7 @@ def _buttons(
     page: tuple[str, int, int, int],
 ) -> None:
     from fiftyone_smic.fiftyone.runs import load_config
+    from fiftyone_smic.models.identity import EncoderIdentity
 
     what, total, start, size = page
     buttons = row(panel, "buttons")
@@ -193,6 +194,8 @@ def _buttons(
         count = amount(undrawn or len(coded), noun)
         why = why_no_drawing(load_config(ctx.dataset, key).encoder)
         nearest = has_gallery(ctx.dataset)
+        # Of a known encoder, the form takes the folder of a generator of one's own.
+        unknown = not EncoderIdentity.parse(load_config(ctx.dataset, key).encoder).known
         title = why or "Draw the pictures again from their codes"
         if why and nearest:
             title = f"Show the most similar picture of this dataset beside each {noun}"
@@ -209,7 +212,7 @@ def _buttons(
                 ],
             },
             icon="brush",
-            disabled=bool(why) and not nearest,
+            disabled=unknown and not nearest,
             title=title,
             variant="contained" if undrawn else "outlined",
             componentsProps=NARROW if undrawn else OUTLINED,

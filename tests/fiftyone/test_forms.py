@@ -108,12 +108,33 @@ def test_what_cannot_be_drawn_is_not_offered(coded, make_dataset, clustered):
         assert said.invalid and says in said.error_message
 
 
+def test_the_folder_of_a_generator_can_be_typed(coded, tmp_path):
+    field = coded.get_field("clip_latents")
+    field.info = {"encoder": "RN50/openai", "source": "RN50/openai", "latent_norm": 1.0}
+    field.save()
+    smic.learn_dictionary(coded, "own")
+    smic.encode(coded, "own")
+    (tmp_path / "model_index.json").write_text('{"_class_name": "KandinskyV22Pipeline"}')
+    asked = {"key": "own", "generator": str(tmp_path)}
+    said = form("regenerate_samples", coded, **asked)["generator"]
+    assert said.invalid and "put a smic.json into it" in said.error_message
+    (tmp_path / "smic.json").write_text('{"encoder": "ViT-L-14/openai"}')
+    said = form("regenerate_samples", coded, **asked)["generator"]
+    assert said.invalid and "was trained on ViT-L-14/openai" in said.error_message
+    (tmp_path / "smic.json").write_text('{"encoder": "RN50-quickgelu/openai"}')
+    assert not [p for p in form("regenerate_samples", coded, **asked).values() if p.invalid]
+    assert form("regenerate_samples", coded, key="own")["no_generator"].invalid
+    said = form("regenerate_samples", coded, key="own", generator="/nowhere")["generator"]
+    assert said.invalid and "neither a known generator nor a directory" in said.error_message
+
+
 def test_nearest_is_offered_wherever_there_are_pictures(postcards):
     """The nearest picture of the dataset needs no generator, so it fits every encoder."""
     smic.learn_dictionary(postcards, n_atoms=8)
     smic.encode(postcards)
     offered = form("regenerate_samples", postcards)["generator"]
-    assert offered.type.values == ["postcards", "nearest"] and offered.default == "postcards"
+    assert [c.value for c in offered.view.choices] == ["postcards", "nearest"]
+    assert offered.default == "postcards"
     labels = [choice.label for choice in offered.view.choices]
     assert labels[0] == "postcards (Apache-2.0, 64 pixels, 10 MB)"
     assert "needs no GPU" in labels[1]
@@ -123,7 +144,7 @@ def test_nearest_is_offered_wherever_there_are_pictures(postcards):
         smic.learn_dictionary(postcards, n_atoms=8, overwrite=True)
         smic.encode(postcards)
         shown = form("regenerate_samples", postcards)
-        assert shown["generator"].type.values == ["nearest"]
+        assert [c.value for c in shown["generator"].view.choices] == ["nearest"]
         assert shown["generator"].default == "nearest"
         assert says in shown["undrawn"].view.label
         assert not [p for p in shown.values() if p.invalid]

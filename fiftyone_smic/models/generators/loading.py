@@ -75,12 +75,7 @@ def load_generator(
         return _load_nearest(encoder, gallery)
     if gallery is not None:
         raise ValueError(f"only the generator {NEAREST!r} takes a gallery, not {name!r}")
-    source = _find(name, encoder)
-    if encoder is not None and not draws_from(source.encoder, encoder):
-        raise ValueError(
-            f"generator {source.name!r} was trained on {source.encoder} and cannot draw from "
-            f"latents of {encoder}. {fits()}"
-        )
+    source = _find_fitting(name, encoder)
     if scheduler is not None:
         source = replace(source, scheduler=scheduler)
     device = device or default_device()
@@ -93,6 +88,39 @@ def load_generator(
     family = find_family(source.pipeline)
     assert family is not None  # _find refuses pipelines of no family
     return family.load()(source, device, getattr(torch, dtype))  # type: ignore[call-arg]
+
+
+def problem(name: str, encoder: str) -> str | None:
+    """Why a name cannot lead to a generator, as far as that is known without loading; else None.
+
+    Args:
+        name: As for :func:`load_generator`.
+        encoder: Identity of the encoder the latents come from.
+
+    Example:
+        >>> problem("postcards", "postcards") is None
+        True
+        >>> problem("/nowhere", "ViT-L-14/openai")[:55]
+        "'/nowhere' is neither a known generator nor a directory"
+    """
+    if name == NEAREST:
+        return None
+    try:
+        _find_fitting(name, encoder)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _find_fitting(name: str | None, encoder: str | None) -> Source:
+    """What is known of a generator before it is loaded; one for another encoder is refused."""
+    source = _find(name, encoder)
+    if encoder is not None and not draws_from(source.encoder, encoder):
+        raise ValueError(
+            f"generator {source.name!r} was trained on {source.encoder} and cannot draw from "
+            f"latents of {encoder}. {fits()}"
+        )
+    return source
 
 
 def _load_nearest(
