@@ -24,8 +24,7 @@ def bare(original, delete):
     return dataset, latents, info
 
 
-@pytest.mark.parametrize("kind", ["vector", "array", "list"])
-@pytest.mark.parametrize("length", [1.0, 7.5])
+@pytest.mark.parametrize(("kind", "length"), [("vector", 1.0), ("array", 7.5), ("list", 7.5)])
 def test_a_field_of_embeddings(bare, kind, length):
     dataset, latents, info = bare
     rows = list(length * latents)
@@ -475,6 +474,6 @@ def test_what_is_wrong_with_embeddings_of_objects_is_said_and_nothing_changes(bo
     ):
         with pytest.raises(ValueError, match=words):
             smic.adopt_latents(dataset, **{**HOW, **arguments})
-        assert state(dataset) == before, arguments
+    assert state(dataset) == before
     with pytest.raises(ValueError, match="pass patches_field=…"):
         smic.compute_latents(dataset, force_square=True)
