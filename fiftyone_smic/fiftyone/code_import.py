@@ -105,6 +105,8 @@ def import_codes(
             f"{path} has no file names to find its samples by; export it with names, or import it "
             "as a new dataset"
         )
+    if not archive.names:
+        raise ValueError(f"{path} holds no items, so there is nothing to give to samples")
     found: list[str | None]
     if patches_field is None:
         found = match(archive.names, *samples.values(["id", "filepath"]))

@@ -174,15 +174,29 @@ class Coded:
             if len(held) < len(self.ids):
                 return None
         found = read_latents(held, name, boxed)
-        if boxed is None:
-            ours = EncoderIdentity.parse(self.config.encoder)
-            if found.values.shape[1] != self.config.dim or not ours.matches(found.encoder):
+        values = found.values
+        if found.ids != self.ids:
+            place = {item: row for row, item in enumerate(found.ids)}
+            rows = [place[i] for i in self.ids if i in place]
+            if len(rows) < len(self.ids):
                 return None
-        if found.ids == self.ids:
-            return found.values
-        place = {item: row for row, item in enumerate(found.ids)}
-        rows = [place[i] for i in self.ids if i in place]
-        return found.values[rows] if len(rows) == len(self.ids) else None
+            values = values[rows]
+        return values if self._made_of(values, found.encoder) else None
+
+    def _made_of(self, latents: np.ndarray, encoder: str) -> bool:
+        """Tell whether the codes are those of these latents (N, d) of an encoder.
+
+        Where nobody knows the encoder, as with embeddings of another tool, the codes of a hundred
+        latents are made again and compared.
+        """
+        if latents.shape[1] != self.config.dim:
+            return False
+        ours = EncoderIdentity.parse(self.config.encoder)
+        if ours.known:
+            return ours.matches(encoder)
+        some = np.unique(np.linspace(0, len(latents) - 1, 100).astype(int))
+        differing = csr_matrix(self.dictionary.transform(latents[some]) != self.codes[some])
+        return float((np.diff(differing.indptr) == 0).mean()) > 0.9
 
     @cached_property
     def distortion(self) -> np.ndarray | None:

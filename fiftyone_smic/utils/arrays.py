@@ -40,6 +40,8 @@ def read_arrays(
         {'a': array([0, 1, 2])}
     """
     data = source.read() if hasattr(source, "read") else Path(source).read_bytes()
+    if not data.startswith(b"PK"):  # NumPy would speak of pickles
+        raise ValueError("it is no .npz file")
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             if sum(part.file_size for part in file.zip.infolist()) > MOST_BYTES:

@@ -402,3 +402,28 @@ def test_latents_of_any_length_are_scaled(make_dataset, clustered):
         smic.learn_dictionary(dataset, n_atoms=6)
         report = smic.encode(dataset)
         assert report.fidelity.explained_variance > 0.8
+
+
+def test_embeddings_of_another_tool_verify_what_codes_say(make_dataset, clustered, tmp_path):
+    dataset = make_dataset(np.vstack([clustered, clustered[:1] + 0.001]))
+    smic.learn_dictionary(dataset, n_atoms=6)
+    smic.encode(dataset)
+    found = smic.find_near_duplicates(dataset, threshold=0.999)
+    assert found.result.verified and [0, 60] in found.result.pairs.tolist()
+    assert smic.find_outliers(dataset).result.measured
+    smic.export_archive(dataset, "smic", tmp_path / "x.smic", distortion=True)
+    assert smic.read_archive(tmp_path / "x.smic").distortion.shape == (61,)
+    # Other vectors of the same length in the same field are not what was coded.
+    dataset.set_values("clip_latents", [*clustered[::-1], clustered[5]])
+    assert not smic.find_near_duplicates(dataset, threshold=0.999).result.verified
+    with pytest.raises(ValueError, match="distortions need the latents"):
+        smic.export_archive(dataset, "smic", tmp_path / "y.smic", distortion=True)
+
+
+def test_an_archive_of_no_items_gives_no_codes(encoded, tmp_path):
+    dictionary = smic.load_dictionary(encoded)
+    codes = dictionary.transform(np.zeros((0, dictionary.n_features_in_)))
+    smic.write_archive(tmp_path / "x.smic", dictionary, codes, encoder="me/1", names=[])
+    with pytest.raises(ValueError, match="holds no items"):
+        smic.import_codes(encoded, tmp_path / "x.smic", "other")
+    assert smic.list_dictionaries(encoded) == ["smic"]
