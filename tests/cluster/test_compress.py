@@ -181,8 +181,8 @@ def test_a_run_that_stopped_goes_on(shards: Path, alone: bytes, tmp_path: Path) 
 def test_pictures_are_encoded_by_a_pool_that_loses_an_actor(
     nodes: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding_module, "PICTURES", 8)
-    write_collection(tmp_path / "cards", 24, size=64)
+    monkeypatch.setattr(encoding_module, "PICTURES", 9)  # two parts, so two actors at most
+    write_collection(tmp_path / "cards", 17, size=64)
     (tmp_path / "cards" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     settings = {"encoder": "postcards", "n_atoms": 6, "passes": 1, "keep": "words"}
     compress(tmp_path / "cards", tmp_path / "one.smic", local=True, **settings)
@@ -196,7 +196,7 @@ def test_pictures_are_encoded_by_a_pool_that_loses_an_actor(
         over.set()
         watch.join()
     assert killed
-    assert done.rate.items == 24 and done.unreadable_count == 1
+    assert done.rate.items == 17 and done.unreadable_count == 1
     assert list(done.unreadable) == ["broken.png"] and done.unreadable["broken.png"]
     assert (tmp_path / "x.smic").read_bytes() == (tmp_path / "one.smic").read_bytes()
     compress(

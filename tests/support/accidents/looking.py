@@ -214,7 +214,7 @@ def snapshot(scene: Scene, locks: bool = True) -> dict[str, Any]:
             continue
         content: Any = "folder"
         if path.suffix == ".json":
-            content = _plain(json.loads(path.read_text(encoding="utf-8")), names)
+            content = _plain(_json(path), names)
         elif path.suffix == ".png" and len(names) > 2:
             content = "a picture"
         elif path.is_file():
@@ -223,6 +223,15 @@ def snapshot(scene: Scene, locks: bool = True) -> dict[str, Any]:
     for name in datasets:
         found[f"dataset{name.removeprefix(scene.name)}"] = _plain(_dataset(name), names)
     return found
+
+
+def _json(path: Path) -> Any:
+    """What a file holds; FiftyOne's exporter, which was killed, leaves files that are not whole."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return f"no JSON: {text}"
 
 
 def _dataset(name: str) -> dict[str, Any]:
