@@ -105,6 +105,7 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         if os.path.exists(folder):
             raise NotADirectoryError(errno.ENOTDIR, "this is not a folder", folder)
         raise FileNotFoundError(errno.ENOENT, "this folder does not exist: create it first", folder)
+    remove_abandoned(folder)  # a run that was killed here may have left what it tried
     try:
         temporary, handle = _create(folder)
         os.close(handle)

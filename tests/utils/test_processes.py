@@ -10,7 +10,7 @@ import time
 import pytest
 
 from fiftyone_smic.utils import processes
-from fiftyone_smic.utils.files import replace_file
+from fiftyone_smic.utils.files import check_replaceable, replace_file
 from fiftyone_smic.utils.processes import in_hand, is_abandoned, is_gone, this_process
 
 posix = pytest.mark.skipif(os.name != "posix", reason="other systems do not tell")
@@ -34,6 +34,10 @@ def test_no_clock_decides_about_processes_of_this_machine(tmp_path, monkeypatch,
     replace_file(tmp_path / "x", b"")
     left = sorted(os.listdir(tmp_path))
     assert len(left) == 4 and all(this_process() in name for name in left[:3])
+    # Also where a run only tries whether it can write.
+    (tmp_path / f".smic-{dead}-abc.tmp").write_bytes(b"")
+    check_replaceable(tmp_path / "y")
+    assert sorted(os.listdir(tmp_path)) == left
 
 
 def test_a_process_of_elsewhere_is_waited_for_if_the_clock_was_set_back(monkeypatch):
