@@ -52,8 +52,9 @@ def _unpack(packed: np.ndarray, parts: int, bits: int) -> np.ndarray:
 
 
 def _additive(
-    kind: str, z: np.ndarray, parts: int, bits: int, book_bits: int, squeezed: bool
-) -> Point:
+    kind: str, z: np.ndarray, parts: int, bits: int, books: tuple[int, ...], squeezed: bool
+) -> Iterator[Point]:
+    """Points of a quantizer that is trained once, for codebooks of each number of bits."""
     import faiss
 
     n, d = z.shape
@@ -67,23 +68,26 @@ def _additive(
         quantizer = faiss.LocalSearchQuantizer(d, parts, bits)
     quantizer.verbose = False
     quantizer.train(y)
-    books, cost = shorten(faiss.vector_to_array(quantizer.codebooks), book_bits, squeezed)
-    faiss.copy_array_to_vector(np.ascontiguousarray(books.ravel(), np.float32), quantizer.codebooks)
-    if kind == "residual":
-        quantizer.compute_codebook_tables()
-    indices = _unpack(quantizer.compute_codes(y), parts, bits)
-    tables = books.reshape(parts, 2**bits, d)
-    rebuilt = mean + sum(tables[m][indices[:, m]] for m in range(parts))
-    fixed = float(n * parts * bits)
-    payload = (
-        sum(adaptive_bits(indices[:, m], 2**bits) for m in range(parts)) if squeezed else fixed
-    )
-    return payload / n, (payload + cost + 8 * d) / n, rebuilt
+    trained = faiss.vector_to_array(quantizer.codebooks)
+    for book_bits in books:
+        book, cost = shorten(trained, book_bits, squeezed)
+        book = np.ascontiguousarray(book.ravel(), np.float32)
+        faiss.copy_array_to_vector(book, quantizer.codebooks)
+        if kind == "residual":
+            quantizer.compute_codebook_tables()
+        indices = _unpack(quantizer.compute_codes(y), parts, bits)
+        tables = book.reshape(parts, 2**bits, d)
+        rebuilt = mean + sum(tables[m][indices[:, m]] for m in range(parts))
+        fixed = float(n * parts * bits)
+        payload = (
+            sum(adaptive_bits(indices[:, m], 2**bits) for m in range(parts)) if squeezed else fixed
+        )
+        yield payload / n, (payload + cost + 8 * d) / n, rebuilt
 
 
 def local_search(z: np.ndarray, parts: int, bits: int) -> Point:
     """FAISS's LocalSearchQuantizer with ``parts`` codebooks of ``2**bits`` float32 rows."""
-    return _additive("local", z, parts, bits, 32, False)
+    return next(_additive("local", z, parts, bits, (32,), False))
 
 
 def additive(kind: str, z: np.ndarray, book: str, quick: bool) -> Iterator[Point]:
@@ -94,10 +98,8 @@ def additive(kind: str, z: np.ndarray, book: str, quick: bool) -> Iterator[Point
     if quick:
         settings = settings[1::3]
     for parts, bits in settings:
-        if len(z) < 2**bits * 4:
-            continue
-        for book_bits in BOOKS[book]:
-            yield _additive(kind, z, parts, bits, book_bits, book.startswith("squeezed"))
+        if len(z) >= 2**bits * 4:
+            yield from _additive(kind, z, parts, bits, BOOKS[book], book.startswith("squeezed"))
 
 
 def product(z: np.ndarray, rotate: bool, quick: bool) -> Iterator[Point]:

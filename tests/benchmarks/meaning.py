@@ -99,12 +99,17 @@ def row(
     return [*found, *named, probe]
 
 
-def faiss_points(z: np.ndarray) -> Iterator[tuple[str, list[baselines.Point]]]:
-    """Name and points of FAISS's quantizers."""
+def faiss_points(z: np.ndarray, most: float) -> Iterator[tuple[str, list[baselines.Point]]]:
+    """Name and points of FAISS's quantizers, up to the first of more than ``most`` total bits."""
     yield "FAISS product (PQ)", list(baselines.product(z, False, False))
     yield "FAISS product, rotated (OPQ)", list(baselines.product(z, True, True))
     for kind, name in (("residual", "RQ"), ("local", "LSQ")):
-        yield f"FAISS {name}, squeezed", list(baselines.additive(kind, z, "squeezed", False))
+        points = []
+        for point in baselines.additive(kind, z, "squeezed", False):
+            points.append(point)
+            if point[1] > most:  # larger ones would only take longer
+                break
+        yield f"FAISS {name}, squeezed", points
 
 
 def split(
@@ -125,7 +130,9 @@ def main() -> None:
     parser.add_argument("--labels", metavar="FILE.npy", help="class of each latent, from 0")
     parser.add_argument("--classes", metavar="FILE.npy", help="the latent of each class's name")
     parser.add_argument("--bits", nargs="+", type=float, default=[33.0, 95.0], metavar="B")
-    parser.add_argument("--no-faiss", action="store_true")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument("--no-faiss", action="store_true")
+    alone.add_argument("--only-faiss", action="store_true")
     given = parser.parse_args()
     paths = [given.latents, given.texts, *given.others, given.labels, given.classes]
     missing = [p for p in paths if p is not None and not os.path.exists(p)]
@@ -147,7 +154,7 @@ def main() -> None:
         print(f"{name:32s}" + "".join(f"{cell:>11s}" for cell in cells), flush=True)
 
     show("full latents", 32.0 * z.shape[1], 32.0 * z.shape[1], z)
-    for bits in given.bits:
+    for bits in () if given.only_faiss else given.bits:
         for name, metric in (("plain", None), ("metric of texts", Metric.of_texts(rest))):
             dictionary = learn_to_target(z, bits_per_item=bits, metric=metric)
             codes = dictionary.transform(z)
@@ -160,7 +167,7 @@ def main() -> None:
             )
     if given.no_faiss:
         return
-    for name, points in faiss_points(z):
+    for name, points in faiss_points(z, max(given.bits)):
         for bits in given.bits:
             enough = [point for point in points if point[1] >= bits]
             if enough:

@@ -13,7 +13,9 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
+from fiftyone_smic.fiftyone import load_dictionary
 from fiftyone_smic.fiftyone.plugin import install_plugin
+from fiftyone_smic.pipelines.keeping import CHOICES
 
 #: Resolves every form for a dataset, and prints what that has loaded.
 SCRIPT = """
@@ -205,3 +207,18 @@ def test_counts_have_a_singular_and_a_plural():
     assert amount(1, "sample has", "samples have") == "1 sample has"
     assert amount(0, "sample") == "0 samples"
     assert np.int64(1) == 1 and amount(int(np.int64(1)), "image") == "1 image"
+
+
+def test_forms_ask_what_is_kept_first_and_the_dictionary_does(postcards):
+    for name in ("learn_dictionary", "compress_dataset"):
+        asked = form(name, postcards)["keep"]
+        assert tuple(asked.type.values) == CHOICES and asked.default == "everything"
+    kept = {}
+    for keep in CHOICES:
+        params = {"key": keep, "keep": keep, "control": "lam", "lam": 0.01}
+        foo.execute_operator(
+            "fiftyone_smic/learn_dictionary", {"dataset": postcards}, params=params
+        )
+        kept[keep] = load_dictionary(postcards, keep).metric_
+    assert kept["everything"] is None
+    assert kept["words"].shape == (len(postcards.first().clip_latents),) * 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from fiftyone_smic import cli
 from fiftyone_smic.archive import read_archive
 from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.encoders.base import Encoder
@@ -64,6 +67,25 @@ def test_appending_keeps_words_only_if_told(cards, words, tmp_path):
         copy.write_bytes(file.read_bytes())
         append_folder(cards / "more", copy, keep=keep, assume_new=True)
         assert (read_archive(copy).codes[40:] != expected).nnz == 0
+
+
+def test_the_command_keeps_what_it_is_told_to(cards, words, tmp_path, monkeypatch, capsys):
+    def compress_to_keep(*keep):
+        file = tmp_path / "".join(("x", *keep, ".smic"))
+        where = (str(cards / "first"), str(file), "--encoder", "postcards", "--lam", "0.01")
+        monkeypatch.setattr(sys, "argv", ["fiftyone-smic", "compress", *where, *keep])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        return stopped.value.code or 0, file
+
+    code, of_words = compress_to_keep("--keep", "words")
+    assert code == 0 and of_words.read_bytes() == words[0].read_bytes()
+    code, plain = compress_to_keep()
+    assert code == 0 and plain.read_bytes() != of_words.read_bytes()
+    capsys.readouterr()
+    code, other = compress_to_keep("--keep", "nouns")
+    assert code and not other.exists()
+    assert "'everything' or 'words', got 'nouns'" in capsys.readouterr().err
 
 
 def test_what_cannot_be_kept_is_refused_before_the_work(cards, words, tmp_path, monkeypatch):
