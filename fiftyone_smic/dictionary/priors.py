@@ -2,9 +2,9 @@
 
 A prior is a mean, principal axes, the typical size of atoms along these axes, and the atoms of a
 dictionary, all learned on any public latents of the encoder. The mean and the atoms of an archive
-are predicted from the prior's where that saves bits. With a few hundred items, for which the
-dictionary is most of the archive, this saves 4 to 14 % of the file. An archive names its prior by a
-hash of its content, and reading the archive needs the same prior.
+are predicted from the prior's where that saves bits. With 50 to 200 items, for which the dictionary
+is most of the archive, a prior from similar pictures saves two thirds of the file. An archive names
+its prior by a hash of its content, and reading the archive needs the same prior.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def prior_advice(dictionary: SemanticDictionary, items: int, total_bits: int) ->
         total_bits: bits of the archive.
 
     Returns:
-        Two sentences, or None if there is a prior or if mean and atoms take less than a quarter.
+        Three sentences, or None if there is a prior or if mean and atoms take less than a quarter.
 
     Example:
         >>> from fiftyone_smic.dictionary import SemanticDictionary
@@ -255,10 +255,12 @@ def prior_advice(dictionary: SemanticDictionary, items: int, total_bits: int) ->
         return None
     return (
         f"The dictionary takes {bits / total_bits:.0%}".replace("%", " %") + " of this small "
-        f"archive: {bits / items:.1f} of {total_bits / items:.1f} bits for each item. A prior of "
-        "the same encoder can save a large part of them; build one from a few thousand other "
-        "latents, with Prior.build(latents).save(file) or `fiftyone-smic prior build latents.npy "
-        "-o file`, and pass it as prior"
+        f"archive: {bits / items:.1f} of {total_bits / items:.1f} bits for each item. A prior can "
+        "save most of them: of 50 to 200 photographs, one built from 261 others saves two thirds "
+        "of all bits. Build one from a few hundred or thousand latents of the same encoder and of "
+        "similar pictures (of quite different ones it saves little), with "
+        "Prior.build(latents).save(file) or `fiftyone-smic prior build latents.npy -o file`, and "
+        "pass it as prior"
     )
 
 

@@ -36,7 +36,10 @@ squared distance / lam, which learning minimises, at lam = .0015 for 50 items an
   of codes cost more than the atoms save, and not at lam = .0023; it has no atoms to show, and ev .2
   is not reached with it.
 
-So no code halves these bits, for they are about the bound: what a reader knows beforehand does.
+Where the bits lie, of one subset of each size without a prior: 50 items at ev .18 take 67.0 bits,
+21.3 for the mean, 23.1 for the atoms, 12.8 for the codes, 9.9 for headers and tables; 200 items at
+ev .19 take 32.3, 6.8, 13.1, 9.4 and 3.1. All together they are 6 to 15 % more than the bound, so no
+code halves them: what a reader knows beforehand does.
 """
 
 from __future__ import annotations

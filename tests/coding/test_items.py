@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, random
 
 from fiftyone_smic.coding.code_tables import CodeTables
 from fiftyone_smic.coding.items import decode_items, encode_items
@@ -20,3 +20,15 @@ def test_tables_that_are_large_for_their_block_are_refused():
     assert len(short) < tables.least <= len(stream)
     with pytest.raises(CorruptStream, match="larger tables"):
         decode_items(short, 2, tables, codes.nnz)
+
+
+@pytest.mark.parametrize("inter", [False, True])
+def test_the_first_items_alone_are_those_of_all(inter):
+    codes = random(40, 12, density=0.3, format="csr", rng=0, data_rvs=lambda n: np.ones(n))
+    codes = codes.astype(np.int8)
+    codes.sort_indices()
+    tables = CodeTables.of(codes, 2, 12, inter)
+    stream = encode_items(codes, tables, inter=inter)
+    for stop in (0, 1, 17, 40):
+        part = decode_items(stream, 40, tables, codes.nnz, stop)
+        assert part.shape == (stop, 12) and (part != codes[:stop]).nnz == 0
