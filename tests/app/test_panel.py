@@ -50,7 +50,10 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     panel = open_panel(page)
     panel.get_by_text("Samples 1 to 4 of 60").wait_for()
     panel.locator('img[alt="Original"]').first.press("Enter")  # what the mouse does with a click
-    page.locator('[data-cy="modal"]').wait_for()
+    modal = page.locator('[data-cy="modal"]')
+    modal.locator('[data-cy="panel-tab-smic_panel"]').click()  # beside the sample, by itself
+    modal.get_by_text(re.compile("opened, and what")).wait_for()
+    modal.locator('img[alt="Original"]').wait_for()
     page.keyboard.press("Escape")
     page.locator('[data-cy="modal"]').wait_for(state="detached")
     panel.get_by_role("button", name="drawn fidelity ?").click()

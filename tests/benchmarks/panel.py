@@ -41,7 +41,7 @@ LEARNED_FROM = 10_000
 SIGNS = {
     "Compare": ("text=and what their codes draw", 'img[alt="Original"]'),
     "Storage": ("text=as the collection grows", steps.BARS),
-    "Concepts": ("text=Click a concept to see", f"{steps.MAP} .scatterlayer .point"),
+    "Concepts": ("text=Click a concept (◆) to see", f"{steps.MAP} .scatterlayer .point"),
     "Mix": ("text=Select one to three samples", 'img[alt="Start"]'),
     "Curate": ("text=The largest concepts", 'img[alt^="Typical of"]'),
 }
