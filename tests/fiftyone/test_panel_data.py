@@ -213,9 +213,12 @@ def test_the_map_and_its_pictures_travel_beside_the_layout(encoded):
     assert window.answer["url"] == media_url(found.typical[0][1])
     window.send("on_map_picture", key="smic", dot=n)  # of a map that is not there any more
     assert window.answer == {}
-    set_atom_names(encoded, "smic", {0: "renamed"})
     window.send("on_choice", path="top.column0.map_settings.colour", value="time")
-    assert version() != before
+    coloured = version()
+    assert coloured != before
+    set_atom_names(encoded, "smic", {0: "renamed"})
+    window.send("refresh")
+    assert version() != coloured
 
 
 def test_an_atom_is_drawn_from_the_mean_and_itself(encoded, tmp_path, monkeypatch):
