@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from scipy.stats import false_discovery_control, hypergeom, norm
 
-from fiftyone_smic import curation
+from fiftyone_smic import curation, write_archive
 from fiftyone_smic.curation.duplicates import stars
 from fiftyone_smic.curation.inference import newcombe, permutation_p
 from fiftyone_smic.curation.searching import best
@@ -91,3 +91,12 @@ def test_a_covering_set_leaves_preselected_items_out(collection):
     # More often than an atom occurs it cannot be shown, and that is no failure.
     found = curation.select(dictionary, csr_matrix(codes), None, "covering", times=3)
     assert sorted(found.indices.tolist()) == [0, 1, 2] and "proven" in found.bound
+
+
+def test_a_search_block_by_block_has_the_same_scores(collection, tmp_path):
+    z, _, dictionary, codes = collection
+    write_archive(tmp_path / "x.smic", dictionary, codes, encoder="me/1")
+    scores, indices = curation.search_archive(tmp_path / "x.smic", z[:3], k=7)
+    wanted = curation.search(dictionary, codes, z[:3], k=7)
+    assert np.array_equal(indices, wanted.indices)
+    assert scores == pytest.approx(wanted.scores, rel=1e-5)
