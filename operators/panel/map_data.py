@@ -103,6 +103,8 @@ def map_data(
     noun = forms.noun(objects_of(samples, key))
     sizes = np.round(atom_sizes(found.has), 1)
     at = np.round(there.atoms, 3)
+    # Beside coloured samples the concepts have one colour, so that no colour means two things.
+    apart = [("concepts", ACCENT, list(range(len(found.names))))] if colour else groups(found)
     traces = [
         *_dots(samples, key, found, there, colour, chosen),
         *(
@@ -121,7 +123,7 @@ def map_data(
                     "line": {"width": 1, "color": "white"},
                 },
             }
-            for name, shade, group in groups(found)
+            for name, shade, group in apart
         ),
     ]
     return [{"type": "scatter", "mode": "markers", **trace} for trace in traces]
