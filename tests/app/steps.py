@@ -103,6 +103,17 @@ def close(page):
     done.wait_for(state="detached")
 
 
+def close_sample(page):
+    """Close the sample that is open; what else is on top of it takes the first keys."""
+    sample = page.locator('[data-cy="modal"]')
+    for _ in range(60):
+        if not sample.count():
+            return
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(1000)
+    raise AssertionError("the sample stays open")
+
+
 def run(page, label, result):
     """Run an operator from the operator browser as its form stands."""
     execute(page, open_form(page, label), result)

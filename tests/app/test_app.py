@@ -19,6 +19,7 @@ from .steps import (
     run,
     see_picture,
     select,
+    settle,
 )
 
 pytestmark = pytest.mark.app
@@ -143,6 +144,7 @@ def test_stop_is_in_reach_when_a_result_led_to_the_run(visit, curated):
     page = visit(curated)
     form = open_form(page, "SMIC: encode samples")
     execute(page, form, "of the differences")
+    settle(page)  # the App loads the dataset again, and closes a form that opens meanwhile
     page.get_by_role("button", name="Regenerate samples").click()
     filled_form(page).get_by_role("button", name="Execute").click()
     page.get_by_role("button", name="Stop", exact=True).click()

@@ -16,6 +16,7 @@ from .steps import (
     RESULT,
     click_atom,
     close,
+    close_sample,
     count,
     execute,
     filled_form,
@@ -54,8 +55,7 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     modal.locator('[data-cy="panel-tab-smic_panel"]').click()  # beside the sample, by itself
     modal.get_by_text(re.compile("opened, and what")).wait_for()
     modal.locator('img[alt="Original"]').wait_for()
-    page.keyboard.press("Escape")
-    page.locator('[data-cy="modal"]').wait_for(state="detached")
+    close_sample(page)
     panel.get_by_role("button", name="drawn fidelity ?").click()
     page.locator(RESULT).get_by_text("How close the embedding of a drawn picture").wait_for()
     close(page)

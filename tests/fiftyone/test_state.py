@@ -524,7 +524,7 @@ def test_a_dataset_of_a_newer_fiftyone_does_not_stop_the_search(coded, delete):
     db = foo.get_db_conn()
     db.datasets.update_one({"_id": newer._doc.id}, {"$set": {"version": "99.0"}})
     script = """
-        for key in ("only_here", "other"):
+        for key in ("only_here", "of_newer"):
             try:
                 smic.load_model(key)
             except ValueError as error:
@@ -532,7 +532,7 @@ def test_a_dataset_of_a_newer_fiftyone_does_not_stop_the_search(coded, delete):
         """
     coded.persistent = newer.persistent = True
     try:
-        db.datasets.update_one({"_id": newer._doc.id}, {"$set": {"runs.other": newer._doc.id}})
+        db.datasets.update_one({"_id": newer._doc.id}, {"$set": {"runs.of_newer": newer._doc.id}})
         lines = ended(elsewhere(script)).splitlines()
         found, missing = (line for line in lines if line.startswith("said "))
         assert "do not say which encoder" in found  # of the one dataset that has the key
