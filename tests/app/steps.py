@@ -103,17 +103,6 @@ def close(page):
     done.wait_for(state="detached")
 
 
-def close_sample(page):
-    """Close the sample that is open; what else is on top of it takes the first keys."""
-    sample = page.locator('[data-cy="modal"]')
-    for _ in range(60):
-        if not sample.count():
-            return
-        page.keyboard.press("Escape")
-        page.wait_for_timeout(1000)
-    raise AssertionError("the sample stays open")
-
-
 def run(page, label, result):
     """Run an operator from the operator browser as its form stands."""
     execute(page, open_form(page, label), result)
@@ -152,6 +141,7 @@ def point_at_atom(page, panel):
     about = panel.locator(CARD)
     for attempt in range(60):  # until the map is no longer drawn again, or scrolled away
         panel.locator(MAP).evaluate("map => map.scrollIntoView()")
+        atoms.locator(".point").first.wait_for(state="attached")
         # A sample's dot may lie nearer to the mouse: then another atom is tried.
         box = atoms.locator(".point").nth(attempt % atoms.locator(".point").count()).bounding_box()
         x, y = box["x"] + box["width"] / 2 + 3, box["y"] + box["height"] / 2

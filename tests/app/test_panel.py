@@ -16,7 +16,6 @@ from .steps import (
     RESULT,
     click_atom,
     close,
-    close_sample,
     count,
     execute,
     filled_form,
@@ -50,12 +49,6 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     page = visit(curated)
     panel = open_panel(page)
     panel.get_by_text("Samples 1 to 4 of 60").wait_for()
-    panel.locator('img[alt="Original"]').first.press("Enter")  # what the mouse does with a click
-    modal = page.locator('[data-cy="modal"]')
-    modal.locator('[data-cy="panel-tab-smic_panel"]').click()  # beside the sample, by itself
-    modal.get_by_text(re.compile("opened, and what")).wait_for()
-    modal.locator('img[alt="Original"]').wait_for()
-    close_sample(page)
     panel.get_by_role("button", name="drawn fidelity ?").click()
     page.locator(RESULT).get_by_text("How close the embedding of a drawn picture").wait_for()
     close(page)
