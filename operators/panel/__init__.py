@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from .drawn import Drawn
 from .generators import chosen_generator
 from .parts import NARROW, row, small
 from .states import missing
+from .turns import Turns
 
 #: Name -> label and the module that lays it out.
 TABS: dict[str, tuple[str, Any]] = {
@@ -45,11 +45,7 @@ ROOM = types.ObjectView(
     }
 )
 
-# The App sends the panel's events concurrently, each with the panel's state of its moment. Served
-# in turn, the last one to come, which knows the latest state, is also the last one to draw.
-_IN_TURN = threading.Lock()
-
-
+_TURNS = Turns()
 _DRAWN = Drawn()
 #: Events after which the window may show anything.
 ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
@@ -92,15 +88,19 @@ class SMICPanel(foo.Panel):
             return self.on_startup(ctx)
         if event in ANSWERS:
             return getattr(self, event)(ctx)
-        with _IN_TURN:
+        with _TURNS.turn(ctx.panel.state.window) as followed:
             key = current_key(ctx)
             if event not in OF_ANY_KEY and _DRAWN.of_another(ctx.panel.state.window, key):
                 # Another process has deleted it. A click on its atom 5 is no click on another's.
                 ctx.ops.notify("The dictionary that was shown is gone.", variant="warning")
             else:
                 getattr(self, event)(ctx)
+            if event in ALWAYS_DRAWN:
+                _DRAWN.forget(ctx.panel.state.window)
+            if event != "on_load" and followed():
+                return  # and the one that follows draws
             layout, key = self.render(ctx), current_key(ctx)
-            if _DRAWN.differs(ctx.panel.state.window, layout, key) or event in ALWAYS_DRAWN:
+            if _DRAWN.differs(ctx.panel.state.window, layout, key):
                 ctx.ops.show_panel_output(layout)
 
     # --- events: each is followed by ``render`` -----------------------------------------------

@@ -94,10 +94,10 @@ def test_compare_sorts_by_what_is_chosen(visit, curated):
     execute(page, filled_form(page), "Their mean fidelity is")
     close(page)
     choose("Worst drawing first")
-    panel.get_by_text("56 without a value left out").wait_for()
     curated.reload()
-    drawn = curated.exists("scenes_drawn_fidelity")
-    expect(shown).to_have_text(names(drawn.sort_by("scenes_drawn_fidelity")))
+    drawn = curated.exists("scenes_drawn_fidelity")  # more than four, if tests before drew more
+    panel.get_by_text(f"{60 - len(drawn)} without a value left out").wait_for()
+    expect(shown).to_have_text(names(drawn.sort_by("scenes_drawn_fidelity").limit(4)))
 
 
 def test_a_dictionary_is_chosen_and_deleted_while_it_is_shown(visit, curated):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import fiftyone as fo
 import fiftyone.core.odm as foo
 import numpy as np
 import pytest
+from pymongo.errors import ConnectionFailure
 
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import archives, fields, latent_rows
@@ -47,8 +50,16 @@ def mortal(monkeypatch):
 
 
 def revive():
+    """Start it again, and wait until the driver has seen that it is there."""
     private_mongod.revive()
-    foo.get_db_conn().command("ping")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            foo.get_db_conn().command("ping")
+            return
+        except ConnectionFailure:
+            if time.monotonic() > deadline:
+                raise
 
 
 def test_computing_latents_goes_on(original, delete, mortal, monkeypatch):
