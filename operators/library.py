@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 NAME = "fiftyone_smic"
 ROOT = Path(__file__).resolve().parents[1]
 _told: set[str] = set()
+#: Whether nothing was missing when it was last looked: what is installed does not go again.
+_complete = False
 INSTALL = f"fiftyone plugins requirements {NAME} --install"
 
 
@@ -106,11 +108,17 @@ def unready(kind: type, why: str) -> type:
 
 
 def checked(kinds: tuple[type, ...]) -> tuple[type, ...]:
-    """The operators and panels as they are, or ones that say what is missing."""
-    why = missing()
+    """The operators and panels as they are, or ones that say what is missing.
+
+    FiftyOne builds its registry anew for every request, and to ask for the version of each package
+    takes longer than most of them.
+    """
+    global _complete
+    why = None if _complete else missing()
     if why is None:
+        _complete = True
         return kinds
-    if why not in _told:  # FiftyOne builds its registry again and again
+    if why not in _told:
         _told.add(why)
         logger.warning("Plugin %s: %s", NAME, why)
     return tuple(unready(kind, why) for kind in kinds)
