@@ -68,8 +68,8 @@ def match(codes: csr_matrix, expression: str, names: Sequence[str | None] | None
     ``&`` or ``and``, ``|`` or ``or``, ``!`` or ``not``, parentheses. A name stands for a positive
     coefficient of that atom, ``-name`` for a negative one: the item lacks what is common, which is
     more than not having it. ``3*name`` counts three times in the ranking. A name is written as it
-    is, whatever is in it, or in quotes; ``atom 7`` and
-    ``concept 7`` always work. Letter case does not matter.
+    is, whatever is in it, or in quotes; ``atom 7`` and ``concept 7`` always work. Letter case does
+    not matter.
 
     Args:
         codes: (N, K), or an archive.

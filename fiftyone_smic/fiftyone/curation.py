@@ -14,11 +14,7 @@ from fiftyone_smic.curation.selection import Method
 from fiftyone_smic.curation.surprise import REMARKABLE
 from fiftyone_smic.fiftyone import fields
 from fiftyone_smic.fiftyone.collections import MOST_LISTED, image_samples
-from fiftyone_smic.fiftyone.curated import (
-    Coded,
-    CurationReport,
-    check_tag,
-)
+from fiftyone_smic.fiftyone.curated import Coded, CurationReport, check_tag
 from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.fiftyone.queries import as_latents
 from fiftyone_smic.fiftyone.splits import split_of_each

@@ -226,7 +226,7 @@ def _closing(
     shown = (
         "the picture that answers for its code"
         if name == IMAGES_DATASET
-        else ("what was drawn from the archive")
+        else "what was drawn from the archive"
     )
     return f"""
 {atoms} atoms were learned. {total:.0f} s in all. In {directory}:

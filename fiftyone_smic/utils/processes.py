@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 #: What a process on another machine has begun counts as abandoned after this many seconds.
 _ABANDONED = 24 * 3600.0
-#: What this process works on now.
-_in_hand: set[str] = set()
+#: What the threads of this process work on now, each under a key of its own.
+_in_hand: dict[object, str] = {}
 
 
 def this_process() -> str:
@@ -28,7 +28,8 @@ def in_hand(work: str) -> Iterator[None]:
     database was stopped meanwhile.
 
     Args:
-        work: What it works on, a name that no other work has.
+        work: What it works on. Other work of this process may have the same name, as a key of
+            another dataset; then this is over when all of it is.
 
     Example:
         >>> with in_hand("a"):
@@ -37,11 +38,12 @@ def in_hand(work: str) -> Iterator[None]:
         >>> is_gone(this_process(), "a")
         True
     """
-    _in_hand.add(work)
+    mine = object()
+    _in_hand[mine] = work
     try:
         yield
     finally:
-        _in_hand.discard(work)
+        del _in_hand[mine]
 
 
 def is_gone(process: str, work: str | None = None) -> bool | None:
@@ -60,7 +62,7 @@ def is_gone(process: str, work: str | None = None) -> bool | None:
     if machine != _machine() or os.name != "posix":
         return None
     if work is not None and process == this_process():
-        return work not in _in_hand
+        return work not in list(_in_hand.values())
     try:
         os.kill(int(number), 0)  # signal 0 only asks whether the process is there
     except ProcessLookupError:

@@ -24,7 +24,8 @@ BARS = ".js-plotly-plot .bars"
 STILL = """
 addEventListener("DOMContentLoaded", () => {
   const style = document.createElement("style");
-  style.textContent = "*, *::before, *::after { animation: none !important; transition: none !important; }";
+  const still = "animation: none !important; transition: none !important;";
+  style.textContent = `*, *::before, *::after { ${still} }`;
   document.head.append(style);
 });
 """
@@ -163,9 +164,14 @@ def open_panel(page):
 
 
 def open_tab(panel, name, sign):
-    """Open a tab and wait for what shows that it is there."""
+    """Open a tab, and wait for what shows that it is there and for what the App sends after it.
+
+    A part of the panel that is drawn tells the server of its own value. On a busy machine that may
+    be served after the next click, faster than anybody's, and would lead back to this tab.
+    """
     panel.get_by_role("tab", name=name).click()
     panel.locator(sign).first.wait_for(state="attached")
+    settle(panel.page, 0.5)
 
 
 def choose(page, panel, label, option):

@@ -66,6 +66,7 @@ def test_compare_sorts_by_what_is_chosen(visit, curated):
     from playwright.sync_api import expect
 
     def choose(order):
+        settle(page, 0.5)  # see open_tab
         panel.get_by_role("combobox").first.click()
         page.get_by_role("option", name=order, exact=True).click()
 

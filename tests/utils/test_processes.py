@@ -54,5 +54,7 @@ def test_a_process_knows_what_it_works_on():
     assert not is_gone(this_process())
     assert is_gone(this_process(), "work")
     with in_hand("work"):
+        with in_hand("work"):  # as a key of two datasets
+            pass
         assert not is_abandoned(this_process(), 0.0, "work")
     assert is_abandoned(this_process(), time.time(), "work")
