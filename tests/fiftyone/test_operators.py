@@ -17,6 +17,7 @@ from fiftyone.operators.executor import ExecutionContext, execute_or_delegate_op
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import list_dictionaries
 from fiftyone_smic.fiftyone.plugin import install_plugin
+from operators import library
 
 OPERATORS = [
     "compute_latents",
@@ -111,6 +112,17 @@ def test_loading_the_plugin_imports_no_model_library():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_is_missing_is_looked_for_until_nothing_is(monkeypatch):
+    """FiftyOne registers the plugin anew for every request, which must not take long."""
+    answers = iter(["Packages are missing", None])
+    monkeypatch.setattr(library, "missing", lambda: next(answers))
+    monkeypatch.setattr(library, "_complete", False)
+    kind = foo.Operator
+    assert library.checked((kind,)) != (kind,)
+    for _ in range(3):  # it was installed meanwhile
+        assert library.checked((kind,)) == (kind,)
 
 
 @pytest.mark.parametrize("name", ON_SAMPLES)
