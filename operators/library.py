@@ -110,8 +110,8 @@ def unready(kind: type, why: str) -> type:
 def checked(kinds: tuple[type, ...]) -> tuple[type, ...]:
     """The operators and panels as they are, or ones that say what is missing.
 
-    FiftyOne builds its registry anew for every request, and to ask for the version of each package
-    takes longer than most of them.
+    FiftyOne builds its registry anew for every request. To ask for the version of each package each
+    time would take a large part of the time of a request.
     """
     global _complete
     why = None if _complete else missing()
