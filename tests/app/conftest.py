@@ -95,11 +95,15 @@ def browser(plugin):
 def visit(app, browser, request):
     """Open a dataset's grid: ``visit(dataset, theme=…)`` returns the page.
 
-    With ``SMIC_SCREENSHOTS`` set to a folder, what a test leaves is seen there.
+    With ``SMIC_SCREENSHOTS`` set to a folder, what a test leaves is seen there. The last page stays
+    for the next test, unless a test has failed in it.
     """
+    failed = request.session.testsfailed
     yield partial(steps.visit, browser, app)
     shots = os.environ.get("SMIC_SCREENSHOTS")
-    for i, page in enumerate(browser.pages):
+    pages = browser.pages
+    for i, page in enumerate(pages):
         if shots:
             page.screenshot(path=Path(shots) / f"{request.node.name}-{i}.png")
-        page.close()
+        if page is not pages[-1] or request.session.testsfailed > failed:
+            page.close()

@@ -20,6 +20,15 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 BARS = ".js-plotly-plot .bars"
+#: Nothing moves: a browser without a graphics card spends more on it than on the page.
+STILL = """
+addEventListener("DOMContentLoaded", () => {
+  const style = document.createElement("style");
+  const still = "animation: none !important; transition: none !important;";
+  style.textContent = `*, *::before, *::after { ${still} }`;
+  document.head.append(style);
+});
+"""
 #: Of the Atoms tab; no other plot has buttons.
 MAP = ".js-plotly-plot:has(.modebar-btn)"
 #: Beside the mouse, where it is over a dot or an atom of the map.
@@ -48,16 +57,28 @@ def browsing() -> Iterator[Any]:
         context.set_default_timeout(120_000)
         # As if the advertisement that covers the App and takes the clicks had been closed before.
         context.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
+        context.add_init_script(STILL)
         yield context
         browser.close()
 
 
 def visit(context, app, dataset, width=1500, height=950, theme="dark"):
-    """Open a dataset's grid in a new page."""
+    """Open a dataset's grid: in the page that shows it already, led back to all of its samples, or
+    in a new one. To load the App anew costs as much as most tests."""
+    address = f"{app}/datasets/{dataset.name}"
+    size = {"width": width, "height": height}
+    for page in context.pages:
+        here = page.url.partition("?")[0] == address and page.viewport_size == size
+        if here and page.evaluate("localStorage.getItem('mui-mode')") == theme:
+            _lead_back(page)
+            count(page, len(dataset))
+            return page
+    for page in context.pages:  # all pages of a server share its view, and a theme
+        page.close()
     page = context.new_page()
-    page.set_viewport_size({"width": width, "height": height})
+    page.set_viewport_size(size)
     page.add_init_script(f"localStorage.setItem('mui-mode', '{theme}')")
-    page.goto(f"{app}/datasets/{dataset.name}", wait_until="domcontentloaded")
+    page.goto(address, wait_until="domcontentloaded")
     kept = page.locator('[data-cy="btn-view-stage-delete"]')
     # The server may have kept a view, even one in which there is nothing.
     page.locator('[data-cy="looker"]').or_(kept).first.wait_for()
@@ -65,6 +86,31 @@ def visit(context, app, dataset, width=1500, height=950, theme="dark"):
         page.locator('[data-cy="btn-clear-view-bar"]').click()
     count(page, len(dataset))
     return page
+
+
+#: The tabs of panels, but for the grid's.
+TABS = '[data-cy^="panel-tab-"]:not([data-cy="panel-tab-samples"])'
+#: The App's own operators that end what was chosen, and read the dataset again.
+ENDS = (
+    "clear_selected_samples",
+    "clear_sidebar_filters",
+    "clear_all_stages",
+    "clear_view",
+    "reload_dataset",
+)
+
+
+def _lead_back(page):
+    """Close the panels that a test has opened, and end what it has chosen."""
+    from playwright.sync_api import expect
+
+    panels = page.locator(TABS)
+    while n := panels.count():
+        panels.first.click(button="middle")
+        expect(panels).to_have_count(n - 1)
+    for name in ENDS:
+        page.evaluate("name => __foo__.executeOperator(`@voxel51/operators/${name}`)", name)
+    settle(page, 0.5)
 
 
 def open_form(page, label, ready=True):
@@ -121,9 +167,14 @@ def open_panel(page):
 
 
 def open_tab(panel, name, sign):
-    """Open a tab and wait for what shows that it is there."""
+    """Open a tab, and wait for what shows that it is there and for what the App sends after it.
+
+    A part of the panel that is drawn tells the server of its own value. On a busy machine that may
+    be served after the next click, faster than anybody's, and would lead back to this tab.
+    """
     panel.get_by_role("tab", name=name).click()
     panel.locator(sign).first.wait_for(state="attached")
+    settle(panel.page, 0.5)
 
 
 def choose(page, panel, label, option):

@@ -66,6 +66,7 @@ def test_compare_sorts_by_what_is_chosen(visit, curated):
     from playwright.sync_api import expect
 
     def choose(order):
+        settle(page, 0.5)  # see open_tab
         panel.get_by_role("combobox").first.click()
         page.get_by_role("option", name=order, exact=True).click()
 
@@ -192,7 +193,6 @@ def test_a_narrow_panel_in_the_light_theme_shows_all_and_rests(visit, curated):
     ):
         open_tab(panel, name, sign)
         found = panel.get_by_role(role, name=control).first
-        found.scroll_into_view_if_needed()
         found.click(trial=True)  # nothing covers it
         assert 560 <= panel.bounding_box()["width"] <= 600
         # Nothing lies outside, to be scrolled to or cut off.
