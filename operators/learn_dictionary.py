@@ -124,6 +124,12 @@ class LearnDictionary(SMICOperator):
         return given
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        if not done.n_atoms_:
+            return (
+                f"Dictionary **{arguments.get('key', 'smic')}** has no concepts: none saves so few "
+                f"{arguments['noun']}s more than it costs (λ = {done.lam:.2g}), so all codes would "
+                "be alike.\n\nLearn it again with more detail, or from more of them."
+            )
         return (
             f"Dictionary **{arguments.get('key', 'smic')}** is ready: it has "
             f"**{amount(done.n_atoms_, 'concept')}** and is stored with the dataset (λ = "

@@ -119,6 +119,17 @@ class Alternation:
         """
         return self._swap(self._loosen(learned), wanted, rng)
 
+    def or_none(self, learned: State) -> State:
+        """Return what is learned, or no atom at all if the mean alone is better, as it can be for a
+        few dozen items: pursuit finds uses for every atom that is there, not whether they save more
+        than the atoms take."""
+        atoms = np.zeros((0, self.items.shape[1]), np.float32)
+        costs = Costs.initial(0, self.max_level, self.max_nonzero)
+        sums = self._sums(self._pursuit(atoms, costs), self.items)
+        rows, _ = self._solve(sums, predict=True)
+        none = State(self._objective(rows, atoms, sums), rows, atoms, sums)
+        return min(learned, none, key=lambda each: each.objective)
+
     def _loosen(self, learned: State) -> State:
         """Spend more bits for a few rounds, then save them again."""
         loose = replace(self, lam=self.lam / 2)._run(

@@ -142,6 +142,7 @@ def learn(
         found = alternation.go_on(found, *known)
     for _ in range(swaps):
         found = alternation.step(found, n_atoms, rng)
+    found = alternation.or_none(found)
     if progress:
         progress(1.0)
     return Learned(

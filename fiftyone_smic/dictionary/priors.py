@@ -27,7 +27,6 @@ from fiftyone_smic.utils.files import replacing
 from fiftyone_smic.utils.vectors import unit
 
 if TYPE_CHECKING:
-    from fiftyone_smic.dictionary.estimator import SemanticDictionary
     from fiftyone_smic.dictionary.metric import Metric
 
 #: Folder of the shipped priors.
@@ -223,45 +222,6 @@ def as_prior(prior: Prior | str | os.PathLike[str] | None) -> Prior | None:
         (True, None)
     """
     return prior if prior is None or isinstance(prior, Prior) else Prior.load(prior)
-
-
-#: Share of the bits of an archive from which on what a prior saves is worth a word.
-_WORTH = 0.25
-
-
-def prior_advice(dictionary: SemanticDictionary, items: int, total_bits: int) -> str | None:
-    """Say how many bits of a small collection a prior could save and how to get one.
-
-    Args:
-        dictionary: a dictionary that was just learned, whose mean and atoms know their bits.
-        items: number of items of its archive.
-        total_bits: bits of the archive.
-
-    Returns:
-        Three sentences, or None if there is a prior or if mean and atoms take less than a quarter.
-
-    Example:
-        >>> from fiftyone_smic.dictionary import SemanticDictionary
-        >>> latents = np.random.default_rng(0).normal(size=(50, 8)) + 3
-        >>> dictionary = SemanticDictionary(4, lam=0.01).fit(latents)
-        >>> bits = dictionary.mean_rows_.bits + dictionary.atom_rows_.bits
-        >>> prior_advice(dictionary, 50, round(2 * bits)).split(":")[0]
-        'The dictionary takes 50 % of this small archive'
-        >>> prior_advice(dictionary, 50, round(9 * bits)) is None
-        True
-    """
-    bits = dictionary.mean_rows_.bits + dictionary.atom_rows_.bits
-    if dictionary.prior_ is not None or not items or bits < _WORTH * total_bits:
-        return None
-    return (
-        f"The dictionary takes {bits / total_bits:.0%}".replace("%", " %") + " of this small "
-        f"archive: {bits / items:.1f} of {total_bits / items:.1f} bits for each item. A prior can "
-        "save most of them: of 50 to 200 photographs, one built from 261 others saves two thirds "
-        "of all bits. Build one from a few hundred or thousand latents of the same encoder and of "
-        "similar pictures (of quite different ones it saves little), with "
-        "Prior.build(latents).save(file) or `fiftyone-smic prior build latents.npy -o file`, and "
-        "pass it as prior"
-    )
 
 
 def shipped_prior_file(encoder: str) -> str:

@@ -11,9 +11,10 @@ from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.archive import encode_archive
 from fiftyone_smic.archive.rate_control import learn_to_target
+from fiftyone_smic.dictionary.advice import small_advice
 from fiftyone_smic.dictionary.estimator import SemanticDictionary
 from fiftyone_smic.dictionary.metric import Metric
-from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
+from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import code_all, fidelity_of
@@ -52,7 +53,8 @@ def learn_dictionary(
     """Learn a dictionary of atoms on the latents of a collection and store it as a custom run.
 
     A warning is logged where the collection is so small that the dictionary is much of its archive:
-    it says what a prior would save and how to get one.
+    it says what a prior would save and how to get one. Where no atom saves the samples more than it
+    costs, the dictionary is the mean alone, and this is said too.
 
     Args:
         samples: A dataset or view of images.
@@ -171,7 +173,7 @@ def learn_dictionary(
             seconds = time.perf_counter() - started
             note_seconds(samples, key, "learn", seconds, len(latents.ids))
         report(1.0)
-    if advice := prior_advice(dictionary, len(latents.ids), rate.total_bits):
+    if advice := small_advice(dictionary, len(latents.ids), rate.total_bits):
         logger.warning(advice)
     return dictionary
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiftyone_smic.archive import item_distortion, write_archive
-from fiftyone_smic.dictionary.priors import Prior, as_prior, prior_advice, shipped_prior
+from fiftyone_smic.dictionary.advice import small_advice
+from fiftyone_smic.dictionary.priors import Prior, as_prior, shipped_prior
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.pipelines.census import Census, take_census
@@ -177,7 +178,7 @@ def compress_folder(
         census=census,
         resumed=found.resumed,
         seconds=seconds,
-        advice=prior_advice(dictionary, len(found.paths), rate.total_bits),
+        advice=small_advice(dictionary, len(found.paths), rate.total_bits),
     )
 
 

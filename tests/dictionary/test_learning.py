@@ -5,7 +5,8 @@ import pytest
 
 from fiftyone_smic.coding.row_quantiser import quantise_rows
 from fiftyone_smic.coding.rows import MAX_TERMS, Public
-from fiftyone_smic.dictionary import quantisation
+from fiftyone_smic.dictionary import SemanticDictionary, quantisation
+from fiftyone_smic.dictionary.advice import small_advice
 from fiftyone_smic.dictionary.alternation import Alternation, _costs
 from fiftyone_smic.dictionary.costs import Costs
 from fiftyone_smic.dictionary.initialization import centres, residual_stages
@@ -186,3 +187,23 @@ def test_chunks_cover_the_items_in_order(n):
 def test_unit_norm():
     z = np.array([[3, 4], [0, 0], [0, -2]], np.float32)
     assert np.allclose(unit(z), [[0.6, 0.8], [0, 0], [0, -1]])
+
+
+def test_where_the_mean_alone_is_best_there_are_no_atoms():
+    rng = np.random.default_rng(1)
+    scale = np.arange(1, 257) ** -0.5
+    z = unit(rng.normal(size=(10, 256)) * scale + 2 * rng.normal(size=256) * scale)
+
+    def cost(dictionary):
+        codes = dictionary.transform(z)
+        lost = np.square(z - dictionary.inverse_transform(codes)).sum()
+        return lost + 0.005 * (dictionary.code_bits(codes).sum() + dictionary.atom_rows_.bits)
+
+    found = SemanticDictionary(lam=0.005).fit(z)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Alternation, "or_none", lambda self, learned: learned)
+        other = SemanticDictionary(lam=0.005).fit(z)
+    assert found.n_atoms_ == 0 < other.n_atoms_
+    assert cost(found) < 0.97 * cost(other)
+    assert "No atom saves the 10 items more than it costs" in small_advice(found, 10, 10**6)
+    assert small_advice(other, 10, 10**6) is None
