@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from .drawn import Drawn
 from .generators import chosen_generator
 from .parts import NARROW, row, small
 from .states import missing
+from .turns import Turns
 
 #: Name -> label and the module that lays it out.
 TABS: dict[str, tuple[str, Any]] = {
@@ -45,11 +45,7 @@ ROOM = types.ObjectView(
     }
 )
 
-# The App sends the panel's events concurrently, each with the panel's state of its moment. Served
-# in turn, the last one to come, which knows the latest state, is also the last one to draw.
-_IN_TURN = threading.Lock()
-
-
+_TURNS = Turns()
 _DRAWN = Drawn()
 #: Events after which the window may show anything.
 ALWAYS_DRAWN = ("on_load", "on_change_dataset", "refresh")
@@ -92,18 +88,23 @@ class SMICPanel(foo.Panel):
             return self.on_startup(ctx)
         if event in ANSWERS:
             return getattr(self, event)(ctx)
-        with _IN_TURN:
-            key = current_key(ctx)
+        with _TURNS.turn(ctx.panel.state.window) as followed:
+            key, turned = current_key(ctx), False
             if event not in OF_ANY_KEY and _DRAWN.of_another(ctx.panel.state.window, key):
                 # Another process has deleted it. A click on its atom 5 is no click on another's.
                 ctx.ops.notify("The dictionary that was shown is gone.", variant="warning")
             else:
-                getattr(self, event)(ctx)
+                turned = bool(getattr(self, event)(ctx))
+            if event in ALWAYS_DRAWN:
+                _DRAWN.forget(ctx.panel.state.window)
+            if turned or (event != "on_load" and followed()):
+                return  # the event that follows draws
             layout, key = self.render(ctx), current_key(ctx)
-            if _DRAWN.differs(ctx.panel.state.window, layout, key) or event in ALWAYS_DRAWN:
+            if _DRAWN.differs(ctx.panel.state.window, layout, key):
                 ctx.ops.show_panel_output(layout)
 
     # --- events: each is followed by ``render`` -----------------------------------------------
+    # But for those that return true: the grid will show another view, of which the App then tells.
 
     def on_load(self, ctx: Any) -> None:
         self._begin(ctx, uuid.uuid4().hex)
@@ -139,18 +140,19 @@ class SMICPanel(foo.Panel):
     def on_jump(self, ctx: Any) -> None:
         compare.jump(ctx)
 
-    def on_back(self, ctx: Any) -> None:
+    def on_back(self, ctx: Any) -> bool:
         """Lead back to what the grid showed before an atom or a lasso narrowed it."""
-        views.back(ctx, _window(ctx))
         ctx.panel.state.atom = None
+        return views.back(ctx, _window(ctx))
 
-    def on_atom(self, ctx: Any) -> None:
+    def on_atom(self, ctx: Any) -> bool:
         """Narrow the grid to the samples that have the atom that was clicked, or lack it."""
         atom = str(ctx.params.get("id") or "")  # dots of samples on the map have none
-        if atom.isdigit():
-            self._show_atom(ctx, int(atom), ctx.params.get("sign") or "has")
+        if not atom.isdigit():
+            return False
+        return self._show_atom(ctx, int(atom), ctx.params.get("sign") or "has")
 
-    def _show_atom(self, ctx: Any, atom: int, sign: Any) -> None:
+    def _show_atom(self, ctx: Any, atom: int, sign: Any) -> bool:
         from fiftyone_smic.fiftyone.atom_views import match_atom
         from fiftyone_smic.fiftyone.runs import atom_names
 
@@ -159,7 +161,7 @@ class SMICPanel(foo.Panel):
         ctx.panel.state.atom, ctx.panel.state.sign = str(atom), sign
         view = items.shown_as(view, items.objects_of(ctx, key))
         what = f"that {'have' if sign == 'has' else 'lack'} “{atom_names(ctx.dataset, key)[atom]}”"
-        views.narrow(ctx, _window(ctx), view, what)
+        return views.narrow(ctx, _window(ctx), view, what)
 
     def on_describe(self, ctx: Any) -> None:
         """Describe an atom of the list, and leave the grid as it is."""
@@ -168,14 +170,15 @@ class SMICPanel(foo.Panel):
     def on_list_page(self, ctx: Any) -> None:
         ctx.panel.state.list_page = ctx.params["page"]
 
-    def on_lasso(self, ctx: Any) -> None:
+    def on_lasso(self, ctx: Any) -> bool:
         """Narrow the grid to what was encircled on the map."""
         key = current_key(ctx)
         view = atoms.lassoed(ctx, key, views.shown(ctx)) if key else None
-        if key and view is not None:
-            ctx.panel.state.atom = None
-            view = items.shown_as(view, items.objects_of(ctx, key))
-            views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
+        if not key or view is None:
+            return False
+        ctx.panel.state.atom = None
+        view = items.shown_as(view, items.objects_of(ctx, key))
+        return views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
 
     def on_map_data(self, ctx: Any) -> dict[str, Any]:
         """Return the traces of the map."""
@@ -214,12 +217,13 @@ class SMICPanel(foo.Panel):
         if lam is not None:
             self._run(ctx, "learn_dictionary", {"control": "lam", "lam": lam, "whole": True})
 
-    def on_objects(self, ctx: Any) -> None:
+    def on_objects(self, ctx: Any) -> bool:
         """Show the objects of what the grid shows, each by itself, so that they can be selected."""
         boxed = items.objects_of(ctx, current_key(ctx) or "")
-        if boxed is not None:
-            view = items.shown_as(views.shown(ctx), boxed)
-            views.narrow(ctx, _window(ctx), view, "of these images")
+        if boxed is None:
+            return False
+        view = items.shown_as(views.shown(ctx), boxed)
+        return views.narrow(ctx, _window(ctx), view, "of these images")
 
     def on_take(self, ctx: Any) -> None:
         ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
@@ -263,24 +267,29 @@ class SMICPanel(foo.Panel):
             skip_prompt=True,
         )
 
-    def on_searched(self, ctx: Any) -> None:
+    def on_searched(self, ctx: Any) -> bool:
         """Show in the grid what the search that has just ended found."""
         found = findings.of_card(ctx.dataset, current_key(ctx) or "", "find")
-        if found is not None and len(found.report.view):
-            views.narrow(ctx, _window(ctx), found.part(None), found.title)
+        if found is None or not len(found.report.view):
+            return False
+        return views.narrow(ctx, _window(ctx), found.part(None), found.title)
 
-    def on_found(self, ctx: Any) -> None:
+    def on_found(self, ctx: Any) -> bool:
         """Narrow the grid to what was found, or to a part of it."""
         with self._still_there(ctx):
             found = findings.get(ctx.dataset, ctx.params["found"])
             view = found.part(ctx.params.get("part"))
-            views.narrow(ctx, _window(ctx), view, ctx.params["what"])
+            return views.narrow(ctx, _window(ctx), view, ctx.params["what"])
+        return False
 
-    def on_groups(self, ctx: Any) -> None:
+    def on_groups(self, ctx: Any) -> bool:
         """Show near duplicates as FiftyOne shows groups: one after the other, each with its own."""
         with self._still_there(ctx):
             view = findings.get(ctx.dataset, ctx.params["found"]).grouped()
-            views.narrow(ctx, _window(ctx), view, "that stand for a group of near duplicates each")
+            return views.narrow(
+                ctx, _window(ctx), view, "that stand for a group of near duplicates each"
+            )
+        return False
 
     @contextmanager
     def _still_there(self, ctx: Any) -> Iterator[None]:

@@ -27,6 +27,10 @@ class Drawn:
         """Whether a window shows another dictionary than this one, which is the current one."""
         return key is None or self._keys.get(window or "", key) not in (None, key)
 
+    def forget(self, window: str | None) -> None:
+        """Have the next layout of a window sent, whether it differs or not."""
+        self._last.pop(window or "", None)
+
     def differs(self, window: str | None, layout: types.Property, key: str | None) -> bool:
         """Whether a window must draw a layout of a dictionary; it is taken to have drawn it."""
         if window is None:
@@ -37,7 +41,8 @@ class Drawn:
         self._keys[window] = key
         same = drawn == digest and time.monotonic() < when + self.SECONDS
         self._last[window] = digest, when if same else time.monotonic()
-        while len(self._last) > self.MOST:
-            oldest = next(iter(self._last))
-            del self._last[oldest], self._keys[oldest]
+        while len(self._keys) > self.MOST:
+            oldest = next(iter(self._keys))
+            del self._keys[oldest]
+            self._last.pop(oldest, None)
         return not same

@@ -37,7 +37,7 @@ def shown(ctx: Any) -> fov.DatasetView:
     return fosv.get_view(ctx.dataset, stages=view._serialize(), filters=filters)
 
 
-def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> None:
+def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> bool:
     """Show a part of what the grid shows.
 
     Args:
@@ -45,6 +45,9 @@ def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> None:
         window: Of the App.
         view: The part; a view of :func:`shown`.
         what: Says which samples these are.
+
+    Returns:
+        Whether this is another view. The App then soon says that the view has changed.
     """
     filters = ctx.request_params.get("filters")
     saved = ctx.request_params.get("view_name")
@@ -57,6 +60,7 @@ def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> None:
     while len(_STEPS) > _MOST_WINDOWS:
         _STEPS.popitem(last=False)
     _show(ctx, view, selected)
+    return steps[-1].after != _mark(shown(ctx))
 
 
 def narrowed(ctx: Any, window: str) -> str | None:
@@ -68,17 +72,18 @@ def narrowed(ctx: Any, window: str) -> str | None:
     return steps[-1].what if steps and steps[-1].after == _mark(shown(ctx)) else None
 
 
-def back(ctx: Any, window: str) -> None:
-    """Show what the grid showed before the last :func:`narrow`."""
+def back(ctx: Any, window: str) -> bool:
+    """Show what the grid showed before the last :func:`narrow`; return whether there was one."""
     if narrowed(ctx, window) is None:
-        return
+        return False
     step = _STEPS[window].pop()
     if isinstance(step.before, str):
         ctx.ops.set_view(name=step.before)
         if step.selected:
             ctx.ops.set_selected_samples(step.selected)
-        return
+        return True
     _show(ctx, fov.DatasetView._build(ctx.dataset, step.before), step.selected)
+    return True
 
 
 def _show(ctx: Any, view: fov.DatasetView, selected: list[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 
 import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
-from operators.panel import SMICPanel
+from operators.panel import _TURNS, SMICPanel
 
 
 @pytest.fixture
@@ -66,3 +68,24 @@ def test_a_panel_that_comes_back_keeps_what_was_chosen(window, encoded):
     window("on_load")
     (storage,) = window("on_choice", path="tab", value="storage")
     assert window("on_change_dataset") == [storage]
+
+
+def test_of_the_events_that_wait_only_the_last_one_draws(window):
+    """They are served in the order in which they came, however the machine mixes its threads."""
+    drawn = {}
+
+    def send(i, tab):
+        drawn[i] = window("on_choice", path="tab", value=tab)
+
+    window("on_load")
+    with _TURNS.turn("another window"):
+        threads = []
+        for i, tab in enumerate(["storage", "compare", "mix", "storage"]):
+            threads.append(threading.Thread(target=send, args=(i, tab)))
+            threads[-1].start()
+            while len(_TURNS._waiting) < i + 2:
+                time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    assert [len(drawn[i]) for i in range(4)] == [0, 0, 0, 1]
+    assert "Measure" in str(drawn[3]) and window.state["tab"] == "storage"

@@ -53,6 +53,10 @@ class Window:
                 self.selected = [sample["id"] for sample in given["samples"]]
             elif name == "show_panel_output":
                 self.layout = given["output"]
+        if any(each["operator_uri"].endswith("set_view") for each in told):
+            kept = self.answer, self.sent
+            self.send("on_change_view")
+            self.answer, self.sent = kept
         return told
 
     @property
