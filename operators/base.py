@@ -83,11 +83,14 @@ class SMICOperator(foo.Operator):
     # --- what FiftyOne calls ------------------------------------------------------------------
 
     def resolve_input(self, ctx: Any) -> types.Property:
+        from fiftyone_smic.fiftyone.keys import asked_once
+
         inputs = types.Object()
-        chosen = forms.target(ctx, inputs, self.action)
-        samples = forms.images(inputs, chosen, self.objects(ctx, chosen))
-        if samples is not None:
-            self.form(ctx, inputs, samples)
+        with asked_once():
+            chosen = forms.target(ctx, inputs, self.action)
+            samples = forms.images(inputs, chosen, self.objects(ctx, chosen))
+            if samples is not None:
+                self.form(ctx, inputs, samples)
         return self.shown(inputs)
 
     def objects(self, ctx: Any, samples: Any) -> str | None:

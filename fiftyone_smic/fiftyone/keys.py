@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.odm as foo
@@ -15,6 +19,31 @@ from fiftyone_smic.fiftyone.threads import one_thread
 METHOD = "smic"
 #: A dictionary is stored under such a key until it is complete.
 _UNFINISHED = re.compile(r"__[0-9a-f]{12}$")
+
+
+#: What the database has said of dictionaries, within :func:`asked_once`.
+_ANSWERS: ContextVar[dict[Any, Any] | None] = ContextVar("answers", default=None)
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Ask the database once for the dictionaries of a dataset and for each one's configuration.
+
+    It is for what only reads, in many small parts that each ask again. All of them then also speak
+    of the same moment.
+    """
+    before = _ANSWERS.set({})
+    try:
+        yield
+    finally:
+        _ANSWERS.reset(before)
+
+
+def answers() -> dict[Any, Any]:
+    """Return where an answer is kept until the end of :func:`asked_once`; outside of it, of no use
+    after the call."""
+    known = _ANSWERS.get()
+    return {} if known is None else known
 
 
 def is_temporary(key: str) -> bool:
@@ -63,10 +92,13 @@ def list_dictionaries(samples: SampleCollection) -> list[str]:
         >>> smic.list_dictionaries(dataset)
         []
     """
-    with one_thread(samples._root_dataset):
-        refresh(samples._root_dataset)
-        keys = samples._root_dataset.list_runs(method=METHOD)
-    return [key for key in keys if not is_temporary(key)]
+    dataset, known = samples._root_dataset, answers()
+    if dataset.name not in known:
+        with one_thread(dataset):
+            refresh(dataset)
+            keys = dataset.list_runs(method=METHOD)
+        known[dataset.name] = [key for key in keys if not is_temporary(key)]
+    return list(known[dataset.name])
 
 
 def check_exists(samples: SampleCollection, key: str) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from fiftyone.core.collections import SampleCollection
 
 from fiftyone_smic.fiftyone import fields
-from fiftyone_smic.fiftyone.keys import METHOD, check_exists, refresh
+from fiftyone_smic.fiftyone.keys import METHOD, answers, check_exists, refresh
 from fiftyone_smic.fiftyone.keys import check_free as check_free
 from fiftyone_smic.fiftyone.keys import list_dictionaries as list_dictionaries
 from fiftyone_smic.fiftyone.swapping import end, swap_in
@@ -188,12 +188,14 @@ def load_config(samples: SampleCollection, key: str) -> SMICRunConfig:
     Raises:
         ValueError: There is no such dictionary.
     """
-    dataset = samples._root_dataset
-    with one_thread(dataset):
-        check_exists(samples, key)
-        dataset._doc.runs[key].reload()
-        end(dataset, key)
-        return dataset.get_run_info(key).config
+    dataset, known = samples._root_dataset, answers()
+    if (dataset.name, key) not in known:
+        with one_thread(dataset):
+            check_exists(samples, key)
+            end(dataset, key)  # which reads the run again
+            known[dataset.name, key] = dataset.get_run_info(key).config
+    config: SMICRunConfig = known[dataset.name, key]
+    return config
 
 
 def check_of_images(config: SMICRunConfig, key: str) -> None:

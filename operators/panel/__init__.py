@@ -83,6 +83,8 @@ class SMICPanel(foo.Panel):
         )
 
     def execute(self, ctx: Any) -> Any:
+        from fiftyone_smic.fiftyone.keys import asked_once
+
         event = ctx.params.get("__method__")
         if event is None or event == "on_startup":
             return self.on_startup(ctx)
@@ -99,7 +101,8 @@ class SMICPanel(foo.Panel):
                 _DRAWN.forget(ctx.panel.state.window)
             if turned or (event != "on_load" and followed()):
                 return  # the event that follows draws
-            layout, key = self.render(ctx), current_key(ctx)
+            with asked_once():
+                layout, key = self.render(ctx), current_key(ctx)
             if _DRAWN.differs(ctx.panel.state.window, layout, key):
                 ctx.ops.show_panel_output(layout)
 
@@ -154,13 +157,16 @@ class SMICPanel(foo.Panel):
 
     def _show_atom(self, ctx: Any, atom: int, sign: Any) -> bool:
         from fiftyone_smic.fiftyone.atom_views import match_atom
+        from fiftyone_smic.fiftyone.keys import asked_once
         from fiftyone_smic.fiftyone.runs import atom_names
 
-        key = current_key(ctx) or ""
-        view = match_atom(views.shown(ctx), atom, key, sign=sign)
         ctx.panel.state.atom, ctx.panel.state.sign = str(atom), sign
-        view = items.shown_as(view, items.objects_of(ctx, key))
-        what = f"that {'have' if sign == 'has' else 'lack'} “{atom_names(ctx.dataset, key)[atom]}”"
+        with asked_once():
+            key = current_key(ctx) or ""
+            view = match_atom(views.shown(ctx), atom, key, sign=sign)
+            view = items.shown_as(view, items.objects_of(ctx, key))
+            name = atom_names(ctx.dataset, key)[atom]
+        what = f"that {'have' if sign == 'has' else 'lack'} “{name}”"
         return views.narrow(ctx, _window(ctx), view, what)
 
     def on_describe(self, ctx: Any) -> None:

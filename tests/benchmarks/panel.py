@@ -6,12 +6,13 @@ latents of 512 numbers and a dictionary of about 490 atoms. It prints
 
 - the seconds from *Execute* to the result of the operators that encode and lay out the map, and
   the processor's seconds that the App's server took for it: on a machine with other work only
-  these mean something,
+  these mean something; and the most memory that the server had meanwhile,
 - for each tab of the panel the seconds from the click to its first words and to its pictures and
   plots, when it is opened for the first time and again,
 - the seconds from a click on a concept until the grid shows its samples and is at rest, and what
-  the browser has sent and received for it, without the pictures,
-- the memory of the App's server: with the grid alone, at the end, and at its peak.
+  the browser has sent and received for it, without the pictures; and the same of a view that
+  FiftyOne shows while no panel is open,
+- the memory of the App's server, with the grid alone and at the end.
 """
 
 from __future__ import annotations
@@ -104,11 +105,13 @@ def processor(process: int) -> float:
 def run(page: Any, server: int, what: str, label: str, sign: str) -> None:
     """Print what an operator takes from Execute to its result."""
     form = steps.open_form(page, label)
+    Path(f"/proc/{server}/clear_refs").write_text("5")  # the peak begins anew
     start, before = time.perf_counter(), processor(server)
     form.get_by_role("button", name="Execute").click()
     page.locator(steps.RESULT).get_by_text(re.compile(sign)).first.wait_for(timeout=600_000)
     seconds = time.perf_counter() - start
-    print(f"{what:42}{seconds:9.1f}{processor(server) - before:9.1f}", flush=True)
+    spent, peak = processor(server) - before, memory(server, "VmHWM")
+    print(f"{what:42}{seconds:9.1f}{spent:9.1f}{peak:9,.0f}", flush=True)
     steps.close(page)
 
 
@@ -142,13 +145,25 @@ def click(page: Any, panel: Any, what: str, click: Callable[[], int]) -> None:
         f"{what:42}{seconds:9.2f}{seen['sent'] / 1000:10.1f}{seen['received'] / 1000:10.1f}",
         flush=True,
     )
-    panel.get_by_role("button", name="Back to the view before").click()
+    if panel is not None:
+        panel.get_by_role("button", name="Back to the view before").click()
     steps.settle(page)
 
 
-def watch(page: Any, server: int, n: int) -> None:
+def show_view(page: Any, view: Any) -> int:
+    """Have the App's own operator show a view; returns its number of samples."""
+    page.evaluate(
+        "view => __foo__.executeOperator('@voxel51/operators/set_view', {view})", view._serialize()
+    )
+    return len(view)
+
+
+def watch(page: Any, server: int, made: Any) -> None:
     """Print what the operators, the tabs and clicks on concepts take."""
-    print(f"\n{'operator':42}{'s':>9}{'server s':>9}")
+    from fiftyone_smic.fiftyone import match_atom
+
+    n = len(made)
+    print(f"\n{'operator':42}{'s':>9}{'server s':>9}{'peak MB':>9}")
     run(page, server, f"encode {n:,} samples", "SMIC: encode samples", "of the diff")
     run(page, server, f"lay out the map of {n:,} samples", "SMIC: map concepts", "on one map")
     steps.settle(page)
@@ -178,6 +193,14 @@ def watch(page: Any, server: int, n: int) -> None:
 
     click(page, panel, "concept on the map", press_there)
 
+    made.reload()
+    view = match_atom(made, 0, KEY)
+    page.locator('[data-cy="panel-tab-smic_panel"]').click(button="middle")  # closes it
+    panel.wait_for(state="detached")
+    steps.settle(page)
+    what = f"FiftyOne alone, a view of {len(view):,} samples"
+    click(page, None, what, lambda: show_view(page, view))
+
 
 if __name__ == "__main__":
     from fiftyone_smic.fiftyone.plugin import install_plugin
@@ -194,9 +217,9 @@ if __name__ == "__main__":
             shown = steps.visit(context, app.address, made)
             shown.wait_for_timeout(10_000)  # the App is up, and the grid is filled
             alone = memory(app.pid, "VmRSS")
-            watch(shown, app.pid, samples)
-            end, peak = memory(app.pid, "VmRSS"), memory(app.pid, "VmHWM")
+            watch(shown, app.pid, made)
+            end = memory(app.pid, "VmRSS")
         print(
             f"\nserver: {alone:,.0f} MB with the grid alone, {end:,.0f} MB at the end "
-            f"(+{end - alone:,.0f}), {peak:,.0f} MB at most (+{peak - alone:,.0f})"
+            f"(+{end - alone:,.0f})"
         )
