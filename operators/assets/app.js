@@ -205,7 +205,11 @@
       return new types.Property(inside);
     }, [held, chosen, looks]);
 
-    const drawn = createElement(OperatorIO, { schema: plot, data: {}, onChange: () => {} });
+    const drawn = createElement(
+      "div",
+      { style: { contain: "content", willChange: "transform" } },
+      createElement(OperatorIO, { schema: plot, data: {}, onChange: () => {} }),
+    );
     const look = { position: "relative", width: "100%", minHeight: HEIGHT };
     return createElement("div", { ref: frame, style: look, onMouseLeave: hide }, drawn);
   }
