@@ -128,18 +128,23 @@ def open_form(page, label, ready=True):
 
 
 def filled_form(page):
-    """The form that opens, once it can be executed."""
+    """The form that opens, once it can be executed.
+
+    The App asks twice what the form is, and where it can be executed. A click that comes before it
+    knows the latter does nothing.
+    """
     from playwright.sync_api import expect
 
     form = page.locator(FORM)
     expect(form.get_by_role("button", name="Execute")).to_be_enabled(timeout=90_000)
+    settle(page, 0.5)
     return form
 
 
 def execute(page, form, result):
     """Execute a filled form, wait for its result, or for an error that is expected."""
     form.get_by_role("button", name="Execute").click()
-    page.get_by_text(result).first.wait_for(timeout=300_000)
+    page.get_by_text(result).first.wait_for(timeout=120_000)
 
 
 def close(page):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
 
 import fiftyone as fo
 import fiftyone.core.odm as foo
@@ -19,6 +20,7 @@ from fiftyone_smic.fiftyone import (
     code_columns,
     codes,
     fields,
+    keys,
     latent_rows,
     measure_storage,
     placeholders,
@@ -140,6 +142,20 @@ def test_the_digest_decides_which_arrays_are_a_dictionary(coded, make_dataset, c
     for call in (smic.load_dictionary, smic.encode, smic.rebuilt_latents):
         with pytest.raises(ValueError, match="stored arrays of dictionary 'smic' are not those"):
             call(coded)
+
+
+def test_what_is_laid_out_speaks_of_one_moment(coded, monkeypatch):
+    asked = []
+    told = keys.refresh
+    with keys.asked_once():
+        first = runs.load_config(coded, "smic")
+        other = threading.Thread(target=smic.set_atom_names, args=(coded, "smic", {0: "sunset"}))
+        other.start()
+        other.join()
+        monkeypatch.setattr(keys, "refresh", lambda dataset: (asked.append(dataset), told(dataset)))
+        assert runs.load_config(coded, "smic") is first
+        assert runs.list_dictionaries(coded) == ["smic"] and not asked
+    assert runs.load_config(coded, "smic").names[0] == "sunset" and asked
 
 
 def test_codes_of_another_dictionary_are_never_decoded(coded, clustered):
