@@ -213,15 +213,17 @@ def test_codes_the_dictionary_cannot_have_made(collection, tmp_path):
     assert not path.exists()
 
 
-def test_unordered_keeps_the_items_and_their_names(collection, tmp_path):
+def test_unordered_keeps_the_items_their_names_and_their_distortion(collection, tmp_path):
     dictionary, codes, _ = collection
     path = tmp_path / "x.smic"
     names = [f"{i:03d}" for i in range(300)]
-    write_archive(path, dictionary, codes, encoder="e", names=names, ordered=False)
+    lost = np.geomspace(0.001, 1, 300)
+    write_archive(path, dictionary, codes, encoder="e", names=names, distortion=lost, ordered=False)
     back = read_archive(path)
     order = np.array([int(name) for name in back.names])
     assert sorted(order) == list(range(300))
     assert (back.codes != codes[order]).nnz == 0
+    assert np.allclose(back.distortion, lost[order], rtol=0.05)
     assert archive_info(path)["ordered"] is False
 
 
