@@ -40,8 +40,8 @@ def asked_once() -> Iterator[None]:
 
 
 def answers() -> dict[Any, Any]:
-    """Return where an answer is kept until the end of :func:`asked_once`; outside of it, of no use
-    after the call."""
+    """Return the answers that :func:`asked_once` keeps until its end; outside of it an empty
+    dictionary that nobody keeps."""
     known = _ANSWERS.get()
     return {} if known is None else known
 

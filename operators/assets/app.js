@@ -205,6 +205,7 @@
       return new types.Property(inside);
     }, [held, chosen, looks]);
 
+    // A layer of its own: what changes beside the map does not have all its dots painted again.
     const drawn = createElement(
       "div",
       { style: { contain: "content", willChange: "transform" } },
