@@ -134,6 +134,8 @@ def remove_all(
         if "drawings" in wanted:  # an earlier removal may have been killed after it deleted files
             gone.update(path for path in _drawn(dataset) if not os.path.lexists(path))
         _delete_stored(dataset, found, gone)
+        if "maps" in wanted:
+            _forget_maps(dataset)
     removed = chosen if dry_run else [r for r in chosen if r.name not in kept]
     return Removal(removed, sum(r.bytes for r in removed), kept, dry_run)
 
@@ -245,23 +247,31 @@ def _delete_file(path: Path, folder: Path, kept: dict[str, str]) -> None:
 
 
 def _delete_stored(dataset: fo.Dataset, found: list[Remnant], gone: set[str]) -> None:
-    chosen = {(r.kind, r.name) for r in found}
+    chosen = [(r.kind, r.name) for r in found]
     for key in runs.list_dictionaries(dataset):
         name = fields.field_name(key, fields.REGENERATED)
         if ("dictionaries", key) not in chosen and gone and dataset.has_sample_field(name):
             _forget(dataset, key, name, gone)
     for kind, name in chosen:
         if kind == "maps":
-            for key in runs.list_dictionaries(dataset):
-                if runs.load_config(dataset, key).brain_key == name:
-                    runs.update_config(dataset, key, brain_key=None, atom_points=None)
-            if name in dataset.list_brain_runs():
+            if name in dataset.list_brain_runs():  # it may have gone with its dictionary
                 dataset.delete_brain_run(name)
         elif kind == "dictionaries":
             remove(dataset, name)
         elif kind == "latents":
             dataset.delete_sample_field(name)
     mend_app_config(dataset)
+
+
+def _forget_maps(dataset: fo.Dataset) -> None:
+    """Let no dictionary name a map that is gone.
+
+    The map goes before this: nobody would find one that no dictionary names.
+    """
+    there = dataset.list_brain_runs()
+    for key in runs.list_dictionaries(dataset):
+        if runs.load_config(dataset, key).brain_key not in (None, *there):
+            runs.update_config(dataset, key, brain_key=None, atom_points=None)
 
 
 def _forget(dataset: fo.Dataset, key: str, name: str, gone: set[str]) -> None:

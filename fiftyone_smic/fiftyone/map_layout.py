@@ -14,8 +14,11 @@ MOST_FITTED = 8_000
 NEIGHBOURS = 5
 #: A neighbour's weight is exp(SHARPNESS * cosine), relative to the most similar neighbour.
 SHARPNESS = 50.0
-#: Number of samples compared with the map at a time: 4,000 x 8,000 float32 take 128 MB.
-ROWS_AT_ONCE = 4_000
+#: Number of samples compared with the map at a time. The cosines with 8,000 of them, their negatives
+#: and the places of the largest take 65 MB.
+ROWS_AT_ONCE = 500
+#: MB that scikit-learn may take while it compares what UMAP is fitted on; by default it takes 1,024.
+WORKING_MEMORY = 64
 
 
 def directions_of(rows: np.ndarray) -> np.ndarray:
@@ -62,6 +65,7 @@ def lay_out(
     """
     import warnings
 
+    import sklearn
     import umap
     from sklearn.neighbors import NearestNeighbors
 
@@ -72,7 +76,8 @@ def lay_out(
     neighbours = min(15, len(both) - 1)
     # UMAP's own search compiles for many seconds in every process; its answers are the same.
     near = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(both)
-    distances, indices = near.kneighbors(both)
+    with sklearn.config_context(working_memory=WORKING_MEMORY):
+        distances, indices = near.kneighbors(both)
     bar = {
         "disable": False,
         "file": _Layout(Portion(report, 0.1, 0.7)),
