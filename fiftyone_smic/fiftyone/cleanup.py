@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,11 +129,13 @@ def remove_all(
     kept = {path: why for path, why in kept.items() if _kind(path, dataset) in wanted}
     chosen = [*found, *files]
     if not dry_run:
-        for remnant in files:
-            _delete_file(Path(remnant.name), default_folder(dataset), kept)
-        gone = {r.name for r in files} - kept.keys()
+        paths = [r.name for r in files]
         if "drawings" in wanted:  # an earlier removal may have been killed after it deleted files
-            gone.update(path for path in _drawn(dataset) if not os.path.lexists(path))
+            paths += [path for path in _drawn(dataset) if not os.path.lexists(path)]
+        for path in paths:
+            _delete_file(Path(path), default_folder(dataset), kept)
+        _delete_empty_folders(default_folder(dataset))
+        gone = set(paths) - kept.keys()
         _delete_stored(dataset, found, gone)
         if "maps" in wanted:
             _forget_maps(dataset)
@@ -244,6 +247,13 @@ def _delete_file(path: Path, folder: Path, kept: dict[str, str]) -> None:
             parent.rmdir()
         except OSError:  # it is not empty
             return
+
+
+def _delete_empty_folders(folder: Path) -> None:
+    """Delete what a removal that was killed has left of a folder and those in it."""
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # it is not empty
+            os.rmdir(path)
 
 
 def _delete_stored(dataset: fo.Dataset, found: list[Remnant], gone: set[str]) -> None:

@@ -14,10 +14,10 @@ MOST_FITTED = 8_000
 NEIGHBOURS = 5
 #: A neighbour's weight is exp(SHARPNESS * cosine), relative to the most similar neighbour.
 SHARPNESS = 50.0
-#: Number of samples compared with the map at a time. The cosines with 8,000 of them, their negatives
+#: Number of samples compared with the map at a time. Their cosines with 8,000 others, the negatives
 #: and the places of the largest take 65 MB.
 ROWS_AT_ONCE = 500
-#: MB that scikit-learn may take while it compares what UMAP is fitted on; by default it takes 1,024.
+#: MB that scikit-learn may take to compare what UMAP is fitted on; by default it takes 1,024.
 WORKING_MEMORY = 64
 
 
