@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import fiftyone as fo
 import numpy as np
+from cachetools import LRUCache
 from fiftyone.core.collections import SampleCollection
 from scipy.sparse import csr_matrix
 
@@ -17,10 +17,12 @@ from fiftyone_smic.fiftyone import runs
 from fiftyone_smic.fiftyone.atom_views import match_atom
 from fiftyone_smic.fiftyone.codes import objects_of, read_coded, read_codes
 from fiftyone_smic.fiftyone.objects import root_of
+from fiftyone_smic.fiftyone.progress import Progress, reporting
 from fiftyone_smic.utils.defaults import KEY
 
 # A second request for the same figures waits for the first one instead of counting again.
 _COUNTING = threading.Lock()
+_COUNTED: LRUCache[tuple[Hashable, ...], Any] = LRUCache(32)
 _Counted = tuple[Any, ...]
 
 
@@ -117,7 +119,11 @@ def label_fields(samples: SampleCollection, key: str | None = None) -> list[str]
 
 
 def atom_statistics(
-    samples: SampleCollection, key: str = KEY, *, labels: str | None = None
+    samples: SampleCollection,
+    key: str = KEY,
+    *,
+    labels: str | None = None,
+    progress: Progress = False,
 ) -> AtomStatistics:
     """Count how many samples have and lack each atom, and how pure it is.
 
@@ -125,6 +131,8 @@ def atom_statistics(
         samples: A dataset or view; samples without a code are left out.
         key: A dictionary of the dataset.
         labels: One of :func:`label_fields`, to measure purity against.
+        progress: Of reading the codes: None for FiftyOne's own setting, a bool, or a function of
+            the fraction done.
 
     Raises:
         ValueError: The key or the field is not known, or no sample has a code.
@@ -142,16 +150,29 @@ def atom_statistics(
     if labels is not None and labels not in (known := label_fields(samples, key)):
         raise ValueError(f"{labels!r} is no field of single labels; choose one of {known}")
     names = runs.atom_names(samples, key)
-    return AtomStatistics(names, *_asked(_count, samples, key, len(names), labels))
+
+    def count(samples: SampleCollection) -> _Counted:
+        with reporting(progress, len(samples)) as report:
+            return _count(samples, key, len(names), labels, report)
+
+    return AtomStatistics(names, *_asked(count, samples, key, labels))
 
 
-def _count(samples: SampleCollection, key: str, n_atoms: int, labels: str | None) -> _Counted:
+def _count(
+    samples: SampleCollection,
+    key: str,
+    n_atoms: int,
+    labels: str | None,
+    report: Callable[[float], None],
+) -> _Counted:
     """Return the attributes of :class:`AtomStatistics` that follow the names."""
     said = []
     if labels:
         patches_field = objects_of(samples, key)
         said = [f"{root_of(samples._root_dataset, patches_field) or labels}.label"]
-    (ids, paths, *beside), codes = read_coded(samples, key, n_atoms, ["_id", "filepath", *said])
+    (ids, paths, *beside), codes = read_coded(
+        samples, key, n_atoms, ["_id", "filepath", *said], report
+    )
     has, lacks = _counts(codes)
     positive = np.maximum(codes.data, 0).astype(float)
     sums = np.bincount(codes.indices, weights=positive, minlength=n_atoms)
@@ -233,7 +254,11 @@ def describe_atom(
     names = everywhere.names
     if not everywhere.uses[atom]:
         return AtomDescription(atom, names[atom], 0, 0, 0.0, [], [], [])
-    exemplars, opposites, together = _asked(_users, samples, key, n_atoms, atom, most)
+
+    def users(samples: SampleCollection) -> tuple[Any, ...]:
+        return _users(samples, key, n_atoms, atom, most)
+
+    exemplars, opposites, together = _asked(users, samples, key, atom, most)
     expected = everywhere.has * (everywhere.has[atom] / everywhere.items)
     lift = np.where(together > 1, together / np.maximum(expected, 1e-9), 0)
     companions = [int(i) for i in np.argsort(-lift, kind="stable")[:most] if lift[i] > 1]
@@ -268,27 +293,24 @@ def _users(
 
 
 def _asked(
-    function: Callable[..., Any], samples: SampleCollection, key: str, *arguments: Hashable
+    compute: Callable[[SampleCollection], Any], samples: SampleCollection, *what: Hashable
 ) -> Any:
-    """Call a function on a collection, and cache its result for a whole dataset.
+    """Compute something of a collection, and remember it for a whole dataset.
 
     The panel asks again at every click, and reading 100,000 samples takes a second or two.
+
+    Args:
+        compute: Computes it.
+        samples: A dataset or view.
+        what: The key of a dictionary, and what else tells it from other things that are asked.
     """
     if not isinstance(samples, fo.Dataset):
-        return function(samples, key, *arguments)
+        return compute(samples)
     with _COUNTING:
-        return _remembered(function, samples.name, _state(samples, key), key, *arguments)
-
-
-@lru_cache(maxsize=32)
-def _remembered(
-    function: Callable[..., Any],
-    name: str,
-    state: tuple[Hashable, ...],
-    key: str,
-    *arguments: Hashable,
-) -> Any:
-    return function(fo.load_dataset(name), key, *arguments)
+        asked = (samples.name, _state(samples, str(what[0])), *what)
+        if asked not in _COUNTED:
+            _COUNTED[asked] = compute(samples)
+        return _COUNTED[asked]
 
 
 def _state(dataset: fo.Dataset, key: str) -> tuple[Hashable, ...]:

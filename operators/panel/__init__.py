@@ -14,7 +14,7 @@ from .. import findings
 from ..layouts import PLUGIN, output
 from ..show_glossary import ShowGlossary, glossary
 from ..words import TERMS, amount
-from . import atoms, compare, curate, items, mix, storage, views
+from . import atoms, compare, counting, curate, items, mix, storage, views
 from .drawn import Drawn
 from .generators import chosen_generator
 from .parts import NARROW, row, small
@@ -117,12 +117,12 @@ class SMICPanel(foo.Panel):
         ctx.panel.state.dataset = ctx.dataset.name
         key = current_key(ctx)
         if key is not None:
-            atoms.read_ahead(ctx, key)
+            counting.read_ahead(ctx, key)
 
     def on_change_view(self, ctx: Any) -> None:
         """Shown by ``render``."""
 
-    on_change_selected = on_change_current_sample = refresh = on_change_view
+    on_change_selected = on_change_current_sample = on_counting = refresh = on_change_view
 
     def on_change_dataset(self, ctx: Any) -> None:
         """The App also says so when the panel comes back from behind another one."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from typing import Any
 
 from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
 from ..words import TERMS, amount, share
-from . import items, map_data
+from . import counting, items, map_data
 from . import map as concept_map
 from .generators import choose_generator, chosen_generator
 from .parts import (
@@ -33,8 +31,6 @@ lassoed = concept_map.lassoed
 RENAME = "top.column1.rename.name"
 #: Concepts on one page of the list.
 PAGE = 12
-#: Seconds from opening the panel to :func:`read_ahead`.
-SOON = 2
 #: Size of an exemplar: five of them and the concept's own picture, or the button that draws it,
 #: fill a panel of 600 pixels.
 EXEMPLAR = 72
@@ -46,23 +42,13 @@ ORDERS = {
 }
 
 
-def read_ahead(ctx: Any, key: str) -> None:
-    """Count what the tab will show, once the panel is there: 100,000 samples take a second."""
-
-    def read() -> None:
-        with suppress(Exception):  # the tab says what is wrong, if it is opened
-            _statistics(ctx, key)
-
-    timer = threading.Timer(SOON, read)
-    timer.daemon = True
-    timer.start()
-
-
 def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     """The map, the concept that was clicked, and all concepts in order."""
     from fiftyone_smic.fiftyone.runs import load_config
 
-    found, fields, labels, order = _statistics(ctx, key)
+    found = counting.counted(host, ctx, panel, key)
+    if found is None:
+        return
     # Side by side where the panel fills the page.
     chosen = concept_map.chosen_atom(ctx, found)
     top = columns(panel, "top", 1 if chosen is None else 2, width=460)
@@ -71,7 +57,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         _describe(host, ctx, top[1], key, found, chosen)
     choose_generator(host, ctx, panel, load_config(ctx.dataset, key).encoder)
     left, right = columns(panel, "columns", width=420)
-    _list(host, ctx, left, key, found, fields, labels, order)
+    _list(host, ctx, left, key, found)
     noun = items.noun(ctx, key)
     right.md(f"**How many {noun}s have a concept**", name="histogram_title")
     plot(
@@ -91,12 +77,12 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
 
 def map_data_of(ctx: Any, key: str) -> list[dict[str, Any]]:
     """Return what the map of a dictionary is drawn from."""
-    return concept_map.data(ctx, key, _statistics(ctx, key)[0])
+    return concept_map.data(ctx, key, counting.statistics(ctx, key))
 
 
 def pointed_at(ctx: Any, key: str) -> dict[str, str]:
     """Return the picture and the name of a dot or an atom of the map."""
-    found, dot, atom = _statistics(ctx, key)[0], ctx.params.get("dot"), ctx.params.get("atom")
+    found, dot, atom = counting.statistics(ctx, key), ctx.params.get("dot"), ctx.params.get("atom")
     return map_data.pointed_at(ctx, key, found, dot, atom)
 
 
@@ -176,26 +162,6 @@ def _pictures(host: Any, ctx: Any, panel: types.Object, key: str, atom: Any) -> 
             picture(others, name, path, about, EXEMPLAR, sample, componentsProps=NARROW)
 
 
-def figures(ctx: Any, key: str) -> Any:
-    """Return the statistics of the atoms, without labels."""
-    from fiftyone_smic.fiftyone.statistics import atom_statistics
-
-    return atom_statistics(ctx.dataset, key)
-
-
-def _statistics(ctx: Any, key: str) -> tuple[Any, list[str], str | None, str]:
-    """Statistics of the atoms, the label fields there are, and what was chosen of them."""
-    from fiftyone_smic.fiftyone.statistics import atom_statistics, label_fields
-
-    fields = label_fields(ctx.dataset, key)
-    labels = ctx.panel.state.get("columns.column0.order.labels")
-    labels = labels if labels in fields else next(iter(fields), None)
-    order = ctx.panel.state.get("columns.column0.order.by")
-    if order not in ORDERS or (order in ("purity", "lift") and labels is None):
-        order = "use"
-    return atom_statistics(ctx.dataset, key, labels=labels), fields, labels, order
-
-
 def listed(found: Any, order: str, search: str = "") -> list[int]:
     """Return the atoms whose name or number fits a search, in an order.
 
@@ -216,17 +182,12 @@ def listed(found: Any, order: str, search: str = "") -> list[int]:
     ]
 
 
-def _list(
-    host: Any,
-    ctx: Any,
-    panel: types.Object,
-    key: str,
-    found: Any,
-    fields: list[str],
-    labels: str | None,
-    order: str,
-) -> None:
+def _list(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> None:
     """The atoms in the order that was chosen, a page at a time."""
+    fields, labels = counting.label_choice(ctx, key)
+    order = ctx.panel.state.get("columns.column0.order.by")
+    if order not in ORDERS or (order in ("purity", "lift") and labels is None):
+        order = "use"
     choices = row(panel, "order", gap=2)
     offered = {n: text for n, text in ORDERS.items() if fields or n not in ("purity", "lift")}
     choose(host, choices, "by", offered, order, "Order", width=180)

@@ -9,8 +9,7 @@ from fiftyone.operators import types
 from .. import findings
 from ..search_samples import why_no_texts
 from ..words import amount, share
-from . import outcomes
-from .atoms import figures
+from . import counting, outcomes
 from .parts import NARROW, OUTLINED, bar, chip, columns, explain, picture, row, small
 
 #: Concepts of the overview.
@@ -79,16 +78,18 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     from fiftyone_smic.fiftyone.runs import check_of_images, load_config
 
     check_of_images(load_config(ctx.dataset, key), key)  # the panel shows what it says
-    _overview(host, ctx, panel, key)
+    found = counting.counted(host, ctx, panel, key)
+    if found is None:
+        return
+    _overview(host, panel, found)
     for column, names in zip(columns(panel, "cards"), ORDER, strict=True):
         for name in names:
             _card(host, ctx, column, name, key)
     explain(host, panel, "concept", "code", "near", "q")
 
 
-def _overview(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
+def _overview(host: Any, panel: types.Object, found: Any) -> None:
     """The largest concepts, with a picture and a bar each."""
-    found = figures(ctx, key)
     used = int((found.has > 0).sum())
     panel.md(
         f"**{amount(found.items, 'sample')}, {amount(used, 'concept')}.** The largest concepts, "

@@ -9,6 +9,7 @@ import time
 import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
+from fiftyone_smic.fiftyone import statistics
 from operators.panel import _TURNS, SMICPanel
 
 
@@ -89,3 +90,17 @@ def test_of_the_events_that_wait_only_the_last_one_draws(window):
         thread.join()
     assert [len(drawn[i]) for i in range(4)] == [0, 0, 0, 1]
     assert "Measure" in str(drawn[3]) and window.state["tab"] == "storage"
+
+
+@pytest.mark.parametrize("tab", ["atoms", "curate"])
+def test_a_tab_that_counts_for_long_says_how_far_it_is_and_then_shows_it(window, encoded, tab):
+    (_,) = window("on_load")
+    encoded.set_field("smic_bits", 7.0).save("smic_bits")  # what was counted before is not asked
+    with statistics._COUNTING:  # a count of another window is under way
+        (waiting,) = window("on_choice", path="tab", value=tab)
+        assert "Counting the concepts of 80 samples (1 s)" in str(waiting)
+        assert waiting["type"]["properties"]["counting"]["default"] < 1
+        timer = waiting["type"]["properties"]["again"]["view"]
+        assert timer["component"] == "TimerView" and timer["on_interval"].endswith("#on_counting")
+    (whole,) = window("on_counting")
+    assert "counting" not in whole["type"]["properties"] and "Typical of" in str(whole)

@@ -1,0 +1,112 @@
+"""What the concepts' tabs count of all codes: beside the panel, which says how far it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any
+
+from fiftyone.operators import types
+
+from ..words import amount, duration
+from . import items
+
+#: Seconds from opening the panel to :func:`read_ahead`.
+SOON = 2
+#: Seconds that a tab waits for the counting before it says how far that is, and from one such
+#: question to the next.
+PATIENCE, AGAIN = 0.9, 1.0
+#: Where the panel's state has the field of labels that the concepts are compared with.
+LABELS = "columns.column0.order.labels"
+
+
+class _Count:
+    """Statistics of a dictionary that are counted now.
+
+    Attributes:
+        future: Will have them.
+        part: The fraction of the codes that were read.
+        since: When it began, by the monotonic clock.
+    """
+
+    future: Future[Any]
+
+    def __init__(self) -> None:
+        self.part = 0.0
+        self.since = time.monotonic()
+
+    def report(self, part: float) -> None:
+        self.part = part
+
+
+_POOL = ThreadPoolExecutor(2, "smic-counting")
+_RUNNING: dict[tuple[str, str, str | None], _Count] = {}
+
+
+def label_choice(ctx: Any, key: str) -> tuple[list[str], str | None]:
+    """Return the fields of labels that concepts can be compared with, and the chosen one."""
+    from fiftyone_smic.fiftyone.statistics import label_fields
+
+    fields = label_fields(ctx.dataset, key)
+    chosen = ctx.panel.state.get(LABELS)
+    return fields, chosen if chosen in fields else next(iter(fields), None)
+
+
+def statistics(ctx: Any, key: str) -> Any:
+    """Return the statistics of the concepts; it waits for them."""
+    return _begin(ctx, key).future.result()
+
+
+def read_ahead(ctx: Any, key: str) -> None:
+    """Count what the tabs will show, once the panel is there: 100,000 samples take a second."""
+
+    def read() -> None:
+        with suppress(Exception):  # the tab says what is wrong, if it is opened
+            _begin(ctx, key)
+
+    timer = threading.Timer(SOON, read)
+    timer.daemon = True
+    timer.start()
+
+
+def counted(host: Any, ctx: Any, panel: types.Object, key: str) -> Any:
+    """Return the statistics of the concepts, or lay out how far the counting is.
+
+    Returns:
+        The statistics; None while they are counted, and then the panel asks again by itself.
+    """
+    count = _begin(ctx, key)
+    try:
+        return count.future.result(PATIENCE)
+    except TimeoutError:
+        if count.future.done():  # it is the counting's own error
+            raise
+    noun = items.noun(ctx, key)
+    said = amount(len(ctx.dataset), "sample") if noun == "sample" else f"all {noun}s"
+    taken = duration(time.monotonic() - count.since)
+    label = f"Counting the concepts of {said} ({taken})"
+    bar = types.View(component="ProgressView", label=label)
+    panel.float("counting", default=min(count.part, 0.99), view=bar)
+    every = {"interval": int(1000 * AGAIN), "on_interval": host.on_counting}
+    panel.obj("again", view=types.View(component="TimerView", **every))
+    return None
+
+
+def _begin(ctx: Any, key: str) -> _Count:
+    """Have the statistics counted; FiftyOne's copy of a former count is there at once."""
+    from fiftyone_smic.fiftyone.statistics import atom_statistics
+
+    labels = label_choice(ctx, key)[1]
+    name = (ctx.dataset.name, key, labels)
+    running = _RUNNING.get(name)
+    if running is None:
+        running = _RUNNING[name] = _Count()
+        given = {"labels": labels, "progress": running.report}
+        running.future = _POOL.submit(
+            copy_context().run, atom_statistics, ctx.dataset, key, **given
+        )
+        running.future.add_done_callback(lambda _: _RUNNING.pop(name, None))
+    return running
