@@ -122,7 +122,7 @@ class SMICPanel(foo.Panel):
     def on_change_view(self, ctx: Any) -> None:
         """Shown by ``render``."""
 
-    on_change_selected = on_change_current_sample = on_counting = refresh = on_change_view
+    on_change_selected = on_change_current_sample = refresh = on_change_view
 
     def on_change_dataset(self, ctx: Any) -> None:
         """The App also says so when the panel comes back from behind another one."""

@@ -90,7 +90,7 @@ def counted(host: Any, ctx: Any, panel: types.Object, key: str) -> Any:
     label = f"Counting the concepts of {said} ({taken})"
     bar = types.View(component="ProgressView", label=label)
     panel.float("counting", default=min(count.part, 0.99), view=bar)
-    every = {"interval": int(1000 * AGAIN), "on_interval": host.on_counting}
+    every = {"interval": int(1000 * AGAIN), "on_interval": host.on_change_view}
     panel.obj("again", view=types.View(component="TimerView", **every))
     return None
 
