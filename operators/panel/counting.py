@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from fiftyone.operators import types
@@ -104,9 +105,7 @@ def _begin(ctx: Any, key: str) -> _Count:
     running = _RUNNING.get(name)
     if running is None:
         running = _RUNNING[name] = _Count()
-        given = {"labels": labels, "progress": running.report}
-        running.future = _POOL.submit(
-            copy_context().run, atom_statistics, ctx.dataset, key, **given
-        )
+        count = partial(atom_statistics, ctx.dataset, key, labels=labels, progress=running.report)
+        running.future = _POOL.submit(copy_context().run, count)
         running.future.add_done_callback(lambda _: _RUNNING.pop(name, None))
     return running
