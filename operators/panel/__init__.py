@@ -13,7 +13,7 @@ from fiftyone.operators import types
 from .. import findings
 from ..layouts import PLUGIN, output
 from ..show_glossary import ShowGlossary, glossary
-from ..words import TERMS, amount
+from ..words import TERMS, amount, one
 from . import atoms, compare, counting, curate, items, mix, storage, views
 from .drawn import Drawn
 from .generators import chosen_generator
@@ -44,6 +44,14 @@ ROOM = types.ObjectView(
         }
     }
 )
+
+#: Buttons at the end of the line of tabs: operator, icon and what the mouse is told.
+ACTIONS = (
+    ("export_archive", "download", "Export an archive"),
+    ("manage_dictionaries", "tune", "Rename, delete or compare dictionaries"),
+    ("remove_data", "delete", "Remove all SMIC data, or a part of it"),
+)
+SLIM = {"padding": "4px", "boxShadow": "none", "bgcolor": "transparent"}
 
 _TURNS = Turns()
 _DRAWN = Drawn()
@@ -341,12 +349,32 @@ class SMICPanel(foo.Panel):
                     buttons, name, offer.label, offer.operator, offer.params, **look, **props
                 )
             return types.Property(panel, view=ROOM)
+        self._title(ctx, panel, key)
         self._say_narrowed(ctx, panel)
         try:
             TABS[tab][1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
             panel.md(str(error), name="message")
         return types.Property(panel, view=ROOM)
+
+    def _title(self, ctx: Any, panel: types.Object, key: str) -> None:
+        """What is shown, and what can be done with all of it."""
+        from fiftyone_smic.fiftyone.runs import load_config, stored_rate
+
+        config = load_config(ctx.dataset, key)
+        said = f"**{key}** · {amount(config.n_atoms, 'concept')}"
+        if config.storage:
+            bits = stored_rate(config.storage).bits_per_item
+            said += f" · {bits:.1f} bits an {one(items.noun(ctx, key))}"
+        line = row(panel, "title", align="center")
+        line.md(said, name="what", componentsProps={"item": {"sx": {"flex": 1}}})
+        for operator, icon, about in ACTIONS:
+            params = {"operator": operator, "with": {"key": key}}
+            look = {**NARROW, "button": {"title": about, "aria-label": about, "sx": SLIM}}
+            view = types.IconButtonView(
+                icon=icon, operator=self.prompt, params=params, componentsProps=look
+            )
+            line.view(operator, view)
 
     def _say_narrowed(self, ctx: Any, panel: types.Object) -> None:
         """Say what the grid was narrowed to, with the way back."""
