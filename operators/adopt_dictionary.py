@@ -26,8 +26,7 @@ class AdoptDictionary(SMICOperator):
     parameters = ("key", "from_dataset")
     submit = "Adopt"
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
         keys = orphans(ctx.dataset)
         if not keys:
             why = (
@@ -35,7 +34,7 @@ class AdoptDictionary(SMICOperator):
                 "without one; this takes it over from the dataset that was cloned."
             )
             forms.stop(inputs, "nothing", "Nothing to adopt", why)
-            return self.shown(inputs)
+            return
         key = ctx.params.get("key") or keys[0]
         prop = forms.dropdown(inputs, "key", keys, keys[0], "Codes of")
         if key not in keys:
@@ -43,7 +42,6 @@ class AdoptDictionary(SMICOperator):
         others = [name for name in fo.list_datasets() if name != ctx.dataset.name]
         choices = {ANY: "Search all datasets", **{name: name for name in others}}
         forms.dropdown(inputs, "from_dataset", choices, ANY, "Take it from")
-        return self.shown(inputs)
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         given = super().arguments(ctx)

@@ -43,7 +43,8 @@ class AdoptEmbeddings(SMICOperator):
         if not found:
             why = (
                 "This dataset has no field of vectors or numbers and no similarity run whose model "
-                "is not known yet. Run 'SMIC: compute embeddings' instead."
+                "is not known yet. Run 'SMIC: compute embeddings' instead. (A visualization run "
+                "keeps its embeddings only if it was given an embeddings_field.)"
             )
             forms.stop(inputs, "nothing", "Nothing to adopt", why)
             return
@@ -52,6 +53,9 @@ class AdoptEmbeddings(SMICOperator):
         prop = forms.dropdown(inputs, "source", labels, chosen, "Embeddings")
         if chosen not in found:
             forms.wrong(prop, f"choose one of {', '.join(found)}")
+        root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
+        count = int(samples.count(root)) if root else len(samples)
+        forms.takes(inputs, amount(count, forms.noun(boxed)))
         self._encoder(ctx, inputs)
         field = ctx.params.get("field", LATENTS_FIELD) or ""
         prop = inputs.str(
@@ -59,7 +63,7 @@ class AdoptEmbeddings(SMICOperator):
         )
         if not field.isidentifier() or field.startswith("_"):
             forms.wrong(prop, "use letters, digits and underscores, like clip_latents")
-        path = f"{ctx.dataset._get_label_field_path(boxed)[1]}.{field}" if boxed else field
+        path = f"{root}.{field}" if root else field
         if path != chosen and ctx.dataset.has_field(path):
             forms.checkbox(inputs, "overwrite", f"Overwrite the field {path}")
         if forms.advanced(ctx, inputs):
@@ -113,11 +117,12 @@ class AdoptEmbeddings(SMICOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         text = (
-            f"**{amount(done.adopted, 'embedding')}** of {done.dim} numbers are in `{done.field}`"
+            f"**{amount(done.adopted, 'embedding is', 'embeddings are')}** in `{done.field}`, of "
+            f"{done.dim} numbers each"
         )
         text += f", made by `{done.encoder}`." if done.encoder != "unknown" else "."
         if done.cosine is not None:
-            text += f" Compared with what the model makes, their cosine is {done.cosine:.2f}."
+            text += f" Their similarity to what the model makes is {done.cosine:.2f} (1 is exact)."
         advice = f"\n\n{sentence(done.advice)}" if done.advice else ""
         skipped = forms.skipped(done.skipped, arguments["noun"])
         return f"{text}{advice}\n\n{skipped}Next: learn the dictionary."

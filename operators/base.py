@@ -22,8 +22,8 @@ Button = tuple[str, str, dict[str, Any]]
 class SMICOperator(foo.Operator):
     """An operator that reads a form, calls one function of the library and says what was done.
 
-    Subclasses set the class attributes and define :meth:`form` and :meth:`said`. A new one also
-    needs one line in ``fiftyone.yml``, whose order is the order in the App.
+    Subclasses set the class attributes and define :meth:`form`, or :meth:`fill`, and :meth:`said`.
+    A new one also needs one line in ``fiftyone.yml``, whose order is the order in the App.
     """
 
     operator_name = ""
@@ -34,7 +34,7 @@ class SMICOperator(foo.Operator):
     icon = ""
     #: Shown beside the progress bar.
     doing = ""
-    #: What the form offers to do with a dataset, a view or a selection.
+    #: What the form offers to do with a dataset, a view or a selection; nothing if it does not ask.
     action = ""
     #: The function in :mod:`fiftyone_smic.fiftyone`, and those of its parameters the form sets.
     function = ""
@@ -87,24 +87,29 @@ class SMICOperator(foo.Operator):
 
         inputs = types.Object()
         with asked_once():
-            chosen = forms.target(ctx, inputs, self.action)
-            samples = forms.images(inputs, chosen, self.objects(ctx, chosen))
-            if samples is not None:
-                self.form(ctx, inputs, samples)
-        return self.shown(inputs)
-
-    def objects(self, ctx: Any, samples: Any) -> str | None:
-        """Return the field of the objects to work on; None for whole images."""
-        return None
-
-    def shown(self, inputs: types.Object, submit: str | None = None) -> types.Property:
-        """Return the form under the operator's name."""
+            submit = self.fill(ctx, inputs)
         view = types.PromptView(
             label=self.label,
             description=self.description,
             submit_button_label=submit or self.submit,
         )
         return types.Property(inputs, view=view)
+
+    def fill(self, ctx: Any, inputs: types.Object) -> str | None:
+        """Add all inputs, by default the choice of the samples and those of :meth:`form`.
+
+        Returns:
+            What the form's button says, or None for :attr:`submit`.
+        """
+        chosen = forms.target(ctx, inputs, self.action)
+        samples = forms.images(inputs, chosen, self.objects(ctx, chosen))
+        if samples is not None:
+            self.form(ctx, inputs, samples)
+        return None
+
+    def objects(self, ctx: Any, samples: Any) -> str | None:
+        """Return the field of the objects to work on; None for whole images."""
+        return None
 
     def execute(self, ctx: Any) -> Any:
         if ctx.delegated:

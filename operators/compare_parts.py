@@ -23,7 +23,6 @@ class CompareParts(sides.OfTwoParts):
     label = "SMIC: compare two parts"
     description = "Say how two tags, views, labels or selections differ, concept by concept"
     doing = "Testing concepts"
-    action = "Compare"
     card = "compare"
     function = "compare"
     parameters = ("key", "view_b", "null")

@@ -175,8 +175,9 @@ class ComputeLatents(SMICOperator):
         if done.kept:
             kept = f" {amount(done.kept, arguments['noun'])} had one already."
         return (
-            f"**{amount(done.computed, 'embedding')}** of {done.dim} numbers in `{done.field}`, "
-            f"by `{done.encoder}` in {duration(done.seconds)}.{kept}\n\n"
+            f"**{amount(done.computed, 'embedding was', 'embeddings were')}** computed into "
+            f"`{done.field}`, of {done.dim} numbers each, by `{done.encoder}` in "
+            f"{duration(done.seconds)}.{kept}\n\n"
             + forms.skipped(done.skipped, arguments["noun"])
             + about(
                 "Next: learn the dictionary of concepts that the images are made of.",

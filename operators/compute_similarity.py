@@ -19,12 +19,12 @@ class ComputeSimilarity(DictionaryOperator):
     description = "Let the App's own search by text and image work on codes, without embeddings"
     icon = "curate"
     doing = "Loading models"
-    action = "Index"
     function = "compute_similarity"
     parameters = ("key", "brain_key")
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if not forms.coded(ctx, inputs, samples, key):
+        count = forms.coded(ctx, inputs, samples, key)
+        if not count:
             return
         default = f"{key}_similarity"
         about = "The App lists it under this name when it sorts by similarity"
@@ -36,7 +36,7 @@ class ComputeSimilarity(DictionaryOperator):
             known = ctx.dataset.get_brain_info(name).config
             if type(known).__name__ != "SMICSimilarityConfig":
                 forms.wrong(prop, f"{name} is another run of FiftyOne's brain; choose another name")
-        forms.note(inputs, "whole_dataset", "The whole dataset is indexed. Nothing is stored")
+        forms.takes(inputs, f"all {forms.items(ctx, count)} with a code. Nothing is stored")
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import compute_similarity

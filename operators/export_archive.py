@@ -162,9 +162,11 @@ class ExportArchive(DictionaryOperator):
         }
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
+        noun = arguments["noun"]
         return (
-            f"**{amount(done.items, arguments['noun'])}** in **{size(done.total_bytes)}**: "
-            f"{done.bits_per_item:.1f} bits an {one(arguments['noun'])}, "
+            f"**{amount(done.items, f'{noun} takes', f'{noun}s take')} "
+            f"{size(done.total_bytes)}**: "
+            f"{done.bits_per_item:.1f} bits an {one(noun)}, "
             f"{done.payload_bits_per_item:.1f} of them for its code; dictionary, headers and file "
             "names are the rest.\n\n"
             f"File: `{arguments['path']}`\n\n"

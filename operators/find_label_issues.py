@@ -75,8 +75,8 @@ class FindLabelIssues(Finder):
         given, _, rather = name.partition(", rather ")
         total = int(sum(str(label) == given for label in found.labels))
         sentence = (
-            f"{count:,} of {total:,} labelled **{given}** look like **{rather}** "
-            f"({share(count / total)})."
+            f"{count:,} of {total:,} labelled **{given}** {'looks' if count == 1 else 'look'} like "
+            f"**{rather}** ({share(count / total)})."
         )
         return Cause(
             sentence,

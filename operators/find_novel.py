@@ -22,7 +22,6 @@ class FindNovel(sides.OfTwoParts):
     label = "SMIC: find what is new"
     description = "Find the samples of a new part that a known part does not prepare for"
     doing = "Comparing parts"
-    action = "Look"
     card = "compare"
     scores = "how new each sample is"
     function = "find_novel"
@@ -53,8 +52,9 @@ class FindNovel(sides.OfTwoParts):
         n, m = len(found.indices), len(found.scores)
         if n:
             text = (
-                f"**{n:,} of {amount(m, 'sample')}** of {new} are new beside {known}, in "
-                f"{amount(len(found.groups), 'group')} with the same strongest concept."
+                f"**{n:,} of {amount(m, 'sample')}** of {new} {'is' if n == 1 else 'are'} new "
+                f"beside {known}, in {amount(len(found.groups), 'group')} with the same strongest "
+                "concept."
             )
         else:
             text = f"**Nothing of {new} is new** beside {known}, as far as {m:,} samples can tell."

@@ -59,7 +59,7 @@ class FindOutliers(Finder):
             else f"**None** of {amount(len(found.scores), 'sample')} stands out."
         )
         if n and not out:
-            text += f" These {n:,} fit least."
+            text += f" {amount(n, 'sample fits', 'samples fit')} least."
         text += (
             "\n\n*Outliers that are alike share a concept of their own and do not show here: in "
             "the Concepts tab, sort by rarity.*"

@@ -20,10 +20,13 @@ def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
 
     A button of the panel opens a form on what the panel shows: on samples, by ``sample_ids``, on
     objects, by ``label_ids``, on what curation found, by ``found``, or on the whole dataset, by
-    ``whole``. Then there is no choice, and the form says so.
+    ``whole``. Then there is no choice, and the form says so. Nor is there one without an
+    ``action``, which is for operators that take the whole dataset.
     """
     if ctx.params.get("quiet"):
         inputs.bool("quiet", view=types.HiddenView(read_only=False))
+    if not action:
+        return ctx.dataset
     if ctx.params.get("label_ids"):
         inputs.list("label_ids", types.String(), view=types.HiddenView(read_only=False))
         note(inputs, "target", f"On {amount(len(ctx.params['label_ids']), 'object')} of the panel")
@@ -337,6 +340,11 @@ def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
         why = f"None of these {what}s has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)
     return count
+
+
+def takes(inputs: types.Object, what: str) -> None:
+    """Say how many are worked on, in a form that does not say how long it takes."""
+    note(inputs, "takes", f"On {what}")
 
 
 def skipped(reasons: dict[str, str], noun: str = "sample") -> str:

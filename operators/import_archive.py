@@ -39,8 +39,7 @@ class ImportArchive(SMICOperator):
     function = "import_codes"
     parameters = ("path", "key", "overwrite", "into", "patches_field")
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
         path = forms.whole_path(
             ctx,
             inputs,
@@ -55,7 +54,6 @@ class ImportArchive(SMICOperator):
             else:
                 why = f"There is no file and no folder {str(path)!r}; check the spelling."
                 forms.stop(inputs, "nothing", "Nothing is there", why)
-        return self.shown(inputs)
 
     def _archive(self, ctx: Any, inputs: types.Object, path: Path) -> None:
         from fiftyone_smic.archive.errors import ArchiveError

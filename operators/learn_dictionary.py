@@ -106,7 +106,7 @@ class LearnDictionary(SMICOperator):
             + (f"; {left_out} left out" if without else ""),
         )
         expert = ("λ",) if ctx.params.get("control", _control(ctx)) == "lam" else ()
-        forms.explain(inputs, "concept", "detail", *expert)
+        forms.explain(inputs, "key", "concept", "detail", *expert)
 
     def objects(self, ctx: Any, samples: Any) -> str | None:
         of_objects = sources.object_latents(ctx.dataset)
@@ -127,13 +127,13 @@ class LearnDictionary(SMICOperator):
         if not done.n_atoms_:
             return (
                 f"Dictionary **{arguments.get('key', 'smic')}** has no concepts: none saves so few "
-                f"{arguments['noun']}s more than it costs (λ = {done.lam:.2g}), so all codes would "
-                "be alike.\n\nLearn it again with more detail, or from more of them."
+                f"{arguments['noun']}s more than it costs, so all codes would be alike.\n\nLearn "
+                "it again with more detail, or from more of them."
             )
         return (
             f"Dictionary **{arguments.get('key', 'smic')}** is ready: it has "
-            f"**{amount(done.n_atoms_, 'concept')}** and is stored with the dataset (λ = "
-            f"{done.lam:.2g}).\n\nNext: encode the {one(arguments['noun'])}s."
+            f"**{amount(done.n_atoms_, 'concept')}** and is stored with the dataset.\n\nNext: "
+            f"encode the {one(arguments['noun'])}s."
         )
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from fiftyone.operators import types
 
 from . import forms
 from .base import SMICOperator
-from .words import amount, share
+from .words import TERMS, about, amount, share
 
 ACTIONS = {
     "describe": "Describe all",
@@ -31,13 +31,12 @@ class ManageDictionaries(SMICOperator):
     function = "describe_dictionary"
     parameters = ("key", "what", "other", "new_key")
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
+    def fill(self, ctx: Any, inputs: types.Object) -> str:
         action = forms.radio(ctx, inputs, "what", ACTIONS, "describe", "What to do")
         key = forms.dictionary_key(ctx, inputs)
         if key is not None:
             getattr(self, f"_ask_{action}")(ctx, inputs, key)
-        return self.shown(inputs, SUBMIT[action])
+        return SUBMIT[action]
 
     def _ask_describe(self, ctx: Any, inputs: types.Object, key: str) -> None:
         inputs.md(_table([_description(ctx, key)]), name="about")
@@ -91,8 +90,8 @@ class ManageDictionaries(SMICOperator):
             if done.likeness is not None:
                 text += (
                     f"\n\n{done.shared:,} of the {amount(done.one.n_atoms, 'concept')} of "
-                    f"**{key}** are in **{other}** too. On average the nearest one has cosine "
-                    f"{done.likeness:.2f}."
+                    f"**{key}** are in **{other}** too. On average the nearest one has a "
+                    f"similarity of {done.likeness:.2f} (1 is the same concept)."
                 )
         elif what == "rename":
             management.rename_dictionary(ctx.dataset, key, ctx.params.get("new_key"))
@@ -153,8 +152,10 @@ def _table(descriptions: list[Any]) -> str:
         }
 
     columns = [rows(d) for d in descriptions]
+    noun = forms.noun(descriptions[0].patches_field)
+    terms = about(f"{TERMS['variance']} {TERMS['λ']}", noun)
     lines = ["| | " + " | ".join(f"**{d.key}**" for d in descriptions) + " |"]
     lines.append("|---" * (len(columns) + 1) + "|")
     for name in columns[0]:
         lines.append(f"| {name} | " + " | ".join(column[name] for column in columns) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"*{terms}*"])

@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from . import estimates, forms
 from .base import DictionaryOperator
-from .words import amount
+from .words import TERMS, about, amount
 
 
 class MeasureDrawings(DictionaryOperator):
@@ -56,10 +56,13 @@ class MeasureDrawings(DictionaryOperator):
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         kept = amount(done.kept, "picture was", "pictures were") + " measured before."
-        mean = f" Their mean fidelity is {done.mean:.2f}." if done.measured else ""
+        mean = ""
+        if done.measured:
+            term = about(TERMS["drawn fidelity"], arguments["noun"])
+            mean = f" Their mean fidelity is {done.mean:.2f}. *{term}*"
         return (
-            f"**{amount(done.measured, 'picture')}** measured, into `{done.field}`.{mean} "
-            f"{kept if done.kept else ''}\n\n"
+            f"**{amount(done.measured, 'picture was', 'pictures were')}** measured, into "
+            f"`{done.field}`.{mean} {kept if done.kept else ''}\n\n"
             + forms.skipped(done.skipped, arguments["noun"])
             + "The Compare tab of the **SMIC** panel can show the worst drawing first."
         )

@@ -193,7 +193,7 @@ class NameAtoms(DictionaryOperator):
         )
         sidebar = f"filter the grid by `{done.key}_labels` in the sidebar, or "
         return (
-            f"**{amount(named, 'concept')}** named after "
+            f"**{amount(named, 'concept is', 'concepts are')}** named after "
             f"{amount(done.candidates, 'candidate')}.{weak}{kept}\n\n{shown}\n\n"
             f"Next: {sidebar if arguments['noun'] == 'sample' else ''}look at the "
             "concepts in the **SMIC** panel, where each can be renamed."

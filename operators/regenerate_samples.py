@@ -46,30 +46,29 @@ class RegenerateSamples(DictionaryOperator):
         )
         forms.seed(ctx, inputs, "Another seed draws other pictures of the same codes")
         estimates.drawing(ctx, inputs)
-        there = forms.held(ctx, samples, key, "regenerated")
-        estimates.drawing_cost(
-            ctx,
-            inputs,
-            f"{forms.items(ctx, count)}, {count - there:,} without a picture",
-            max(1, count - there),
-            encoder,
-            generator,
-        )
+        without = count - forms.held(ctx, samples, key, "regenerated")
+        todo = f"{without:,} without a picture"
+        if not without:
+            todo = "none without a picture; with other settings"
+        what = f"{forms.items(ctx, count)}, {todo}"
+        estimates.drawing_cost(ctx, inputs, what, without or count, encoder, generator)
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
         reused = f", and {amount(done.reused, 'picture was', 'pictures were')} there already"
-        without = f" {done.without_code:,} without a code left out."
+        noun = arguments["noun"]
+        without = amount(done.without_code, f"{noun} has", f"{noun}s have")
+        without = f" {without} no code and could not be drawn." if done.without_code else ""
         grid = (
             f" The grid shows them when `{done.key}_regenerated` is chosen as media field in its "
             "settings; samples without a picture then show an error, so open the view of the "
             "drawn ones first."
-            if arguments["noun"] == "sample"
+            if noun == "sample"
             else ""
         )
         return (
             f"**{amount(done.drawn, 'picture was', 'pictures were')} drawn** in "
             f"{duration(done.seconds)} by `{done.generator}`{reused if done.reused else ''}."
-            f"{without if done.without_code else ''}\n\nFolder: `{done.folder}`\n\n"
+            f"{without}\n\nFolder: `{done.folder}`\n\n"
             f"The **SMIC** panel shows them beside the originals.{grid}"
         )
 

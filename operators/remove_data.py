@@ -24,16 +24,15 @@ class RemoveData(SMICOperator):
     parameters = ("what",)
     submit = "Remove"
 
-    def resolve_input(self, ctx: Any) -> types.Property:
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
         from fiftyone_smic.fiftyone import remove_all
         from fiftyone_smic.fiftyone.cleanup import DEFAULT, KINDS
 
-        inputs = types.Object()
         found = remove_all(ctx.dataset, KINDS, dry_run=True).by_kind()
         if not found:
             why = "SMIC has left nothing in this dataset and in its folder."
             forms.stop(inputs, "clean", "Nothing to remove", why)
-            return self.shown(inputs)
+            return
         for kind, (count, space) in found.items():
             label = f"{KINDS[kind]}: {amount(count, 'item')}, {size(space)}"
             about = "" if kind in DEFAULT else "Codes that are removed may live on here only"
@@ -45,7 +44,6 @@ class RemoveData(SMICOperator):
             forms.note(inputs, "cost", note)
         else:
             forms.stop(inputs, "none", "Nothing is chosen", "Tick what is to be removed.")
-        return self.shown(inputs)
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import remove_all

@@ -74,8 +74,8 @@ class SearchSamples(Finder):
         prop = inputs.str(
             "expression",
             label="Concepts",
-            description="Names joined by & (and), | (or), ! (not), with parentheses. -name: the "
-            f"code subtracts it. There are: {listed(names, most=20)}",
+            description="Names joined by & (and), | (or), ! (not), with parentheses. A - before "
+            f"a name stands for images that lack it. The names are: {listed(names, most=20)}",
             required=True,
         )
         text = ctx.params.get("expression")
@@ -126,17 +126,21 @@ class SearchSamples(Finder):
         looked = f" of {len(report.ids):,}"
         if "expression" in arguments:
             ids = tuple(report.ids[i] for i in found.indices[:SHOWN])
-            count = amount(len(found.indices), "sample")
-            text = f"**{count}**{looked} {asked}." if ids else f"No sample{looked} is {asked}."
+            n, asked = len(found.indices), f"“{arguments['expression']}”"
+            match = "matches" if n == 1 else "match"
+            text = f"**{amount(n, 'sample')}**{looked} {match} {asked}."
+            text = text if ids else f"No sample{looked} matches {asked}."
             return Outcome(text, (Strip("", ids),) if ids else ())
         best: dict[int, float] = {}
         for row, scores in zip(found.indices, found.scores, strict=True):
             for i, score in zip(row.tolist(), scores.tolist(), strict=True):
                 best[i] = max(score, best.get(i, -1.0))
         order = sorted(best, key=lambda i: -best[i])
+        one = len(order) == 1
+        last = "" if one else f" for the first and {best[order[-1]]:.2f} for the last"
         text = (
-            f"The **{amount(len(order), 'sample')}**{looked} {asked}: similarity "
-            f"{best[order[0]]:.2f} for the first and {best[order[-1]]:.2f} for the last "
+            f"{'This is' if one else 'These are'} the **{amount(len(order), 'sample')}**{looked} "
+            f"{asked}. {'Its' if one else 'Their'} similarity is {best[order[0]]:.2f}{last} "
             "(0 is no more alike than any two)."
         )
         if found.tied:

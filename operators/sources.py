@@ -10,9 +10,6 @@ from fiftyone.operators import types
 
 from . import forms
 
-#: Types of FiftyOne's brain runs that can hold an embedding of each sample.
-_BRAIN = ("similarity", "visualization")
-
 
 def vector_fields(dataset: fo.Dataset) -> list[str]:
     """Return the vector fields, those whose model is known first."""
@@ -73,11 +70,22 @@ def adoptable(dataset: fo.Dataset) -> dict[str, Adoptable]:
     for key in dataset.list_brain_runs():
         config = dataset.get_brain_info(key).config
         boxed = getattr(config, "patches_field", None)
-        if config.type in _BRAIN:
+        if _keeps_embeddings(dataset, config, boxed):
             of = f" on the objects in {boxed}" if boxed else ""
             label = f"{key}: a {config.type} run of FiftyOne's brain{of}"
             found[key] = Adoptable(label, boxed)
     return found
+
+
+def _keeps_embeddings(dataset: fo.Dataset, config: Any, boxed: str | None) -> bool:
+    """Whether embeddings of images or objects can be read back from a run of the brain."""
+    if type(config).__module__.startswith("fiftyone_smic") or getattr(config, "roi_field", None):
+        return False  # made from codes, and means over the objects of each image
+    if config.type == "visualization":
+        stored = getattr(config, "embeddings_field", None) or ""
+        root = dataset._get_label_field_path(boxed)[1] if boxed else ""
+        return dataset.has_field(f"{root}.{stored}" if root else stored)
+    return bool(config.type == "similarity")
 
 
 def _kind(field: fo.Field) -> str:

@@ -25,9 +25,9 @@ ABOUT = {
 }
 DONE = {
     "tag": "**{n}** got the tag **{name}**.",
-    "save": "**{n}** are the saved view **{name}**.",
+    "save": "The saved view **{name}** keeps **{n}**.",
     "hide": "The grid shows the others, without **{n}**.",
-    "delete": "**{n}** were deleted from the dataset; **{left}** are left. The image files stay.",
+    "delete": "**{n} deleted** from the dataset; it has **{left}** now. The image files stay.",
 }
 
 
@@ -40,8 +40,7 @@ class UseFound(OfThePanel, SMICOperator):
     icon = "curate"
     doing = "Working"
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
+    def fill(self, ctx: Any, inputs: types.Object) -> str | None:
         for name in ("found", "quiet"):
             if ctx.params.get(name):
                 add = inputs.str if name == "found" else inputs.bool
@@ -51,7 +50,7 @@ class UseFound(OfThePanel, SMICOperator):
             samples = self._samples(ctx, finding)
         except ValueError as error:
             forms.stop(inputs, "gone", "Nothing to use", str(error))
-            return self.shown(inputs)
+            return None
         parts = {"": "All that were found", **finding.outcome.parts}
         if len(parts) > 1:
             part = ctx.params.get("part") or ""
@@ -68,7 +67,7 @@ class UseFound(OfThePanel, SMICOperator):
         else:
             forms.note(inputs, "count", count)
             self._name(ctx, inputs, action)
-        return self.shown(inputs, ACTIONS[action].partition(" ")[0])
+        return ACTIONS[action].partition(" ")[0]
 
     def _name(self, ctx: Any, inputs: types.Object, action: str) -> None:
         """Ask for the tag or for the name of the view."""
@@ -97,7 +96,9 @@ class UseFound(OfThePanel, SMICOperator):
             raise ValueError("There are no samples in it, so nothing was changed")
         if action in ("tag", "save") and not name:
             raise ValueError("Give a name first; nothing was changed")
-        said = {"n": amount(len(samples), "sample"), "name": name}
+        count = amount(len(samples), "sample")
+        n = amount(len(samples), "sample was", "samples were") if action == "delete" else count
+        said = {"n": n, "name": name}
         if action == "tag":
             samples.tag_samples(name)
         elif action == "save":
@@ -109,7 +110,7 @@ class UseFound(OfThePanel, SMICOperator):
                 raise ValueError("Deleting was not confirmed, so nothing was deleted")
             ctx.dataset.delete_samples(samples.values("id"))
             findings.forget(finding.id)  # it speaks of samples that are gone
-        said["left"] = f"{len(ctx.dataset):,}"
+        said["left"] = amount(len(ctx.dataset), "sample")
         return {"summary": DONE[action].format(**said), "buttons": [list(forms.PANEL)]}
 
     def finish(self, ctx: Any, done: dict[str, Any]) -> Iterator[Any]:

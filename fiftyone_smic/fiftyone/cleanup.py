@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 KINDS = {
     "latents": "Embeddings that were computed here",
     "dictionaries": "Dictionaries with their codes and names",
-    "maps": "Maps of samples and atoms",
-    "drawings": "Pictures drawn again from codes or atoms",
+    "maps": "Maps of samples and concepts",
+    "drawings": "Pictures drawn from codes or concepts",
     "mixes": "Pictures of mixes",
     "crops": "Pictures of objects, cut out for the panel",
     "temporary": "Files that a stopped run has left",

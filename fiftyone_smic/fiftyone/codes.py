@@ -19,6 +19,10 @@ from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.vectors import unit
 
 
+class UnreadableCodes(ValueError):
+    """Fields hold no codes of their dictionary: encoding the samples again mends it."""
+
+
 def relabel(
     dataset: fo.Dataset,
     key: str,
@@ -187,7 +191,8 @@ def read_coded(
         One list of N values for each of ``beside``, and the (N, K) int16 codes.
 
     Raises:
-        ValueError: No sample has a code, or codes are of another dictionary.
+        UnreadableCodes: Codes are of another dictionary, or somebody changed them.
+        ValueError: No sample has a code.
     """
     config = runs.load_config(samples, key)
     made_by = tag(config.digest)
@@ -245,13 +250,13 @@ def read_coded(
             f"fiftyone_smic.encode(view, key={key!r}) on them first"
         )
     if strangers:
-        raise ValueError(
+        raise UnreadableCodes(
             f"{strangers} of {len(ends) - 1} {what}s have codes that another dictionary than "
             f"{key!r} made, so they cannot be decoded with it; encode them again with "
             f"fiftyone_smic.encode(samples, key={key!r})"
         )
     if uneven or (len(atoms) and not 0 <= min(atoms) <= max(atoms) < n_atoms):
-        raise ValueError(
+        raise UnreadableCodes(
             f"the fields of dictionary {key!r} hold no codes of its {n_atoms} atoms: somebody has "
             f"changed {names[fields.ATOMS]!r} or {names[fields.COEFFICIENTS]!r}; encode the "
             f"{what}s again with fiftyone_smic.encode(samples, key={key!r})"

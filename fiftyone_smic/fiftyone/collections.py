@@ -39,8 +39,8 @@ def image_samples(samples: SampleCollection) -> SampleCollection:
     of_videos = samples._root_dataset.media_type == fo.core.media.VIDEO
     if samples._dataset._is_patches and not of_videos:
         raise ValueError(
-            "a view of patches cannot hold SMIC codes; work on the images themselves: pass the "
-            "dataset and patches_field=…, the field of the objects"
+            "a view of patches cannot hold SMIC codes; work on the whole dataset instead, and for "
+            "its objects name their field: patches_field=…"
         )
     within = samples._dataset
     if within._is_frames or within._is_clips or within._is_patches:

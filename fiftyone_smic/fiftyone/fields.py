@@ -81,14 +81,14 @@ SPECS = (
     FieldSpec(
         ATOMS,
         fo.ListField,
-        "SMIC: the dictionary atoms this sample is made of",
+        "SMIC: numbers of the concepts (atoms) this sample is made of",
         CODE,
         options=_WHOLE_NUMBERS,
     ),
     FieldSpec(
         COEFFICIENTS,
         fo.ListField,
-        "SMIC: the integer coefficient of each atom",
+        "SMIC: the whole number (coefficient) of each concept",
         CODE,
         options=_WHOLE_NUMBERS,
     ),
@@ -96,14 +96,14 @@ SPECS = (
     FieldSpec(
         FIDELITY,
         fo.FloatField,
-        "SMIC: cosine between the latent and its rebuilt version, the mean removed",
+        "SMIC: how close the code is to the embedding: a cosine, the mean removed",
         CODE,
         indexed=True,
     ),
     FieldSpec(
         LABELS,
         fo.EmbeddedDocumentField,
-        "SMIC: the atoms as labels; the confidence is an atom's share of the code",
+        "SMIC: the concepts as labels; the confidence is a concept's share of the code",
         CODE,
         options={"embedded_doc_type": fo.Classifications},
         shown=False,
@@ -117,8 +117,8 @@ SPECS = (
     FieldSpec(
         DRAWN_FIDELITY,
         fo.FloatField,
-        "SMIC: cosine between the latent of the picture drawn again and that of the original, "
-        "the mean removed",
+        "SMIC: how close the drawn picture's embedding is to the original's: a cosine, the mean "
+        "removed",
         DRAWING,
         indexed=True,
     ),
@@ -153,7 +153,7 @@ SPECS = (
     FieldSpec(
         NOVELTY,
         fo.FloatField,
-        "SMIC: squared distance between the latent and its code, beside a reference",
+        "SMIC: squared distance between the embedding and its code, beside a reference",
         CURATION,
         indexed=True,
     ),

@@ -50,8 +50,12 @@ class Finder(DictionaryOperator):
         return getattr(library, self.function)(samples, **arguments)
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if not forms.of_images(ctx, inputs, key) or not forms.coded(ctx, inputs, samples, key):
+        if not forms.of_images(ctx, inputs, key):
             return
+        count = forms.coded(ctx, inputs, samples, key)
+        if not count:
+            return
+        forms.takes(inputs, f"{amount(count, 'sample')} with a code")
         self.asks(ctx, inputs, samples, key)
         keep(inputs, ctx, self.scores, self.default_tag)
 

@@ -22,14 +22,6 @@ NAMES = ("first", "second")
 class OfTwoParts(Finder):
     """A finder whose form itself chooses the samples: two parts of the dataset."""
 
-    def resolve_input(self, ctx: Any) -> types.Property:
-        inputs = types.Object()
-        if ctx.params.get("quiet"):
-            inputs.bool("quiet", view=types.HiddenView(read_only=False))
-        if forms.images(inputs, ctx.dataset) is not None:
-            self.form(ctx, inputs, ctx.dataset)
-        return self.shown(inputs)
-
     def asked(self, ctx: Any, inputs: types.Object, key: str, labels: tuple[str, str]) -> bool:
         """Ask for the two parts; returns whether there are any."""
         if not forms.of_images(ctx, inputs, key) or not forms.coded(ctx, inputs, ctx.dataset, key):
@@ -84,6 +76,9 @@ def ask(ctx: Any, inputs: types.Object, labels: tuple[str, str]) -> bool:
     if first == second:
         forms.wrong(prop, "Choose another part: these are the same samples")
         return False
+    n = len(view_of(ctx, first))
+    m = len(ctx.dataset) - n if second == REST else len(view_of(ctx, second))
+    forms.note(inputs, "sizes", f"{amount(n, 'sample')} beside {m:,}")
     return True
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from .. import findings
-from ..layouts import PLUGIN, output
+from ..layouts import PLUGIN, output, sentence
 from ..show_glossary import ShowGlossary, glossary
 from ..words import TERMS, amount, one
 from . import atoms, compare, counting, curate, items, mix, storage, views
@@ -104,7 +102,10 @@ class SMICPanel(foo.Panel):
                 # Another process has deleted it. A click on its atom 5 is no click on another's.
                 ctx.ops.notify("The dictionary that was shown is gone.", variant="warning")
             else:
-                turned = bool(getattr(self, event)(ctx))
+                try:
+                    turned = bool(getattr(self, event)(ctx))
+                except ValueError as error:  # of what the window still shows and is gone
+                    ctx.ops.notify(sentence(str(error)), variant="warning")
             if event in ALWAYS_DRAWN:
                 _DRAWN.forget(ctx.panel.state.window)
             if turned or (event != "on_load" and followed()):
@@ -290,28 +291,15 @@ class SMICPanel(foo.Panel):
 
     def on_found(self, ctx: Any) -> bool:
         """Narrow the grid to what was found, or to a part of it."""
-        with self._still_there(ctx):
-            found = findings.get(ctx.dataset, ctx.params["found"])
-            view = found.part(ctx.params.get("part"))
-            return views.narrow(ctx, _window(ctx), view, ctx.params["what"])
-        return False
+        found = findings.get(ctx.dataset, ctx.params["found"])
+        view = found.part(ctx.params.get("part"))
+        return views.narrow(ctx, _window(ctx), view, ctx.params["what"])
 
     def on_groups(self, ctx: Any) -> bool:
         """Show near duplicates as FiftyOne shows groups: one after the other, each with its own."""
-        with self._still_there(ctx):
-            view = findings.get(ctx.dataset, ctx.params["found"]).grouped()
-            return views.narrow(
-                ctx, _window(ctx), view, "that stand for a group of near duplicates each"
-            )
-        return False
-
-    @contextmanager
-    def _still_there(self, ctx: Any) -> Iterator[None]:
-        """Say why a finding cannot be shown: the App's server forgets them when it restarts."""
-        try:
-            yield
-        except ValueError as error:
-            ctx.ops.notify(str(error), variant="warning")
+        view = findings.get(ctx.dataset, ctx.params["found"]).grouped()
+        what = "that stand for a group of near duplicates each"
+        return views.narrow(ctx, _window(ctx), view, what)
 
     def prompt(self, ctx: Any) -> None:
         """Open the form of the operator that a button names."""
@@ -327,6 +315,8 @@ class SMICPanel(foo.Panel):
     # --- layout -------------------------------------------------------------------------------
 
     def render(self, ctx: Any) -> types.Property:
+        from fiftyone_smic.fiftyone.codes import UnreadableCodes
+
         panel = types.Object()
         tab = ctx.panel.state.tab if ctx.panel.state.tab in TABS else "compare"
         tabs = types.TabsView()
@@ -354,7 +344,10 @@ class SMICPanel(foo.Panel):
         try:
             TABS[tab][1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
-            panel.md(str(error), name="message")
+            panel.md(sentence(str(error)), name="message")
+            if isinstance(error, UnreadableCodes):
+                given = {"key": key, "whole": True}
+                self.offer(panel, "again", "Encode again", "encode_samples", given)
         return types.Property(panel, view=ROOM)
 
     def _title(self, ctx: Any, panel: types.Object, key: str) -> None:

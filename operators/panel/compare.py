@@ -263,7 +263,7 @@ def _read(samples: SampleCollection, key: str) -> list[dict[str, Any]]:
     found = samples.values(["id", "filepath", share, *there.values()])
     names = ["id", "filepath", "shares", *there]
     return [
-        {**dict.fromkeys(parts), **dict(zip(names, values, strict=True))}
+        items.whole_code({**dict.fromkeys(parts), **dict(zip(names, values, strict=True))})
         for values in zip(*found, strict=True)
     ]
 

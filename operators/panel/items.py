@@ -90,6 +90,11 @@ def chosen_objects(
     return [found.ids[i] for i in rows], said
 
 
+def whole_code(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of an item, without atoms where somebody cleared the coefficients."""
+    return {**row, "atoms": None} if row["coefficients"] is None else row
+
+
 def read_objects(ctx: Any, key: str, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return what the labels of objects say, as the Compare tab reads samples."""
     from fiftyone_smic.fiftyone import fields
@@ -106,13 +111,15 @@ def read_objects(ctx: Any, key: str, ids: Sequence[str]) -> list[dict[str, Any]]
     kinds = found.values("label")
     of = [(found.ids[i], paths[found.sample_ids[i]]) for i in rows]
     return [
-        {
-            **{suffix: column[i] for suffix, column in columns.items()},
-            "id": found.ids[i],
-            "opens": opens,
-            "filepath": file,
-            "name": f"{path.rsplit('/', 1)[-1]}: {kinds[i] or 'object'}",
-            "shares": None,
-        }
+        whole_code(
+            {
+                **{suffix: column[i] for suffix, column in columns.items()},
+                "id": found.ids[i],
+                "opens": opens,
+                "filepath": file,
+                "name": f"{path.rsplit('/', 1)[-1]}: {kinds[i] or 'object'}",
+                "shares": None,
+            }
+        )
         for i, (file, opens), (_, path) in zip(rows, files(ctx, key, of), of, strict=True)
     ]

@@ -37,7 +37,7 @@ def test_a_text_is_searched_for_and_the_grid_shows_what_is_found(tab, curated):
     panel.get_by_role("textbox").first.fill("night")
     panel.get_by_role("button", name="Search", exact=True).click()
     count(page, 12)
-    panel.get_by_text("nearest to “night”: similarity").wait_for()
+    panel.get_by_text("nearest to “night”. Their similarity").wait_for()
     wanted = smic.search(curated, "night", "scenes", k=12)
     assert panel.locator('img[alt^="Found: "]').count() == 12
     assert wanted.view.count_values("time.label")["night"] > 6  # so the view is worth a look

