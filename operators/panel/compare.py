@@ -15,13 +15,12 @@ from .parts import ACCENT, NARROW, OUTLINED, chip, choose, explain, picture, plo
 
 #: Samples on one page.
 PAGES = {"4": "4 a page", "8": "8 a page", "16": "16 a page", "32": "32 a page"}
-#: Concepts listed for one of them.
-MOST_ATOMS = 6
-SIZE = 144
+#: Concepts listed for each, and the sides of its pictures in CSS pixels.
+MOST_ATOMS, SIZE = 6, 144
+#: The same for one that was opened, which has the panel for itself.
+ALL_ATOMS, LARGE = 1000, 360
 #: What the ids of a page are those of.
 ID_OF = {"sample": "sample", "object": "label"}
-#: Holds the place of a picture that has not been drawn.
-SQUARE: dict[str, Any] = {"item": {"sx": {"width": f"{SIZE}px"}}}
 #: A sample beside another where the panel is wide, below it where not.
 BESIDE = {"item": {"sx": {"flex": 1, "minWidth": "min(100%, 520px)", "width": "auto"}}}
 #: Order -> its label, the field it sorts by, and whether the largest comes first.
@@ -58,18 +57,22 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         if last > start + 1
         else (f"{noun.capitalize()} {start + 1:,} of {total:,}")
     )
-    opened = f"the {noun}" if items.selectable(ctx, key) else "its image"
-    panel.md(
-        f"**{which}**{what[1]}, and what their codes draw. A click on a picture opens {opened}; "
-        f"a click on a concept shows the {noun}s that have it.",
-        name="heading",
-    )
-    paging = row(panel, "paging", gap=2)
-    choose(host, paging, "order", offered, order, "Order", width=180)
-    choose(host, paging, "size", PAGES, str(size), "Page size", width=130)
+    alone = bool(ctx.current_sample) and total == 1
+    heading = f"**{which}**{what[1]}, and what their codes draw. "
+    if alone:
+        heading = f"**The {noun} that is open**, and what its code draws. "
+    else:
+        opened = f"the {noun}" if items.selectable(ctx, key) else "its image"
+        heading += f"A click on a picture opens {opened}. "
+    heading += f"A click on a concept shows the {noun}s that have it."
+    panel.md(heading, name="heading")
+    if not alone:
+        paging = row(panel, "paging", gap=2)
+        choose(host, paging, "order", offered, order, "Order", width=180)
+        choose(host, paging, "size", PAGES, str(size), "Page size", width=130)
     lines = row(panel, "compare", gap=2)
     for i, sample in enumerate(rows):
-        _line(host, lines, i, sample, names)
+        _line(host, lines, i, sample, names, alone)
     coded = [sample for sample in rows if sample["atoms"] is not None]
     if len(coded) < len(rows):
         ids = [sample["id"] for sample in rows if sample["atoms"] is None]
@@ -137,18 +140,27 @@ def jump(ctx: Any) -> None:
         ctx.panel.state.page = [what, total, (max(1, min(int(number), pages)) - 1) * size]
 
 
-def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names: list[str]) -> None:
+def _line(
+    host: Any,
+    lines: types.Object,
+    i: int,
+    sample: dict[str, Any],
+    names: list[str],
+    alone: bool,
+) -> None:
     from fiftyone_smic.fiftyone.placeholders import is_placeholder
 
+    size = LARGE if alone else SIZE
+    square = {"item": {"sx": {"width": f"{size}px"}}}  # the place of a picture that is not there
     line = row(lines, f"row{i}", gap=2, componentsProps=BESIDE)
     opens = sample.get("opens", sample["id"])
     if not sample["filepath"]:
-        line.md("*it cannot be cut out*", name="no_original", componentsProps=SQUARE)
+        line.md("*it cannot be cut out*", name="no_original", componentsProps=square)
     elif is_placeholder(sample["filepath"]):
         line.md(
             "*no original: only the code came with the archive*",
             name="no_original",
-            componentsProps=SQUARE,
+            componentsProps=square,
         )
     else:
         picture(
@@ -156,7 +168,7 @@ def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names:
             "original",
             sample["filepath"],
             "Original",
-            SIZE,
+            size,
             opens,
             componentsProps=NARROW,
         )
@@ -166,13 +178,13 @@ def _line(host: Any, lines: types.Object, i: int, sample: dict[str, Any], names:
             "regenerated",
             sample["regenerated"],
             "Regenerated",
-            SIZE,
+            size,
             opens,
             componentsProps=NARROW,
         )
     else:
-        line.md("*not drawn yet*", name="pending", componentsProps=SQUARE)
-    _describe(host, line, sample, names)
+        line.md("*not drawn yet*", name="pending", componentsProps=square)
+    _describe(host, line, sample, names, ALL_ATOMS if alone else MOST_ATOMS)
 
 
 def _buttons(
@@ -268,8 +280,10 @@ def _read(samples: SampleCollection, key: str) -> list[dict[str, Any]]:
     ]
 
 
-def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list[str]) -> None:
-    """A sample's name, numbers and concepts."""
+def _describe(
+    host: Any, line: types.Object, sample: dict[str, Any], names: list[str], most: int
+) -> None:
+    """A sample's name, numbers and concepts, at most so many."""
     about = types.Object()
     beside = {"item": {"sx": {"width": "auto", "flex": 1, "minWidth": "220px"}}}
     line.define_property(
@@ -295,7 +309,7 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
     about.md(text, name="text", componentsProps={"container": {"title": hint}})
     chips = row(about, "chips")
     listed = zip(
-        sample["atoms"][:MOST_ATOMS],
+        sample["atoms"][:most],
         sample["coefficients"],
         sample["shares"] or [None] * len(sample["atoms"]),
         strict=False,
@@ -306,8 +320,8 @@ def _describe(host: Any, line: types.Object, sample: dict[str, Any], names: list
         said = f"{label}: strength {abs(level)}"
         said += f", {share(part)} of the code. " if part is not None else ". "
         chip(host, chips, f"atom{place}", label, atom, sign, said)
-    if len(sample["atoms"]) > MOST_ATOMS:
-        more = len(sample["atoms"]) - MOST_ATOMS
+    if len(sample["atoms"]) > most:
+        more = len(sample["atoms"]) - most
         about.md(f"and {more} more", name="more")
 
 

@@ -62,6 +62,26 @@ def test_compare_has_pages_that_start_anew_with_other_samples(visit, curated):
     panel.get_by_text(re.compile("of 60$")).wait_for()
 
 
+def test_the_panel_beside_an_open_sample_shows_this_one(visit, curated):
+    page = visit(curated)
+    opened = curated.skip(2).first()
+    operators = "([name, params]) => __foo__.executeOperator(`@voxel51/operators/${name}`, params)"
+    page.evaluate(operators, ["open_sample", {"id": opened.id}])
+    modal = page.locator('[data-cy="modal"]')
+    modal.locator('[data-cy="panel-tab-smic_panel"]').click()
+    panel = modal.locator('[data-cy="panel-content-smic_panel"]')
+    panel.get_by_text("The sample that is open, and what its code draws").wait_for()
+    panel.get_by_text(Path(opened.filepath).name).wait_for()
+    see_picture(page, panel, "Regenerated")
+    assert panel.get_by_label("Show what").count() == len(opened.scenes_atoms)
+    other = curated.last()
+    page.evaluate(operators, ["open_sample", {"id": other.id}])
+    panel.get_by_text(Path(other.filepath).name).wait_for()
+    panel.get_by_text("not drawn yet").wait_for()
+    page.evaluate(operators, ["close_sample", {}])
+    modal.wait_for(state="detached")
+
+
 def test_compare_sorts_by_what_is_chosen(visit, curated):
     from playwright.sync_api import expect
 
