@@ -11,11 +11,11 @@ from fiftyone.operators import types
 from .. import findings
 from ..layouts import PLUGIN, output, sentence
 from ..show_glossary import ShowGlossary, glossary
-from ..words import TERMS, amount, one
-from . import atoms, compare, counting, curate, items, mix, storage, views
+from ..words import TERMS
+from . import atoms, compare, counting, curate, head, items, memory, mix, storage, views
 from .drawn import Drawn
 from .generators import chosen_generator
-from .parts import NARROW, row, small
+from .parts import NARROW, row
 from .states import missing
 from .turns import Turns
 
@@ -43,14 +43,6 @@ ROOM = types.ObjectView(
     }
 )
 
-#: Buttons at the end of the line of tabs: operator, icon and what the mouse is told.
-ACTIONS = (
-    ("export_archive", "download", "Export an archive"),
-    ("manage_dictionaries", "tune", "Rename, delete or compare dictionaries"),
-    ("remove_data", "delete", "Remove all SMIC data, or a part of it"),
-)
-SLIM = {"padding": "4px", "boxShadow": "none", "bgcolor": "transparent"}
-
 _TURNS = Turns()
 _DRAWN = Drawn()
 #: Events after which the window may show anything.
@@ -65,10 +57,11 @@ ANSWERS = ("on_map_data", "on_map_picture")
 class SMICPanel(foo.Panel):
     """Shows what the dataset holds now.
 
-    ``panel.state`` holds what the user has chosen and nothing else. Everything that is shown is
-    read again by :meth:`render` and travels inside the layout, never beside it in ``panel.state``
-    or ``panel.data``: those arrive on their own, and a layout without its data, or with that of an
-    earlier event, is a broken panel. Slow work is left to operators, which show their progress.
+    ``panel.state`` holds the choices that a workspace keeps, and :mod:`.memory` the passing ones.
+    Everything that is shown is read again by :meth:`render` and travels inside the layout, never
+    beside it in ``panel.state`` or ``panel.data``: those arrive on their own, and a layout without
+    its data, or with that of an earlier event, is a broken panel. Slow work is left to operators,
+    which show their progress.
     """
 
     @property
@@ -119,9 +112,11 @@ class SMICPanel(foo.Panel):
     # But for those that return true: the grid will show another view, of which the App then tells.
 
     def on_load(self, ctx: Any) -> None:
-        self._begin(ctx, uuid.uuid4().hex)
+        former, same = ctx.panel.state.window, ctx.panel.state.dataset == ctx.dataset.name
+        self._begin(ctx, uuid.uuid4().hex, former if same else None)
 
-    def _begin(self, ctx: Any, window: str | None) -> None:
+    def _begin(self, ctx: Any, window: str, former: str | None = None) -> None:
+        memory.begin(window, former)
         ctx.panel.state.window = window
         ctx.panel.state.dataset = ctx.dataset.name
         key = current_key(ctx)
@@ -145,17 +140,19 @@ class SMICPanel(foo.Panel):
         path, value = ctx.params["path"], ctx.params["value"]
         if ctx.panel.state.get(path) != value:
             ctx.panel.state.set(path, value)
+            if path == "key":
+                memory.of(ctx).atom = None
 
     def on_page(self, ctx: Any) -> None:
-        ctx.panel.state.page = ctx.params["page"]
+        memory.of(ctx).page = ctx.params["page"]
 
     def on_jump(self, ctx: Any) -> None:
         compare.jump(ctx)
 
     def on_back(self, ctx: Any) -> bool:
         """Lead back to what the grid showed before an atom or a lasso narrowed it."""
-        ctx.panel.state.atom = None
-        return views.back(ctx, _window(ctx))
+        memory.of(ctx).atom = None
+        return views.back(ctx)
 
     def on_atom(self, ctx: Any) -> bool:
         """Narrow the grid to the samples that have the atom that was clicked, or lack it."""
@@ -169,21 +166,21 @@ class SMICPanel(foo.Panel):
         from fiftyone_smic.fiftyone.keys import asked_once
         from fiftyone_smic.fiftyone.runs import atom_names
 
-        ctx.panel.state.atom, ctx.panel.state.sign = str(atom), sign
+        memory.of(ctx).atom = atom
         with asked_once():
             key = current_key(ctx) or ""
             view = match_atom(views.shown(ctx), atom, key, sign=sign)
             view = items.shown_as(view, items.objects_of(ctx, key))
             name = atom_names(ctx.dataset, key)[atom]
         what = f"that {'have' if sign == 'has' else 'lack'} “{name}”"
-        return views.narrow(ctx, _window(ctx), view, what)
+        return views.narrow(ctx, view, what)
 
     def on_describe(self, ctx: Any) -> None:
         """Describe an atom of the list, and leave the grid as it is."""
-        ctx.panel.state.atom = str(ctx.params["atom"])
+        memory.of(ctx).atom = int(ctx.params["atom"])
 
     def on_list_page(self, ctx: Any) -> None:
-        ctx.panel.state.list_page = ctx.params["page"]
+        memory.of(ctx).list_page = ctx.params["page"]
 
     def on_lasso(self, ctx: Any) -> bool:
         """Narrow the grid to what was encircled on the map."""
@@ -191,9 +188,9 @@ class SMICPanel(foo.Panel):
         view = atoms.lassoed(ctx, key, views.shown(ctx)) if key else None
         if not key or view is None:
             return False
-        ctx.panel.state.atom = None
+        memory.of(ctx).atom = None
         view = items.shown_as(view, items.objects_of(ctx, key))
-        return views.narrow(ctx, _window(ctx), view, "that were encircled on the map")
+        return views.narrow(ctx, view, "that were encircled on the map")
 
     def on_map_data(self, ctx: Any) -> dict[str, Any]:
         """Return the traces of the map."""
@@ -238,7 +235,7 @@ class SMICPanel(foo.Panel):
         if boxed is None:
             return False
         view = items.shown_as(views.shown(ctx), boxed)
-        return views.narrow(ctx, _window(ctx), view, "of these images")
+        return views.narrow(ctx, view, "of these images")
 
     def on_take(self, ctx: Any) -> None:
         ctx.panel.state.taken = list(ctx.selected)[: len(mix.ROLES)]
@@ -287,19 +284,19 @@ class SMICPanel(foo.Panel):
         found = findings.of_card(ctx.dataset, current_key(ctx) or "", "find")
         if found is None or not len(found.report.view):
             return False
-        return views.narrow(ctx, _window(ctx), found.part(None), found.title)
+        return views.narrow(ctx, found.part(None), found.title)
 
     def on_found(self, ctx: Any) -> bool:
         """Narrow the grid to what was found, or to a part of it."""
         found = findings.get(ctx.dataset, ctx.params["found"])
         view = found.part(ctx.params.get("part"))
-        return views.narrow(ctx, _window(ctx), view, ctx.params["what"])
+        return views.narrow(ctx, view, ctx.params["what"])
 
     def on_groups(self, ctx: Any) -> bool:
         """Show near duplicates as FiftyOne shows groups: one after the other, each with its own."""
         view = findings.get(ctx.dataset, ctx.params["found"]).grouped()
         what = "that stand for a group of near duplicates each"
-        return views.narrow(ctx, _window(ctx), view, what)
+        return views.narrow(ctx, view, what)
 
     def prompt(self, ctx: Any) -> None:
         """Open the form of the operator that a button names."""
@@ -326,7 +323,7 @@ class SMICPanel(foo.Panel):
         # of whatever nobody has touched there, and forgets the choice that it had kept.
         panel.str("tab", default=tab, view=tabs, on_change=self.on_choice)
         key = current_key(ctx)
-        self._choose_key(ctx, panel, key)
+        head.choose_key(self, ctx, panel, key)
         needed = missing(ctx.dataset, key)
         if needed is not None:
             panel.md(needed.why, name="message")
@@ -339,8 +336,8 @@ class SMICPanel(foo.Panel):
                     buttons, name, offer.label, offer.operator, offer.params, **look, **props
                 )
             return types.Property(panel, view=ROOM)
-        self._title(ctx, panel, key)
-        self._say_narrowed(ctx, panel)
+        assert key is not None  # without one, something is missing
+        head.lay_out(self, ctx, panel, key)
         try:
             TABS[tab][1].lay_out(self, ctx, panel, key)
         except ValueError as error:  # no samples in the view, or no images: it says what to do
@@ -349,57 +346,6 @@ class SMICPanel(foo.Panel):
                 given = {"key": key, "whole": True}
                 self.offer(panel, "again", "Encode again", "encode_samples", given)
         return types.Property(panel, view=ROOM)
-
-    def _title(self, ctx: Any, panel: types.Object, key: str) -> None:
-        """What is shown, and what can be done with all of it."""
-        from fiftyone_smic.fiftyone.runs import load_config, stored_rate
-
-        config = load_config(ctx.dataset, key)
-        said = f"**{key}** · {amount(config.n_atoms, 'concept')}"
-        if config.storage:
-            bits = stored_rate(config.storage).bits_per_item
-            said += f" · {bits:.1f} bits an {one(items.noun(ctx, key))}"
-        line = row(panel, "title", align="center")
-        line.md(said, name="what", componentsProps={"item": {"sx": {"flex": 1}}})
-        for operator, icon, about in ACTIONS:
-            params = {"operator": operator, "with": {"key": key}}
-            look = {**NARROW, "button": {"title": about, "aria-label": about, "sx": SLIM}}
-            view = types.IconButtonView(
-                icon=icon, operator=self.prompt, params=params, componentsProps=look
-            )
-            line.view(operator, view)
-
-    def _say_narrowed(self, ctx: Any, panel: types.Object) -> None:
-        """Say what the grid was narrowed to, with the way back."""
-        what = views.narrowed(ctx, _window(ctx))
-        if what is None:
-            return
-        from fiftyone_smic.fiftyone.objects import OBJECT, SAMPLE
-
-        line = row(panel, "narrowed", gap=2)
-        view = views.shown(ctx)
-        shown = amount(len(view), OBJECT if view._dataset._is_patches else SAMPLE)
-        line.md(f"The grid shows the **{shown}** {what}.", name="what", componentsProps=NARROW)
-        small(line, "back", "Back to the view before", "undo", self.on_back)
-
-    def _choose_key(self, ctx: Any, panel: types.Object, key: str | None) -> None:
-        from fiftyone_smic.fiftyone.runs import list_dictionaries
-
-        keys = list_dictionaries(ctx.dataset)
-        if ctx.panel.state.key not in (None, key):  # it was deleted or renamed
-            ctx.panel.state.key = key
-        if len(keys) > 1:
-            choices = types.DropdownView()
-            for name in keys:
-                choices.add_choice(name, label=name)
-            panel.enum(
-                "key",
-                keys,
-                default=key,
-                label="Dictionary",
-                view=choices,
-                on_change=self.on_choice,
-            )
 
     def offer(
         self,
@@ -418,10 +364,6 @@ class SMICPanel(foo.Panel):
             params={"operator": operator, "with": params},
             **{"variant": "contained", **look},
         )
-
-
-def _window(ctx: Any) -> str:
-    return ctx.panel.state.window or ""
 
 
 def current_key(ctx: Any) -> str | None:

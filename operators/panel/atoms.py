@@ -8,7 +8,7 @@ from fiftyone.operators import types
 
 from ..estimates import why_no_drawing
 from ..words import TERMS, amount, share
-from . import counting, items, map_data
+from . import counting, items, map_data, memory
 from . import map as concept_map
 from .generators import choose_generator, chosen_generator
 from .parts import (
@@ -203,7 +203,7 @@ def _list(host: Any, ctx: Any, panel: types.Object, key: str, found: Any) -> Non
     )
     atoms = listed(found, order, search)
     mark = [order, search, len(atoms)]
-    page = ctx.panel.state.list_page or [*mark, 0]
+    page = memory.of(ctx).list_page or [*mark, 0]
     start = int(page[3]) if page[:3] == mark else 0
     shown = atoms[start : start + PAGE]
     if not atoms:

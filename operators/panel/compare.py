@@ -10,7 +10,7 @@ from fiftyone.operators import types
 
 from ..estimates import has_gallery, why_no_drawing
 from ..words import TERMS, amount, share
-from . import items, views
+from . import items, memory, views
 from .parts import ACCENT, NARROW, OUTLINED, chip, choose, explain, picture, plot, row, small
 
 #: Samples on one page.
@@ -127,7 +127,7 @@ def _page_size(ctx: Any) -> int:
 
 def _start(ctx: Any, what: tuple[str, str], total: int) -> int:
     """Where the page starts that was turned to last: of other samples, it is the first page."""
-    page = ctx.panel.state.page or [what[0], total, 0]
+    page = memory.of(ctx).page or [what[0], total, 0]
     return min(int(page[2]), total - 1) if page[:2] == [what[0], total] else 0
 
 
@@ -137,7 +137,7 @@ def jump(ctx: Any) -> None:
     number = ctx.panel.state.get("buttons.number")
     if isinstance(number, (int, float)):
         pages = -(-total // size)
-        ctx.panel.state.page = [what, total, (max(1, min(int(number), pages)) - 1) * size]
+        memory.of(ctx).page = [what, total, (max(1, min(int(number), pages)) - 1) * size]
 
 
 def _line(

@@ -7,7 +7,7 @@ from typing import Any
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators import types
 
-from . import items, map_data
+from . import items, map_data, memory
 from .parts import ACCENT, CLEAR, GREY, choose, row
 
 MODES = {"lasso": "Select: draw a line around", "pan": "Explore: move and zoom"}
@@ -103,8 +103,8 @@ def _pick(ctx: Any) -> str:
 
 def chosen_atom(ctx: Any, found: Any) -> int | None:
     """Return the number of the atom that was clicked last, if there is one."""
-    atom = str(ctx.panel.state.atom)
-    return int(atom) if atom.isdigit() and int(atom) < len(found.names) else None
+    atom = memory.of(ctx).atom
+    return atom if atom is not None and atom < len(found.names) else None
 
 
 def data(ctx: Any, key: str, found: Any) -> list[dict[str, Any]]:

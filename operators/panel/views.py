@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import fiftyone.core.view as fov
 
+from . import memory
 
-class _Step(NamedTuple):
-    """One narrowing of the grid's view."""
-
-    before: str | list[dict[str, Any]]
-    selected: list[str]
-    after: str
-    what: str
-
-
-#: For each window of the App, the narrowings that lead to what it shows. The views stay here: one
-#: of many samples is too large to travel with the panel's state.
-_STEPS: OrderedDict[str, list[_Step]] = OrderedDict()
-_MOST_WINDOWS, _MOST_STEPS = 100, 20
+_MOST_STEPS = 20
 
 
 def shown(ctx: Any) -> fov.DatasetView:
@@ -37,12 +25,11 @@ def shown(ctx: Any) -> fov.DatasetView:
     return fosv.get_view(ctx.dataset, stages=view._serialize(), filters=filters)
 
 
-def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> bool:
+def narrow(ctx: Any, view: fov.DatasetView, what: str) -> bool:
     """Show a part of what the grid shows.
 
     Args:
         ctx: The panel's context.
-        window: Of the App.
         view: The part; a view of :func:`shown`.
         what: Says which samples these are.
 
@@ -53,30 +40,27 @@ def narrow(ctx: Any, window: str, view: fov.DatasetView, what: str) -> bool:
     saved = ctx.request_params.get("view_name")
     before = saved if saved and not filters else shown(ctx)._serialize()
     selected = list(ctx.selected)
-    steps = _STEPS.setdefault(window, [])
-    _STEPS.move_to_end(window)
-    steps.append(_Step(before, selected, _mark(view), what))
+    steps = memory.of(ctx).steps
+    steps.append(memory.Step(before, selected, _mark(view), what))
     del steps[:-_MOST_STEPS]
-    while len(_STEPS) > _MOST_WINDOWS:
-        _STEPS.popitem(last=False)
     _show(ctx, view, selected)
     return steps[-1].after != _mark(shown(ctx))
 
 
-def narrowed(ctx: Any, window: str) -> str | None:
+def narrowed(ctx: Any) -> str | None:
     """Return which samples the grid shows since the last :func:`narrow`, or None.
 
     None also if the user has changed the view since.
     """
-    steps = _STEPS.get(window)
+    steps = memory.of(ctx).steps
     return steps[-1].what if steps and steps[-1].after == _mark(shown(ctx)) else None
 
 
-def back(ctx: Any, window: str) -> bool:
+def back(ctx: Any) -> bool:
     """Show what the grid showed before the last :func:`narrow`; return whether there was one."""
-    if narrowed(ctx, window) is None:
+    if narrowed(ctx) is None:
         return False
-    step = _STEPS[window].pop()
+    step = memory.of(ctx).steps.pop()
     if isinstance(step.before, str):
         ctx.ops.set_view(name=step.before)
         if step.selected:
