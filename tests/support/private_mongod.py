@@ -84,6 +84,11 @@ def _run(command: list[str], port: int) -> subprocess.Popen[bytes]:
             time.sleep(0.1)
 
 
+def process() -> subprocess.Popen[bytes]:
+    """Return the process that this one has started last."""
+    return _started[-1]
+
+
 def kill() -> None:
     """Kill it with SIGKILL, as where a machine loses its power."""
     _started[-1].kill()

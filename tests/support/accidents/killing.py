@@ -1,5 +1,7 @@
 """Run a step in a process of its own, kill it at a random point, look, and start it again.
 
+Or stop the database for a while at that point instead, and see what the step makes of it.
+
 Importing everything takes seconds, so one process imports it once and forks the others
 (``multiprocessing``'s fork server). None of it is connected to the database before the fork.
 """
@@ -11,12 +13,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
@@ -33,8 +36,10 @@ _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "PYTHONPATH": str(Path(__file__).parents[3]),
 }
-#: Nothing here takes so many seconds.
+#: Nothing here takes so many seconds, but for what an outage adds to it.
 _LONGEST = 120.0
+#: How a step ends that has lost the database.
+_LOST = "ConnectionError: the connection to FiftyOne's database was lost."
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,27 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Outage:
+    """The database answers nothing for a while.
+
+    Attributes:
+        process: Number of its process.
+        seconds: How long.
+    """
+
+    process: int
+    seconds: float
+
+    def begin(self) -> None:
+        """Stop it; it goes on by itself, whatever becomes of this process."""
+        os.kill(self.process, signal.SIGSTOP)
+        later = f"sleep {self.seconds}; kill -CONT {self.process}"
+        subprocess.Popen(["/bin/sh", "-c", later], start_new_session=True)
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """One kill.
+    """One kill, or one outage.
 
     Attributes:
         step: Name of the step.
@@ -148,7 +172,8 @@ def _print_to(path: str) -> None:
 
 
 class _Writes:
-    """Counts what this process writes to the database and the disk; kills it before the n-th."""
+    """Counts what this process writes to the database and the disk; kills it before the n-th, or
+    stops the database then."""
 
     _COMMANDS = frozenset(
         {"insert", "update", "delete", "findAndModify", "create", "drop", "createIndexes"}
@@ -156,11 +181,11 @@ class _Writes:
     )
     _FILES = frozenset({"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"})
 
-    def __init__(self, last: int | None) -> None:
+    def __init__(self, last: int | None, outage: Outage | None) -> None:
         from pymongo import monitoring
 
         self.count = 0
-        self._last = last
+        self._last, self._outage = last, outage
         self._on = False
 
         class Listener(monitoring.CommandListener):
@@ -198,12 +223,16 @@ class _Writes:
     def _add(self) -> None:
         if not self._on:
             return
-        if self.count == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
         self.count += 1
+        if self.count - 1 != self._last:
+            return
+        if self._outage is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            self._outage.begin()
 
 
-def _act(pipe: Connection, name: str, scene: Any, last: int | None) -> None:
+def _act(pipe: Connection, name: str, scene: Any, last: int | None, outage: Outage | None) -> None:
     """Do one step; say when it begins and ends."""
     from . import scenes
     from .steps import STEPS
@@ -211,7 +240,7 @@ def _act(pipe: Connection, name: str, scene: Any, last: int | None) -> None:
     step = STEPS[name]
     os.makedirs(scene.folder.parent, exist_ok=True)
     _print_to(f"{scene.folder}.log")
-    writes = _Writes(last)
+    writes = _Writes(last, outage)
     scenes.connect()
     if not scene.folder.exists():
         scenes.copy(scene, step.of)
@@ -232,9 +261,14 @@ def _act(pipe: Connection, name: str, scene: Any, last: int | None) -> None:
 
 
 def _do(
-    name: str, scene: Any, *, after: float | None = None, last: int | None = None
+    name: str,
+    scene: Any,
+    *,
+    after: float | None = None,
+    last: int | None = None,
+    outage: Outage | None = None,
 ) -> tuple[float, int] | None:
-    """Do one step, and kill it after some seconds or before a write.
+    """Do one step, and kill it after some seconds or before a write, or stop the database then.
 
     Returns:
         Its seconds and writes; None if it was killed in the middle.
@@ -243,14 +277,15 @@ def _do(
         RuntimeError: The step failed.
     """
     ours, theirs = _CONTEXT.Pipe(duplex=False)
-    process = _CONTEXT.Process(target=_act, args=(theirs, name, scene, last))
+    process = _CONTEXT.Process(target=_act, args=(theirs, name, scene, last, outage))
     process.start()
     theirs.close()
     told = None
+    longest = _LONGEST + (2 * outage.seconds if outage else 0)
     try:
         if not ours.poll(_LONGEST) or ours.recv() != "begins":
             raise RuntimeError(f"{name} does not begin, see {scene.folder}.log")
-        if not ours.poll(_LONGEST if after is None else after):
+        if not ours.poll(longest if after is None else after):
             os.kill(process.pid, signal.SIGKILL)
         process.join(5)
         told = ours.recv() if ours.poll() else None
@@ -355,6 +390,30 @@ class Accidents:
         measured, scene, began = self.measure(name), self._new_scene(), time.perf_counter()
         done = _do(name, scene, after=after, last=write)
         at = f"{after:.2f} s" if write is None else f"write {write} of {measured.writes}"
+        return self._end(name, scene, at, done is not None, began)
+
+    def stop_database(self, name: str, write: int, outage: Outage) -> Outcome:
+        """Stop the database before one of a step's writes, look, and do the step again.
+
+        Args:
+            name: The step.
+            write: Number of the write, from 0.
+            outage: How the database is stopped.
+        """
+        measured, scene, began = self.measure(name), self._new_scene(), time.perf_counter()
+        done, other = None, []
+        try:
+            done = _do(name, scene, last=write, outage=outage)
+        except RuntimeError as error:
+            said = str(error).strip().splitlines()[-1]
+            other = [] if said.startswith(_LOST) else [f"it says: {said}"]
+        time.sleep(max(0.0, began + outage.seconds + 3 - time.perf_counter()))
+        at = f"write {write} of {measured.writes}"
+        found = self._end(name, scene, at, done is not None, began)
+        return replace(found, wrong=other + found.wrong)
+
+    def _end(self, name: str, scene: Any, at: str, finished: bool, began: float) -> Outcome:
+        measured = self.measure(name)
         wrong: list[str] = []
         strays, whole = 0, False
         try:
@@ -373,7 +432,7 @@ class Accidents:
         else:
             shutil.rmtree(scene.folder, ignore_errors=True)
             os.unlink(f"{scene.folder}.log")
-        return Outcome(name, at, done is not None, wrong, strays, time.perf_counter() - began)
+        return Outcome(name, at, finished, wrong, strays, time.perf_counter() - began)
 
     def kill_somewhere(self, name: str) -> Outcome:
         """Kill a step at a random point: half of the time of its duration, half of its writes."""
