@@ -196,17 +196,24 @@ def export(watch: Watch, work: Path) -> str:
     return f"{file.stat().st_size / 2**20:.1f} MB, {rate.bits_per_item:.1f} bits"
 
 
-def panel(tab: str) -> str:
-    """Lay a tab of the panel out twice, as when it is opened for the first time."""
+def panel(tab: str, watch: Watch) -> str:
+    """Lay a tab of the panel out twice, as when it is opened for the first time.
+
+    Where the tab says how far the counting of concepts is, it is asked again until all is there.
+    """
     from fiftyone.operators.executor import ExecutionContext
 
     from operators.panel import SMICPanel
 
     chosen = {"panel_id": "smic", "panel_state": {"tab": tab}}
     for _ in range(2):
-        start = time.perf_counter()
-        context = ExecutionContext({"dataset_name": NAME, "params": chosen})
-        json.dumps(SMICPanel().render(context).to_json())
+        start, counting = time.perf_counter(), True
+        while counting:
+            context = ExecutionContext({"dataset_name": NAME, "params": chosen})
+            layout = SMICPanel().render(context).to_json()
+            json.dumps(layout)
+            counting = "counting" in layout["type"]["properties"]
+            watch()
         again = time.perf_counter() - start
     return f"again: {again:.2f} s"
 
@@ -258,7 +265,7 @@ STEPS: dict[str, tuple[str, Callable[..., str], str]] = {
     "name": ("name_atoms", name, "cd"),
     "map": ("visualize_atoms", lay_out, "c"),
     **{
-        f"panel {tab}": (f"panel, {label}", lambda tab=tab: panel(tab), "e")
+        f"panel {tab}": (f"panel, {label}", lambda watch, tab=tab: panel(tab, watch), "e")
         for tab, label in {
             "compare": "Compare",
             "storage": "Storage",
