@@ -18,7 +18,7 @@ from fiftyone_smic.fiftyone.holders import Holder, holder_of
 from fiftyone_smic.fiftyone.latent_rows import REPORT_EVERY, SAME_PIXELS, Rows
 from fiftyone_smic.fiftyone.latents import check_field_name
 from fiftyone_smic.fiftyone.objects import how_to_cut, images_of
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.models.encoders import load_encoder
 from fiftyone_smic.models.identity import UNKNOWN
 from fiftyone_smic.utils.defaults import LATENTS_FIELD
@@ -57,6 +57,7 @@ class AdoptionReport:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+@connected()
 def adopt_latents(
     samples: SampleCollection,
     source: str,

@@ -21,7 +21,7 @@ from fiftyone_smic.fiftyone.fields import REGENERATED, field_name
 from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.matching import relative_names
 from fiftyone_smic.fiftyone.pictures import folder_of
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.fiftyone.regeneration import regenerate
 from fiftyone_smic.fiftyone.temporary import (
     OWN_FILES,
@@ -40,6 +40,7 @@ from fiftyone_smic.utils.progress import Portion, stage
 logger = logging.getLogger(__name__)
 
 
+@connected()
 def export_archive(
     samples: SampleCollection,
     key: str,
@@ -137,6 +138,7 @@ def write_archive_of(
     return ids, rate
 
 
+@connected()
 def import_archive(
     path: str | Path,
     name: str | None = None,

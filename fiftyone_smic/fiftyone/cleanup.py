@@ -16,6 +16,7 @@ import fiftyone.core.odm as foo
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.crops import FOLDER as CROPS
 from fiftyone_smic.fiftyone.pictures import default_folder
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.fiftyone.swapping import remove
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Removal:
         return {kind: (len(sizes), sum(sizes)) for kind, sizes in found.items() if sizes}
 
 
+@connected()
 def remove_all(
     dataset: fo.Dataset, what: Collection[str] | None = None, *, dry_run: bool = False
 ) -> Removal:

@@ -14,9 +14,11 @@ from fiftyone_smic.fiftyone.code_columns import MADE_BY, tag
 from fiftyone_smic.fiftyone.codes import coded_samples
 from fiftyone_smic.fiftyone.encoding import measure_collection
 from fiftyone_smic.fiftyone.objects import root_of
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.utils.defaults import KEY
 
 
+@connected()
 def adopt_dictionary(
     dataset: SampleCollection,
     key: str = KEY,

@@ -17,6 +17,7 @@ from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.installing import install
 from fiftyone_smic.fiftyone.matching import match
 from fiftyone_smic.fiftyone.objects import find_objects, images_of, root_of
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import KEY, LATENTS_FIELD
 
@@ -36,6 +37,7 @@ class ImportReport:
     unmatched: list[str]
 
 
+@connected()
 def import_codes(
     samples: SampleCollection,
     path: str | Path,

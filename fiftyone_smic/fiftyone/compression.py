@@ -15,7 +15,7 @@ from fiftyone_smic.fiftyone.encoding import EncodeReport, encode
 from fiftyone_smic.fiftyone.latents import LatentsReport, compute_latents
 from fiftyone_smic.fiftyone.learning import learn_dictionary
 from fiftyone_smic.fiftyone.names import name_atoms
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.fiftyone.visualization import visualize_atoms
 from fiftyone_smic.pipelines.keeping import check_keep
 from fiftyone_smic.utils.defaults import KEY, LAM, LATENTS_FIELD
@@ -51,6 +51,7 @@ class CompressionReport:
     seconds: float = 0.0
 
 
+@connected()
 def compress_dataset(
     samples: SampleCollection,
     key: str = KEY,

@@ -16,7 +16,7 @@ from fiftyone_smic.fiftyone.collections import named, tell
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import find_objects, noun, root_of
 from fiftyone_smic.fiftyone.places import place_of
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.metrics import item_fidelity
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.utils.defaults import KEY
@@ -50,6 +50,7 @@ class DrawingsReport:
     seconds: float = 0.0
 
 
+@connected()
 def measure_drawings(
     samples: SampleCollection,
     key: str = KEY,

@@ -22,7 +22,7 @@ from fiftyone_smic.fiftyone.collections import count
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import Latents, read_latents
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.fiftyone.settling import settle_codes
 from fiftyone_smic.metrics import Fidelity, Rate, fidelity
 from fiftyone_smic.models.identity import EncoderIdentity
@@ -55,6 +55,7 @@ class EncodeReport:
     seconds: float = 0.0
 
 
+@connected()
 def encode(
     samples: SampleCollection,
     key: str = KEY,

@@ -25,7 +25,7 @@ from fiftyone_smic.fiftyone.latent_rows import (
 )
 from fiftyone_smic.fiftyone.objects import how_to_cut, images_of
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.fiftyone.threads import one_thread
 from fiftyone_smic.models.encoders import default_encoder, load_encoder
 from fiftyone_smic.models.identity import UNKNOWN, EncoderIdentity
@@ -40,6 +40,7 @@ POSTCARDS = "smic_postcards"
 NOT_DRAWN = "its picture has not been drawn yet; draw it with fiftyone_smic.regenerate"
 
 
+@connected()
 def compute_latents(
     samples: SampleCollection,
     field: str = LATENTS_FIELD,

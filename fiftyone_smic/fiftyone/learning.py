@@ -20,7 +20,7 @@ from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.encoding import code_all, fidelity_of
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import images_of, noun
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.keeping import check_keep, metric_of_words
@@ -30,6 +30,7 @@ from fiftyone_smic.utils.progress import Portion, stage
 logger = logging.getLogger(__name__)
 
 
+@connected()
 def learn_dictionary(
     samples: SampleCollection,
     key: str = KEY,

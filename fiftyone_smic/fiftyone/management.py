@@ -10,6 +10,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import count_coded
 from fiftyone_smic.fiftyone.places import place_of
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.fiftyone.swapping import remove, rename
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.semantics.names import nearest
@@ -165,6 +166,7 @@ def compare_dictionaries(samples: SampleCollection, key: str, other: str) -> Com
     return Comparison(*both, float(cosines.mean()), int((cosines >= SAME).sum()))
 
 
+@connected()
 def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None:
     """Give a dictionary another key; its sample fields follow.
 
@@ -198,6 +200,7 @@ def rename_dictionary(samples: SampleCollection, key: str, new_key: str) -> None
     rename(samples._root_dataset, key, new_key)
 
 
+@connected()
 def delete_dictionary(samples: SampleCollection, key: str) -> list[str]:
     """Delete a dictionary, its sample fields and its map. Pictures on the disk stay.
 

@@ -20,7 +20,7 @@ from fiftyone_smic.fiftyone.gallery import dataset_gallery
 from fiftyone_smic.fiftyone.names import encode_texts
 from fiftyone_smic.fiftyone.objects import noun
 from fiftyone_smic.fiftyone.pictures import default_folder, save_picture, writable
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.models.generators.registry import NEAREST
 from fiftyone_smic.pipelines.keeping import default_vocabulary
@@ -88,6 +88,7 @@ def mix_paths(
     return [folder / f"{i}.png" for i in range(recipe.pictures)]
 
 
+@connected()
 def mix(
     samples: SampleCollection,
     key: str = KEY,
@@ -191,6 +192,7 @@ def atom_path(samples: SampleCollection, key: str, atom: int, generator: str | N
     return default_folder(samples._root_dataset) / folder / f"{atom}.png"
 
 
+@connected()
 def draw_atom(
     samples: SampleCollection,
     key: str = KEY,
@@ -276,6 +278,7 @@ def _draw(
             save_picture(image, path)
 
 
+@connected()
 def keep_picture(dataset: fo.Dataset, path: str | Path) -> fo.Sample:
     """Add a mixed picture to a dataset as a sample, unless the dataset has it already.
 

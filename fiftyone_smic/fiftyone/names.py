@@ -18,7 +18,7 @@ from fiftyone_smic.fiftyone.collections import tell
 from fiftyone_smic.fiftyone.durations import note_seconds
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import find_objects
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.models.encoders import load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.pipelines.keeping import default_vocabulary
@@ -58,6 +58,7 @@ class NamesReport:
     needed: float = -1.0
 
 
+@connected()
 def name_atoms(
     samples: SampleCollection,
     key: str = KEY,
@@ -158,6 +159,7 @@ def name_atoms(
     return NamesReport(key, runs.atom_names(samples, key), cosines, len(found), len(own), needed)
 
 
+@connected()
 def set_atom_names(samples: SampleCollection, key: str, names: Mapping[int, str | None]) -> None:
     """Name atoms by hand; :func:`name_atoms` keeps these names.
 

@@ -16,6 +16,24 @@ Progress = bool | Report | None
 
 
 @contextmanager
+def connected() -> Iterator[None]:
+    """Say what to do where the connection to the database is lost.
+
+    It also serves as a decorator, of functions that have no progress to report.
+
+    Raises:
+        ConnectionError: The database was stopped, or cannot be reached any more.
+    """
+    try:
+        yield
+    except ConnectionFailure as error:
+        raise ConnectionError(
+            "the connection to FiftyOne's database was lost. When the database runs again, run "
+            f"this again: what is whole stays, and the rest is done then ({error})"
+        ) from error
+
+
+@contextmanager
 def reporting(progress: Progress, total: int) -> Iterator[Report]:
     """Turn what FiftyOne takes as ``progress`` into a function of the fraction done.
 
@@ -29,7 +47,7 @@ def reporting(progress: Progress, total: int) -> Iterator[Report]:
     Raises:
         ConnectionError: The database was stopped, or cannot be reached any more.
     """
-    try:
+    with connected():
         if progress is not None and not isinstance(progress, bool):
             yield progress
             return
@@ -39,8 +57,3 @@ def reporting(progress: Progress, total: int) -> Iterator[Report]:
                 bar.set_iteration(min(total, round(fraction * total)))
 
             yield report
-    except ConnectionFailure as error:
-        raise ConnectionError(
-            "the connection to FiftyOne's database was lost. When the database runs again, run "
-            f"this again: what is whole stays, and the rest is done then ({error})"
-        ) from error

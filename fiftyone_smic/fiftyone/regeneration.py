@@ -33,7 +33,7 @@ from fiftyone_smic.fiftyone.pictures import (
     writable,
 )
 from fiftyone_smic.fiftyone.places import OfSamples, Place, place_of
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.models.generators import load_generator
 from fiftyone_smic.models.generators.base import check_settings
 from fiftyone_smic.models.generators.registry import NEAREST
@@ -75,6 +75,7 @@ class RegenerateReport:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+@connected()
 def regenerate(
     samples: SampleCollection,
     key: str = KEY,

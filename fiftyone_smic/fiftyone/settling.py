@@ -12,6 +12,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.code_columns import MADE_OF, code_columns, code_digests
 from fiftyone_smic.fiftyone.codes import coded_samples, read_coded
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.utils.defaults import KEY
 
 #: The file name of a picture that was drawn again ends in the digest of its code.
@@ -33,6 +34,7 @@ def fill_empty(dataset: fo.Dataset, key: str) -> None:
         fields.write(dataset, ids, {names[s]: nothing for s in (fields.ATOMS, fields.COEFFICIENTS)})
 
 
+@connected()
 def settle_codes(samples: SampleCollection, key: str = KEY) -> int:
     """Update what was made from codes after codes were changed elsewhere.
 

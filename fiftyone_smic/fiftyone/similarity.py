@@ -19,6 +19,7 @@ from fiftyone_smic.fiftyone import fields, runs
 from fiftyone_smic.fiftyone.codes import read_codes
 from fiftyone_smic.fiftyone.collections import image_samples, tell
 from fiftyone_smic.fiftyone.keys import METHOD
+from fiftyone_smic.fiftyone.progress import connected
 from fiftyone_smic.models.encoders import Encoder, load_matching
 from fiftyone_smic.models.identity import EncoderIdentity
 from fiftyone_smic.utils.defaults import KEY
@@ -230,6 +231,7 @@ def knows_texts(encoder: Encoder) -> bool:
     return True
 
 
+@connected()
 def compute_similarity(
     samples: SampleCollection, key: str = KEY, brain_key: str | None = None
 ) -> SMICSimilarityIndex:

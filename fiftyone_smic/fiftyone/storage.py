@@ -17,7 +17,7 @@ from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.objects import find_objects, noun
 from fiftyone_smic.fiftyone.placeholders import is_placeholder
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.metrics import fidelity
 from fiftyone_smic.pipelines.image_codecs import image_baselines
 from fiftyone_smic.utils.defaults import CURVE_FACTORS, KEY
@@ -49,6 +49,7 @@ class StorageReport:
     kept: bool
 
 
+@connected()
 def measure_storage(
     samples: SampleCollection,
     key: str = KEY,

@@ -23,7 +23,7 @@ from fiftyone_smic.fiftyone.encoding import check_fit
 from fiftyone_smic.fiftyone.latents import read_latents
 from fiftyone_smic.fiftyone.map_layout import directions_of, lay_out
 from fiftyone_smic.fiftyone.objects import SAMPLE, find_objects, images_of, noun, root_of
-from fiftyone_smic.fiftyone.progress import Progress, reporting
+from fiftyone_smic.fiftyone.progress import Progress, connected, reporting
 from fiftyone_smic.fiftyone.statistics import atom_statistics
 from fiftyone_smic.utils.defaults import KEY
 from fiftyone_smic.utils.files import replace_file
@@ -233,6 +233,7 @@ def samples_on_map(
     return None
 
 
+@connected()
 def visualize_atoms(
     samples: SampleCollection,
     key: str = KEY,

@@ -132,3 +132,12 @@ def test_an_import_goes_on(encoded, tmp_path, delete, mortal, step):
     )
     assert len(made.values("smic_atoms")) == 3 and made.info == {}
     assert [name for name in fo.list_datasets() if name.startswith("smic-temporary-")] == []
+
+
+def test_what_has_no_progress_says_it_too(encoded, mortal):
+    mortal(fo.Dataset, "rename_sample_fields", flush=True)
+    with lost:
+        smic.fiftyone.rename_dictionary(encoded, "smic", "renamed")
+    revive()
+    assert smic.list_dictionaries(encoded) == ["renamed"]  # who works on it next finishes it
+    assert len(smic.rebuilt_latents(encoded, "renamed")[0]) == len(encoded.values("id"))

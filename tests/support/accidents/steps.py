@@ -39,12 +39,15 @@ class Step:
         of: The dataset that it works on, see ``scenes.build``; None if it needs none.
         prepare: Puts files into its folder first.
         until_again: What may hold after a kill, until the step is done again.
+        of_fiftyone: Whether it is a function of FiftyOne, which says in its own words that the
+            database is lost.
     """
 
     run: Callable[[Scene], Any]
     of: str | None = "full"
     prepare: Callable[[Scene], Any] = lambda scene: None
     until_again: str | None = None
+    of_fiftyone: bool = False
 
 
 def _command(*arguments: Any) -> None:
@@ -120,7 +123,7 @@ STEPS = {
         ),
     ),
     "encode": Step(lambda s: smic.encode(s.dataset), of="half"),
-    "apply_model": Step(_apply, of="half", until_again=OTHER_CODE),
+    "apply_model": Step(_apply, of="half", until_again=OTHER_CODE, of_fiftyone=True),
     "latents of objects": Step(
         lambda s: smic.compute_latents(
             s.dataset,
@@ -167,6 +170,7 @@ STEPS = {
     "export of a dataset": Step(
         lambda s: s.dataset.export(export_dir=str(s.folder / "export"), dataset_type=SMICDataset),
         prepare=lambda s: shutil.copytree(s.base / "export", s.folder / "export"),
+        of_fiftyone=True,
     ),
     "append_archive": Step(_append, of=None, prepare=_old_archive),
     "append (command)": Step(_append_folder, of=None, prepare=_old_archive),
