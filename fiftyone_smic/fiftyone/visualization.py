@@ -342,6 +342,7 @@ def _latents(
     return latents.ids, latents.values, latents.skipped
 
 
+@connected()
 def store_map(
     samples: SampleCollection,
     key: str,
