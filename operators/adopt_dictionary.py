@@ -19,7 +19,7 @@ class AdoptDictionary(SMICOperator):
 
     operator_name = "adopt_dictionary"
     label = "SMIC: adopt dictionary"
-    description = "After cloning a view: take over the dictionary that its codes were made with"
+    description = "Supply a cloned view with the dictionary that its codes were made with"
     icon = "manage"
     doing = "Looking for the dictionary"
     function = "adopt_dictionary"

@@ -55,17 +55,24 @@ class AdoptEmbeddings(SMICOperator):
             forms.wrong(prop, f"choose one of {', '.join(found)}")
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         count = int(samples.count(root)) if root else len(samples)
+        if ctx.dataset.has_field(chosen):  # of a run of the brain only the run itself knows
+            count = forms.values(ctx, samples, chosen.rpartition(".")[2], root)
+            if not count:
+                forms.wrong(prop, f"none of these has a value in {chosen!r}; choose another")
         forms.takes(inputs, amount(count, forms.noun(boxed)))
         self._encoder(ctx, inputs)
-        field = ctx.params.get("field", LATENTS_FIELD) or ""
+        default = self._free(ctx, chosen, root)
+        field = ctx.params.get("field", default) or ""
         prop = inputs.str(
-            "field", default=LATENTS_FIELD, label="Field", description="Where SMIC keeps them"
+            "field", default=default, label="Field", description="Where SMIC keeps them"
         )
         if not field.isidentifier() or field.startswith("_"):
             forms.wrong(prop, "use letters, digits and underscores, like clip_latents")
         path = f"{root}.{field}" if root else field
         if path != chosen and ctx.dataset.has_field(path):
             forms.checkbox(inputs, "overwrite", f"Overwrite the field {path}")
+            if not ctx.params.get("overwrite"):
+                forms.wrong(prop, f"{path} already exists; choose another name, or overwrite it")
         if forms.advanced(ctx, inputs):
             if boxed:
                 cut_inputs(ctx, inputs, "The boxes were made square", "The boxes were enlarged")
@@ -80,6 +87,12 @@ class AdoptEmbeddings(SMICOperator):
                 description="So many are made again by the model. With 0 the model is believed",
             )
         forms.explain(inputs, "embedding")
+
+    def _free(self, ctx: Any, source: str, root: str) -> str:
+        """The name of a field that is not there yet, or that of the source itself."""
+        names = (f"{LATENTS_FIELD}{n}" for n in ("", *range(2, 10_000)))
+        paths = ((name, f"{root}.{name}" if root else name) for name in names)
+        return next(n for n, path in paths if path == source or not ctx.dataset.has_field(path))
 
     def _encoder(self, ctx: Any, inputs: types.Object) -> None:
         from fiftyone_smic.models.encoders import problem

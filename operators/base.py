@@ -198,7 +198,7 @@ class SMICOperator(foo.Operator):
             shown = failure(self.label, done).to_json()
             yield ctx.ops.show_output(outputs=shown, results={})
             raise done
-        yield ctx.trigger("reload_dataset")
+        yield ctx.trigger(f"{PLUGIN}/reload", {"groups": forms.sidebar_groups(ctx.dataset)})
         yield from self.finish(ctx, done)
 
 

@@ -16,7 +16,7 @@ class ComputeSimilarity(DictionaryOperator):
 
     operator_name = "compute_similarity"
     label = "SMIC: search with the App"
-    description = "Let the App's own search by text and image work on codes, without embeddings"
+    description = "Search with the App itself, by text and image, on codes instead of embeddings"
     icon = "curate"
     doing = "Loading models"
     function = "compute_similarity"

@@ -30,21 +30,13 @@ class EncodeSamples(DictionaryOperator):
 
     def details(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
         from fiftyone_smic.fiftyone.durations import measured
-        from fiftyone_smic.fiftyone.objects import root_of
         from fiftyone_smic.fiftyone.runs import load_config
 
         config = load_config(ctx.dataset, key)
-        field = config.latents_field
-        root = root_of(ctx.dataset, config.patches_field)
-        count = forms.values(ctx, samples, field, root)
-        noun = forms.noun(config.patches_field)
+        count = forms.embedded(ctx, inputs, samples, key)
         if not count:
-            why = (
-                f"None of these {noun}s has an embedding in {field!r}. Run 'SMIC: compute "
-                "embeddings' on them first."
-            )
-            forms.stop(inputs, "no_latents", "No embeddings here", why)
             return
+        noun = forms.noun(config.patches_field)
         coded = forms.held(ctx, samples, key, "atoms")
         bits = (config.learned or {}).get("bits_per_item")
         again = amount(coded, f"{noun} has a code, which", f"{noun}s have a code, which")

@@ -26,7 +26,7 @@ class ExplainLabels(Finder):
     parameters = ("key", "label_field", "null", "tag")
 
     def asks(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        if label_field(ctx, inputs, "label_field", "Labels"):
+        if label_field(ctx, inputs, samples, key, "label_field", "Labels"):
             null_runs(inputs)
 
     def arguments(self, ctx: Any) -> dict[str, Any]:

@@ -118,11 +118,14 @@ class ExportArchive(DictionaryOperator):
         return f"; about {size(bits / 8)}, file names apart"
 
     def _default(self, ctx: Any, key: str) -> Path:
+        """Return a file that is not there yet, so that the form opens with nothing to overwrite."""
         from fiftyone_smic.fiftyone.regeneration import default_folder
 
         archive = ctx.params.get("kind", "archive") == "archive"
-        name = f"{key}.smic" if archive else f"{key}-dataset.zip"
-        return default_folder(ctx.dataset) / name
+        stem, suffix = (key, ".smic") if archive else (f"{key}-dataset", ".zip")
+        folder = default_folder(ctx.dataset)
+        tried = (folder / f"{stem}{n}{suffix}" for n in ("", *(f"-{i}" for i in range(2, 10_000))))
+        return next(path for path in tried if not path.exists())
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import export_archive

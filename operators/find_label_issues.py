@@ -20,7 +20,7 @@ class FindLabelIssues(Finder):
 
     operator_name = "find_label_issues"
     label = "SMIC: find label issues"
-    description = "Find labels that look wrong, with what the other samples suggest instead"
+    description = "See labels that look wrong, with what the other samples suggest instead"
     doing = "Learning labels from codes"
     action = "Check"
     card = "clean"
@@ -29,7 +29,7 @@ class FindLabelIssues(Finder):
     parameters = ("key", "label_field", "field", "tag")
 
     def asks(self, ctx: Any, inputs: types.Object, samples: Any, key: str) -> None:
-        label_field(ctx, inputs, "label_field", "Labels")
+        label_field(ctx, inputs, samples, key, "label_field", "Labels")
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         return with_labels(ctx, super().arguments(ctx))

@@ -23,7 +23,7 @@ class FindLeaks(Finder):
 
     operator_name = "find_leaks"
     label = "SMIC: find leaks"
-    description = "Find near duplicates across train and test, and what chance would put there"
+    description = "See near duplicates across train and test, and what chance would put there"
     doing = "Comparing splits"
     action = "Look"
     card = "clean"

@@ -20,7 +20,7 @@ class FindNearDuplicates(Finder):
 
     operator_name = "find_near_duplicates"
     label = "SMIC: find near duplicates"
-    description = "Find pictures of the same thing, grouped, with the one to keep of each"
+    description = "See pictures of the same thing, grouped, with the one to keep of each"
     doing = "Comparing codes"
     action = "Look"
     card = "clean"

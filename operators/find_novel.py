@@ -20,7 +20,7 @@ class FindNovel(sides.OfTwoParts):
 
     operator_name = "find_novel"
     label = "SMIC: find what is new"
-    description = "Find the samples of a new part that a known part does not prepare for"
+    description = "See the samples of a new part that a known part does not prepare for"
     doing = "Comparing parts"
     card = "compare"
     scores = "how new each sample is"

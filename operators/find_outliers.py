@@ -23,7 +23,7 @@ class FindOutliers(Finder):
 
     operator_name = "find_outliers"
     label = "SMIC: find outliers"
-    description = "Find the samples that do not belong here, and why"
+    description = "See the samples that do not belong here, and why"
     doing = "Scoring samples"
     action = "Look"
     card = "clean"

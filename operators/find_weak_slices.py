@@ -19,7 +19,7 @@ class FindWeakSlices(Finder):
 
     operator_name = "find_weak_slices"
     label = "SMIC: find weak slices"
-    description = "Find the concepts, and pairs of them, where a model errs most"
+    description = "See the concepts, and pairs of them, where a model errs most"
     doing = "Testing slices"
     action = "Look"
     card = "compare"
@@ -38,8 +38,7 @@ class FindWeakSlices(Finder):
         chosen = ctx.params.get("errors")
         default = chosen if chosen in options else next(iter(options))
         forms.dropdown(inputs, "errors", options, default, "Where the model errs")
-        about = "Hold constant"
-        label_field(ctx, inputs, "labels", about, needed=False)
+        label_field(ctx, inputs, samples, key, "labels", "Hold constant", needed=False)
         if forms.advanced(ctx, inputs):
             forms.number(
                 inputs,

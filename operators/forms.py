@@ -12,7 +12,11 @@ from . import findings
 from .words import TERMS, amount
 
 #: The button of a result that opens the panel.
-PANEL = ("Open the SMIC panel", "@voxel51/operators/open_panel", {"name": "smic_panel"})
+PANEL = (
+    "Open the SMIC panel",
+    "@voxel51/operators/open_panel",
+    {"name": "smic_panel", "layout": "horizontal"},
+)
 
 
 def target(ctx: Any, inputs: types.Object, action: str) -> SampleCollection:
@@ -339,6 +343,34 @@ def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
         what = noun(objects_of(ctx))
         why = f"None of these {what}s has a code of {key!r}. Run 'SMIC: encode samples' first."
         stop(inputs, "no_codes", "No codes here", why)
+    return count
+
+
+def sidebar_groups(dataset: Any) -> dict[str, list[str]]:
+    """Return the groups of the App's sidebar that have SMIC's fields: name -> paths."""
+    from fiftyone_smic.fiftyone.fields import SPECS
+
+    ours = {spec.group for spec in SPECS}
+    groups = dataset.app_config.sidebar_groups or []
+    return {group.name: list(group.paths) for group in groups if group.name in ours}
+
+
+def embedded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
+    """Return how many samples, or objects, have an embedding of the dictionary's field; without
+    any the form stops."""
+    from fiftyone_smic.fiftyone.objects import root_of
+    from fiftyone_smic.fiftyone.runs import load_config
+
+    config = load_config(ctx.dataset, key)
+    field, root = config.latents_field, root_of(ctx.dataset, config.patches_field)
+    count = values(ctx, samples, field, root)
+    if not count:
+        what = noun(config.patches_field)
+        why = (
+            f"None of these {what}s has an embedding in {field!r}. Run 'SMIC: compute embeddings' "
+            "on them first."
+        )
+        stop(inputs, "no_latents", "No embeddings here", why)
     return count
 
 

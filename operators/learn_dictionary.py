@@ -67,8 +67,9 @@ class LearnDictionary(SMICOperator):
         boxed, attribute = sources.object_latents(ctx.dataset).get(field, (None, field))
         noun = forms.noun(boxed)
         targeted = detail(ctx, inputs, noun)
-        keep = {name: about(text, noun) for name, text in KEEP.items()}
-        forms.radio(ctx, inputs, "keep", keep, "everything", "What to keep first")
+        if has_words(ctx, field):
+            keep = {name: about(text, noun) for name, text in KEEP.items()}
+            forms.radio(ctx, inputs, "keep", keep, "everything", "What to keep first")
         root = ctx.dataset._get_label_field_path(boxed)[1] if boxed else ""
         count = forms.values(ctx, samples, attribute, root)
         if forms.advanced(ctx, inputs):
@@ -121,6 +122,8 @@ class LearnDictionary(SMICOperator):
         if names and sources.chosen_latents(ctx, names) in of_objects:
             boxed, attribute = of_objects[sources.chosen_latents(ctx, names)]
             given.update(patches_field=boxed, latents_field=attribute)
+        if names and not has_words(ctx, sources.chosen_latents(ctx, names)):
+            given.pop("keep", None)  # what is no longer shown keeps its value
         return given
 
     def said(self, done: Any, arguments: dict[str, Any]) -> str:
@@ -138,6 +141,14 @@ class LearnDictionary(SMICOperator):
 
     def buttons(self, done: Any, arguments: dict[str, Any]) -> Any:
         return super().buttons(done, {"key": "smic", **arguments})
+
+
+def has_words(ctx: Any, field: str) -> bool:
+    """Whether the model that made the embeddings is known, so that words can be embedded too."""
+    from fiftyone_smic.models.identity import EncoderIdentity
+
+    info = ctx.dataset.get_field(field).info or {}
+    return EncoderIdentity.parse(info.get("encoder", "")).known
 
 
 def detail(ctx: Any, inputs: types.Object, noun: str) -> bool:

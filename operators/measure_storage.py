@@ -29,7 +29,7 @@ class MeasureStorage(DictionaryOperator):
         from fiftyone_smic.fiftyone.durations import measured
 
         count = forms.coded(ctx, inputs, samples, key)
-        if not count:
+        if not count or not forms.embedded(ctx, inputs, samples, key):
             return
         forms.number(
             inputs,

@@ -38,12 +38,14 @@ class NameAtoms(DictionaryOperator):
         from fiftyone_smic.models.encoders import EncoderIdentity, describe
 
         config = load_config(ctx.dataset, key)
-        source = forms.radio(ctx, inputs, "source", SOURCES, self._source(ctx), "Name after")
+        source = forms.radio(ctx, inputs, "source", SOURCES, self._source(ctx, key), "Name after")
         if source == "hand":
             self._by_hand(ctx, inputs, key)
             return
         if source == "labels":
-            if not self._labels(ctx, inputs, samples):
+            if not forms.embedded(ctx, inputs, samples, key) or not self._labels(
+                ctx, inputs, samples
+            ):
                 return
         elif not EncoderIdentity.parse(config.encoder).known:
             why = (
@@ -82,9 +84,15 @@ class NameAtoms(DictionaryOperator):
             loading=1 if source == "labels" else 10,
         )
 
-    def _source(self, ctx: Any) -> str:
+    def _source(self, ctx: Any, key: str) -> str:
+        """What concepts are named after, unless that was chosen."""
+        from fiftyone_smic.fiftyone.runs import load_config
+        from fiftyone_smic.models.identity import EncoderIdentity
+
+        known = EncoderIdentity.parse(load_config(ctx.dataset, key).encoder).known
         given = {"labels": "labels", "vocabulary": "file"}
-        return next((source for name, source in given.items() if ctx.params.get(name)), "words")
+        default = "words" if known else "labels"  # nobody knows which words would be near
+        return next((source for name, source in given.items() if ctx.params.get(name)), default)
 
     def _by_hand(self, ctx: Any, inputs: types.Object, key: str) -> None:
         from fiftyone_smic.fiftyone.runs import atom_names
@@ -110,12 +118,26 @@ class NameAtoms(DictionaryOperator):
         names = [name for name in every if self._can_name(ctx, samples, name)]
         labels = [n for n in names if "." in label_path(samples, n)]
         names = [*labels, *(n for n in names if n not in labels)]
-        default = names[0]
+        default = next((name for name in names if self._tells_apart(samples, name)), names[0])
         prop = forms.dropdown(inputs, "labels", names, default, "Labels")
-        if ctx.params.get("labels", default) not in names:
+        chosen = ctx.params.get("labels", default)
+        if chosen not in names:
             forms.wrong(prop, f"choose one of {', '.join(names)}")
             return False
+        if not self._tells_apart(samples, chosen):
+            why = "it needs two values or more that some have and others have not"
+            forms.wrong(prop, f"{chosen!r} cannot name concepts: {why}; choose another field")
+            return False
         return True
+
+    def _tells_apart(self, samples: Any, name: str) -> bool:
+        """Whether a field has two values or more that several have, and not all."""
+        from fiftyone_smic.fiftyone.names import label_path
+
+        counts = samples.count_values(label_path(samples, name))
+        counts.pop(None, None)
+        total = sum(counts.values())
+        return sum(n > 1 for n in counts.values()) > 1 and total > max(counts.values())
 
     def _can_name(self, ctx: Any, samples: Any, name: str) -> bool:
         """Whether a field holds labels, strings or tags that somebody gave to the samples."""
@@ -159,7 +181,7 @@ class NameAtoms(DictionaryOperator):
 
     def arguments(self, ctx: Any) -> dict[str, Any]:
         given = super().arguments(ctx)
-        source = ctx.params.get("source") or self._source(ctx)
+        source = ctx.params.get("source") or self._source(ctx, given["key"])
         if source != "file":
             given.pop("vocabulary", None)
         if source != "labels":
@@ -167,7 +189,7 @@ class NameAtoms(DictionaryOperator):
         return given
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
-        if (ctx.params.get("source") or self._source(ctx)) != "hand":
+        if ctx.params.get("source") != "hand":
             return super().work(ctx, progress)
         from fiftyone_smic.fiftyone.names import set_atom_names
         from fiftyone_smic.fiftyone.runs import atom_names

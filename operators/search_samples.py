@@ -19,7 +19,7 @@ class SearchSamples(Finder):
 
     operator_name = "search_samples"
     label = "SMIC: find samples"
-    description = "Find by a text, like the selected samples, or by concepts: night & !snow"
+    description = "Search by a text, by the selected samples, or by concepts: night & !snow"
     doing = "Loading the model and searching"
     action = "Search"
     card = "find"
@@ -54,6 +54,8 @@ class SearchSamples(Finder):
         by = ctx.params.get("by")
         if by is None and ctx.params.get("expression"):
             return "concepts"
+        if by is None and not ctx.params.get("query"):
+            return "concepts" if why_no_texts(ctx.dataset, forms.default_key(ctx)) else "text"
         return by if by in ("text", "concepts") or (by == "selected" and ctx.selected) else "text"
 
     def _text(self, ctx: Any, inputs: types.Object, key: str) -> None:

@@ -32,7 +32,7 @@ class SelectSubset(Finder):
 
     operator_name = "select_subset"
     label = "SMIC: choose a subset"
-    description = "Choose samples that stand for the collection: to label, to test, to show"
+    description = "Select samples that stand for the collection: to label, to test, to show"
     doing = "Choosing"
     action = "Choose"
     card = "choose"

@@ -1,5 +1,6 @@
-// What the App's Python operators cannot do: close the dialog of a result, draw the map of concepts
-// with a picture beside the mouse, and let the keyboard click pictures.
+// What the App's Python operators cannot do: close the dialog of a result, put fields into their
+// group of the sidebar, draw the map of concepts with a picture beside the mouse, and let the
+// keyboard click pictures.
 (() => {
   const {
     Operator,
@@ -56,6 +57,35 @@
       closeResult();
       if (operator.startsWith(`${PLUGIN}/`)) hooks.prompt(operator, given);
       else executeOperator(operator, given);
+    }
+  }
+
+  // Reads the dataset again. For as long as a dataset is open the App keeps the sidebar's groups
+  // that it has, and puts each new field among the others, so it is told of the groups of ours.
+  class Reload extends Operator {
+    get config() {
+      return new OperatorConfig({ name: "reload", label: "SMIC: reload", unlisted: true });
+    }
+
+    useHooks() {
+      const { recoil, __fos__: state } = window;
+      return { set: recoil.useSetRecoilState(state.sidebarGroupsDefinition(false)) };
+    }
+
+    async execute({ hooks, params }) {
+      const ours = Object.entries(params.groups);
+      const taken = new Set(ours.flatMap(([, paths]) => paths));
+      hooks.set((groups) => {
+        const others = groups.filter(({ name }) => !(name in params.groups));
+        const without = ({ paths, ...group }) => ({
+          ...group,
+          paths: paths.filter((path) => !taken.has(path)),
+        });
+        const open = (name) => groups.find((group) => group.name === name)?.expanded ?? true;
+        const added = ours.map(([name, paths]) => ({ name, paths, expanded: open(name) }));
+        return [...others.map(without), ...added];
+      });
+      executeOperator("@voxel51/operators/reload_dataset", {});
     }
   }
 
@@ -233,4 +263,5 @@
 
   registerOperator(CloseResult, PLUGIN);
   registerOperator(GoOn, PLUGIN);
+  registerOperator(Reload, PLUGIN);
 })();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fiftyone as fo
 from fiftyone.operators import types
 
 from fiftyone_smic.utils.progress import stage
@@ -128,9 +129,16 @@ def keep(inputs: types.Object, ctx: Any, scores: str, default: str | None = None
 
 
 def label_field(
-    ctx: Any, inputs: types.Object, name: str, label: str, needed: bool = True
+    ctx: Any,
+    inputs: types.Object,
+    samples: Any,
+    key: str,
+    name: str,
+    label: str,
+    needed: bool = True,
 ) -> str | None:
-    """Choose a field that gives each sample one label."""
+    """Choose a field that gives each sample with a code one label."""
+    from fiftyone_smic.fiftyone.codes import coded_samples
     from fiftyone_smic.fiftyone.statistics import label_fields
 
     names = label_fields(ctx.dataset)
@@ -142,12 +150,23 @@ def label_field(
             )
             forms.stop(inputs, "no_labels", "No labels here", why)
         return None
+    coded = coded_samples(samples, key)
+    n, held = len(coded), coded.aggregate([fo.Count(f"{field}.label") for field in names])
+    without = {field: n - count for field, count in zip(names, held, strict=True)}
+    names.sort(key=lambda field: bool(without[field]))  # those of all samples first
     options = {field: field for field in names}
     if not needed:
         options = {"": "none", **options}
     chosen = ctx.params.get(name)
     default = chosen if chosen in options else next(iter(options))
-    forms.dropdown(inputs, name, options, default, label)
+    prop = forms.dropdown(inputs, name, options, default, label)
+    if default and without[default]:
+        few = amount(without[default], "sample has", "samples have")
+        forms.wrong(
+            prop,
+            f"{few} no label in {default!r}, of {n:,}; choose another field, or a view of samples "
+            "that have one",
+        )
     return default
 
 

@@ -48,6 +48,7 @@ def test_from_plain_images_to_the_panel(visit, dataset):
     dataset.reload()
     assert dataset.list_runs() == ["scenes"]
     assert dataset.count("scenes_bits") == 60
+    page.locator('[data-cy="sidebar-group-SMIC"]').wait_for()  # at once, in the page that was open
 
     panel.locator('img[alt="Original"]').first.wait_for()
     panel.get_by_role("button", name="Draw 4 samples of this page").click()

@@ -211,7 +211,8 @@ def test_every_form_says_what_is_missing_first(make_dataset, clustered):
     assert "Import labels first" in complaints("find_label_issues", dataset)["no_labels"]
     assert "evaluate its predictions" in complaints("find_weak_slices", dataset)["no_errors"]
     assert "tag samples" in complaints("compare_parts", dataset)["no_parts"]
-    assert "choose the model" in complaints("search_samples", dataset)["no_texts"]
+    assert "choose the model" in complaints("search_samples", dataset, by="text")["no_texts"]
+    assert complaints("search_samples", dataset) == {}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -76,6 +77,12 @@ def test_no_form_loads_a_library_that_is_slow_to_load(coded, tmp_path):
         text=True,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def run(name, dataset, **params):
+    """What an operator returns to a script."""
+    where = {"dataset": dataset}
+    return foo.execute_operator(f"fiftyone_smic/{name}", where, params=params).result
 
 
 def texts(value):
@@ -225,6 +232,47 @@ def test_embeddings_that_are_elsewhere_are_offered(make_dataset, clustered):
 def test_no_form_is_red_before_anything_is_typed(coded):
     for name, params in (("import_archive", {}), ("manage_dictionaries", {"what": "rename"})):
         assert not [p.error_message for p in form(name, coded, **params).values() if p.invalid]
+
+
+def test_a_form_opens_on_what_works_and_refuses_what_would_fail(coded, make_dataset, clustered):
+    """Nothing is red before anything is typed, and Execute is not offered where it must fail."""
+
+    def wrong(name, dataset=coded, **params):
+        return {n: p.error_message for n, p in form(name, dataset, **params).items() if p.invalid}
+
+    path = form("export_archive", coded)["path"].default
+    run("export_archive", coded, path=path)
+    assert form("export_archive", coded)["path"].default == path.replace(".smic", "-2.smic")
+    assert wrong("export_archive") == {}
+    os.unlink(path)
+
+    labels = [fo.Classification(label="night" if i % 3 else "day") for i in range(60)]
+    coded.set_values("some", [*labels[:50], *[None] * 10])
+    assert "10 samples have no label in 'some'" in wrong("explain_labels")["label_field"]
+    coded.set_values("time", labels)
+    for name in ("explain_labels", "find_label_issues"):
+        assert form(name, coded)["label_field"].default == "time" and wrong(name) == {}
+
+    coded.add_sample_field("numbers", fo.ListField, subfield=fo.FloatField)
+    assert "none of these has a value" in wrong("adopt_embeddings")["source"]
+    coded.set_values("numbers", clustered.tolist())
+    assert form("adopt_embeddings", coded)["field"].default == "clip_latents2"
+    assert wrong("adopt_embeddings") == {}
+    assert "already exists" in wrong("adopt_embeddings", field="clip_latents")["field"]
+
+    coded.delete_sample_field("clip_latents")
+    for name, params in (("measure_storage", {}), ("name_atoms", {"source": "labels"})):
+        assert "has an embedding in 'clip_latents'" in wrong(name, **params)["no_latents"]
+
+    unknown = make_dataset(clustered)
+    unknown.set_values("time", labels)
+    assert "keep" in form("compress_dataset", unknown)
+    assert "keep" not in form("learn_dictionary", unknown)
+    smic.learn_dictionary(unknown)
+    smic.encode(unknown)
+    assert wrong("name_atoms", unknown) == {}
+    assert form("name_atoms", unknown)["labels"].default == "time"
+    assert "cannot name concepts" in wrong("name_atoms", unknown, labels="tags")["labels"]
 
 
 def test_an_archive_says_what_it_holds_whatever_it_is_in(coded, tmp_path):

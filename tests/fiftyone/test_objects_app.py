@@ -163,7 +163,7 @@ def test_adopting_embeddings_of_objects(boxed):
     done = run("adopt_embeddings", boxed, **given)["summary"]
     assert "**12 embeddings are**" in done and "`objects.detections.clip_latents`" in done
     assert "made of the objects" in said("adopt_embeddings", boxed.to_patches("objects"))
-    again = said("adopt_embeddings", boxed, **given)
+    again = said("adopt_embeddings", boxed, **given, field="clip_latents")
     assert "Overwrite the field objects.detections.clip_latents" in again
     with pytest.raises(ValueError, match="'nothing' is not there, and embeddings of objects"):
         run("adopt_embeddings", boxed, source="nothing", patches_field="objects")

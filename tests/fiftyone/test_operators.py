@@ -102,6 +102,10 @@ def test_all_are_registered():
     assert sorted(names) == sorted(f"fiftyone_smic/{n}" for n in [*OPERATORS, *OF_THE_PANEL])
     for name in OPERATORS:
         assert operator(name).config.risk_level.value == "medium"
+    # So the App lists them in the order of fiftyone.yml: what to start with comes first.
+    listed = [o.config for o in foo.list_operators() if o.uri in names and not o.config.unlisted]
+    assert [c.name for c in listed if not (c.description or "S").startswith("S")] == []
+    assert next(c.name for c in listed if c.label.startswith("SMIC:")) == "compress_dataset"
 
 
 def test_loading_the_plugin_imports_no_model_library():
@@ -169,7 +173,8 @@ def test_forms_say_what_to_do_first(make_dataset, clustered):
         ("compute_latents", {"field": "smic_labels"}, "field", "not embeddings"),
         ("regenerate_samples", {}, "no_generator", "choose the model"),
         ("visualize_atoms", {"brain_key": "two words"}, "brain_key", "letters, digits"),
-        ("name_atoms", {}, "no_encoder", "Name the concepts after labels"),
+        ("name_atoms", {"source": "words"}, "no_encoder", "Name the concepts after labels"),
+        ("name_atoms", {}, "labels", "cannot name concepts"),
         ("name_atoms", {"source": "labels", "labels": "clip_latents"}, "labels", "choose one of"),
         ("name_atoms", {"source": "hand", "atom": 10_000}, "atom", "must be between"),
         ("export_archive", {"path": "a.smic"}, "path", "starting with /"),
@@ -378,7 +383,9 @@ def test_the_app_gets_progress_and_a_result_with_buttons(encoded):
     asked = execute_or_delegate_operator(request["operator_uri"], request)
     sent = [message.body.to_json() for message in asyncio.run(asked).result]
     names = [body["operator_uri"] for body in sent]
-    assert names[-2:] == ["reload_dataset", "show_output"]
+    assert names[-2:] == ["fiftyone_smic/reload", "show_output"]
+    groups = sent[-2]["params"]["groups"]  # where the App's sidebar is to show the new fields
+    assert list(groups) == ["SMIC"] and "smic_labels" in groups["SMIC"]
     bars = [body["params"]["results"]["progress"] for body in sent[:-2]]
     assert bars == sorted(bars) and len(bars) > 1
     for body in sent[:-2]:  # from the first second
