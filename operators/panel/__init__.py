@@ -91,6 +91,7 @@ class SMICPanel(foo.Panel):
             return getattr(self, event)(ctx)
         with _TURNS.turn(ctx.panel.state.window) as followed:
             key, turned = current_key(ctx), False
+            views.keep_filters(ctx, event == "on_choice")
             if event not in OF_ANY_KEY and _DRAWN.of_another(ctx.panel.state.window, key):
                 # Another process has deleted it. A click on its atom 5 is no click on another's.
                 ctx.ops.notify("The dictionary that was shown is gone.", variant="warning")

@@ -37,6 +37,7 @@ class Memory:
         atom: Number of the atom that was clicked last, or None.
         page: Of Compare: what it pages through, how many, and the first of the page.
         list_page: Of the list of concepts: what it lists, and the first of the page.
+        filters: Those of the sidebar when the panel's state was changed last, and when that was.
         steps: The narrowings that lead to what the grid shows. A view of many samples is too large
             to travel with the panel's state anyway.
     """
@@ -44,6 +45,7 @@ class Memory:
     atom: int | None = None
     page: list[Any] | None = None
     list_page: list[Any] | None = None
+    filters: tuple[dict[str, Any], float] | None = None
     steps: list[Step] = field(default_factory=list)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import fiftyone.core.view as fov
@@ -10,6 +11,8 @@ import fiftyone.core.view as fov
 from . import memory
 
 _MOST_STEPS = 20
+#: Filters that are gone within so many seconds after a choice in the panel were dropped by the App.
+_DROPPED = 5.0
 
 
 def shown(ctx: Any) -> fov.DatasetView:
@@ -23,6 +26,23 @@ def shown(ctx: Any) -> fov.DatasetView:
     view = ctx.dataset.load_saved_view(saved)
     filters = ctx.request_params.get("filters")
     return fosv.get_view(ctx.dataset, stages=view._serialize(), filters=filters)
+
+
+def keep_filters(ctx: Any, chosen: bool) -> None:
+    """Give back the sidebar's filters that the App drops when the panel's state changes.
+
+    Args:
+        ctx: The context of an event of the panel.
+        chosen: Whether it is a choice that the App keeps in the panel's state.
+    """
+    filters, kept = ctx.request_params.get("filters"), memory.of(ctx)
+    if chosen and filters:
+        kept.filters = filters, time.monotonic()
+    elif kept.filters is not None and not filters:
+        before, when = kept.filters
+        kept.filters = None
+        if time.monotonic() < when + _DROPPED:
+            ctx.trigger("set_filters", before)
 
 
 def narrow(ctx: Any, view: fov.DatasetView, what: str) -> bool:
@@ -71,6 +91,7 @@ def back(ctx: Any) -> bool:
 
 
 def _show(ctx: Any, view: fov.DatasetView, selected: list[str]) -> None:
+    memory.of(ctx).filters = None  # they are stages of the view now
     ctx.ops.set_view(view)
     kept = view.select(selected).values("id") if selected else []
     if kept:

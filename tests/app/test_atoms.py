@@ -18,6 +18,7 @@ from .steps import (
     open_tab,
     point_at_atom,
     see_picture,
+    settle,
 )
 
 pytestmark = pytest.mark.app
@@ -81,6 +82,13 @@ def test_an_atom_narrows_a_filtered_grid_and_leads_back_to_it(visit, curated):
     panel = open_panel(page)
     open_tab(panel, "Concepts", MAP)
     filter_by(page, "time", "night")
+    count(page, len(night))
+    open_tab(panel, "Compare", 'img[alt="Original"]')  # the App drops filters then
+    settle(page)
+    count(page, len(night))
+    panel.get_by_text(f"of {len(night)}, and what their codes draw").wait_for()
+    open_tab(panel, "Concepts", MAP)
+    settle(page)
     count(page, len(night))
     place = listed(found, "use").index(atom)
     panel.get_by_role("button", name=" have it").nth(place).click()
