@@ -134,6 +134,11 @@ def test_a_form_of_the_panel_says_how_many_it_takes(coded):
     assert "60 samples" in whole["target"].view.label
     assert "60 samples each" in whole["cost"].view.label
     assert "view_target" not in whole
+    coded.limit(20).tag_samples("few")
+    assert form("find_outliers", coded)["takes"].view.label == "On 60 samples with a code"
+    assert form("compare_parts", coded)["sizes"].view.label == "20 samples beside 40"
+    index = form("compute_similarity", coded)
+    assert "all 60 samples" in index["takes"].view.label and "view_target" not in index
 
 
 def test_an_export_of_few_counts_the_dictionary(coded, tmp_path):

@@ -411,6 +411,8 @@ def test_forms_say_what_it_costs_as_measured(encoded, make_dataset, clustered, t
     assert "rough estimate" in cost(encoded, "regenerate_samples")
     smic.regenerate(encoded[:8], output_dir=tmp_path, steps=1)
     assert "as last measured here" in cost(encoded, "regenerate_samples")
+    smic.regenerate(encoded, output_dir=tmp_path, steps=1)
+    assert "none without a picture; with other settings" in cost(encoded, "regenerate_samples")
     assert "rough estimate" in cost(encoded, "compute_latents", field="new")
     fresh = make_dataset(np.repeat(clustered, 10, axis=0))
     assert "600 samples" in cost(fresh, "learn_dictionary")
