@@ -38,7 +38,7 @@ def compress(
         typer.Option(help="Column or field of the latents; by default latent or clip_latents."),
     ] = None,
     name_column: Annotated[
-        str, typer.Option(help="Column of the names, if there is one.")
+        str, typer.Option(help="Column of the names, if there is one; '' for none.")
     ] = "name",
     encoder: Annotated[
         Optional[str],  # noqa: UP045
@@ -59,8 +59,8 @@ def compress(
     work: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            help="Folder or URL that every node reaches, for finished pieces; by default "
-            "ARCHIVE.part."
+            help="Folder or URL that every node reaches, in which finished pieces lie in "
+            "ARCHIVE.part; by default the archive's folder."
         ),
     ] = None,
     address: Address = None,

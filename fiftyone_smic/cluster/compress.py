@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from fiftyone_smic.cluster.encoding import (
 from fiftyone_smic.cluster.mapping import RayMap, connect
 from fiftyone_smic.cluster.pool import encode_on_cluster
 from fiftyone_smic.cluster.sources import SHARDS, Shard, Shards, open_shards
-from fiftyone_smic.cluster.storage import File, list_files, open_work
+from fiftyone_smic.cluster.storage import File, bare, list_files, open_work
 from fiftyone_smic.dictionary.metric import Metric
 from fiftyone_smic.dictionary.priors import Prior
 from fiftyone_smic.models.encoders import UNKNOWN, default_encoder, load_encoder
@@ -73,12 +74,13 @@ def compress(
 
     Args:
         source: A path or URL (``s3://…``, ``gs://…``), or several. What lies there says what it
-            is: ``.parquet``, ``.npy`` or ``.lance`` (with the package ``pylance``) are shards of
-            latents; ``.tar`` are WebDataset shards of pictures; else pictures are searched below
-            it. Or batches: an iterable of (latents (n, d), n names or None).
+            is: ``.parquet``, ``.npy`` or ``.lance`` (with the package ``pylance``; the version that
+            is the newest now) are shards of latents; ``.tar`` are WebDataset shards of pictures;
+            else pictures are searched below it. Or batches: an iterable of (latents (n, d), n names
+            or None).
         target: The file to write, on this machine. It appears whole or not at all.
         column: Column of the latents, lists of d numbers.
-        name_column: Column of the names, kept if every shard has it.
+        name_column: Column of the names, kept if every shard has it; None or "" for none.
         encoder: For pictures a name for :func:`fiftyone_smic.load_encoder`; None takes what suits
             a local folder. For latents the identity of the encoder that made them.
         n_atoms: See :func:`fiftyone_smic.pipelines.compress_blocks`, as for ``lam``, ``passes``,
@@ -90,8 +92,9 @@ def compress(
         device: For pictures, as PyTorch writes it; None takes GPUs if the cluster has any.
         precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``, what the encoder computes in.
         batch_size: Pictures per pass of the encoder.
-        work: Folder or URL where finished pieces lie; every node must reach it. None takes the
-            folder ``TARGET.part``, which serves a cluster with a shared file system.
+        work: Folder or URL in which finished pieces lie, in a folder ``TARGET.part`` of their own;
+            every node must reach it. None puts that folder beside the target, which serves a
+            cluster with a shared file system.
         address: Of the cluster, if Ray is not initialised: ``"auto"`` or as ``ray.init`` takes it;
             None starts a Ray on this machine.
         local: Do everything in this process, without Ray.
@@ -111,6 +114,11 @@ def compress(
         >>> done.rate.items
         300
     """
+    if "://" in os.fspath(target):
+        raise ValueError(
+            f"{os.fspath(target)}: the archive is written on this machine; give a path, and copy "
+            "the file to the store when it is there"
+        )
     check_replaceable(target)
     check_keep(keep)
     each: Each = map
@@ -214,10 +222,10 @@ def _find(source: str | os.PathLike[str] | Sequence[str]) -> _Found:
         raise ValueError("there is no source: give a path or URL")
     files: list[File] = []
     for path in paths:
-        files += [File(path, 0, 0)] if path.endswith(".lance") else list_files(path)
+        files += list_files(path)
     found = {
-        "latents": [file for file in _whole_lance(files) if file.path.endswith(SHARDS)],
-        "tars": [file for file in files if file.path.endswith(".tar")],
+        "latents": [file for file in _whole_lance(files) if bare(file.path).endswith(SHARDS)],
+        "tars": [file for file in files if bare(file.path).endswith(".tar")],
     }
     found["pictures"] = [] if any(found.values()) else _pictures(paths, files)
     kinds = [kind for kind, some in found.items() if some]
@@ -235,11 +243,14 @@ def _find(source: str | os.PathLike[str] | Sequence[str]) -> _Found:
 
 
 def _whole_lance(files: list[File]) -> list[File]:
-    """A Lance dataset is a folder: stand for it by its path, and by the newest of its files."""
+    """A Lance dataset is a folder: stand for it by its path, and by the newest of its files.
+
+    That does not show all changes; what does is part of the digest, see :class:`Shard`.
+    """
     out: dict[str, File] = {}
     for file in files:
-        head, lance, _ = file.path.partition(".lance/")
-        path = head + lance.rstrip("/")
+        head, lance, _ = bare(file.path).partition(".lance/")
+        path = head + lance.rstrip("/") + file.path[len(bare(file.path)) :]
         old = out.get(path)
         size = file.size + (old.size if old else 0)
         out[path] = File(path, size, max(file.modified, old.modified if old else 0))
@@ -251,11 +262,12 @@ def _pictures(paths: list[str], files: list[File]) -> list[File]:
         known = {file.path: file for file in files}
         images = (str(path) for path in take_census(paths[0]).images)
         return [known[path] for path in images if path in known]
-    return [file for file in files if is_picture(file.path)]
+    return [file for file in files if is_picture(bare(file.path))]
 
 
 def _common(paths: list[str]) -> str:
-    return os.path.commonpath(paths) if all("://" not in path for path in paths) else ""
+    parts = zip(*(bare(path).split("/") for path in paths), strict=False)
+    return "/".join(some[0] for some in takewhile(lambda some: len(set(some)) == 1, parts))
 
 
 def _default_encoder(found: _Found) -> str:
@@ -316,8 +328,11 @@ def _check_shared(place: Work) -> None:
     place.write("token", token.encode())
 
     @ray.remote(num_cpus=0)
-    def sees() -> bool:
-        return place.read("token") == token.encode()
+    def sees() -> str:
+        try:
+            return "" if place.read("token") == token.encode() else "it is not there"
+        except (OSError, ValueError) as error:
+            return str(error)
 
     for node in ray.nodes():
         if not node["Alive"] or node["NodeID"] == here:
@@ -325,8 +340,13 @@ def _check_shared(place: Work) -> None:
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             node["NodeID"], soft=False
         )
-        if not ray.get(sees.options(scheduling_strategy=strategy).remote()):
+        try:
+            why = ray.get(sees.options(scheduling_strategy=strategy).remote())
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # the node was lost, which is noticed after some seconds
+        if why:
             raise ValueError(
-                f"the node {node['NodeManagerHostname']} does not see {place.locate('')}: give a "
-                "folder on shared storage, or a URL such as s3://bucket/prefix, as work=… (--work)"
+                f"the node {node['NodeManagerHostname']} does not see {place.locate('')} ({why}): "
+                "give a folder on shared storage, or a URL such as s3://bucket/prefix, as work=… "
+                "(--work)"
             )

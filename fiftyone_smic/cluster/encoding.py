@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fiftyone_smic.cluster.storage import File, digest_of, locate
+from fiftyone_smic.cluster.storage import File, digest_of, locate, name_below
 from fiftyone_smic.models.encoders import Encoder, load_encoder
 from fiftyone_smic.models.images import UnreadableImage, image_size
 from fiftyone_smic.pipelines.work import Work
@@ -78,8 +78,7 @@ def parts_of(files: Sequence[File], root: str, tars: bool) -> list[Part]:
     out = []
     for i, first in enumerate(range(0, len(files), PICTURES)):
         paths = tuple(file.path for file in files[first : first + PICTURES])
-        start = len(root.rstrip("/")) + 1
-        out.append(Part(i, paths, tuple(path[start:] for path in paths)))
+        out.append(Part(i, paths, tuple(name_below(root, path) for path in paths)))
     return out
 
 

@@ -79,7 +79,8 @@ class RayMap:
         import ray
 
         have = ray.cluster_resources()
-        places = int(have.get("GPU", 1) // self.gpus if self.gpus else have["CPU"] // self.cpus)
+        kind, each = ("GPU", self.gpus) if self.gpus else ("CPU", self.cpus)
+        places = int(have.get(kind, 0) // each)
         return max(2, self.ahead * places)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_smic.cluster.storage import File, digest_of, locate
+from fiftyone_smic.cluster.storage import File, bare, digest_of, locate
 from fiftyone_smic.pipelines.blocks import Each
 
 #: What a shard's path ends with.
@@ -30,6 +31,8 @@ class Shard:
         dimensions: d.
         column: Column of the latents; a ``.npy`` file has none.
         names: Column of the names, or None.
+        version: Of a Lance dataset: the version that is read, whatever is written meanwhile.
+        state: Of a Lance dataset: text that says which rows that version has.
     """
 
     path: str
@@ -37,24 +40,33 @@ class Shard:
     dimensions: int
     column: str
     names: str | None
+    version: int | None = None
+    state: str = ""
 
     def read(self, start: int, stop: int) -> tuple[NDArray, list[str] | None]:
         """Return some rows and their names.
 
         Raises:
-            ValueError: A latent is missing or of another length, or is no list of numbers.
+            ValueError: A latent or a name is missing, a latent is of another length, or is no list
+                of numbers. The rows are named as they are counted in this file.
         """
-        if self.path.endswith(".npy"):
+        if bare(self.path).endswith(".npy"):
             return _read_npy(self.path, start, stop), None
         columns = [self.column] + ([self.names] if self.names else [])
-        if self.path.endswith(".lance"):
-            table = _lance(self.path).to_table(columns=columns, offset=start, limit=stop - start)
-        else:
+        if self.version is None:
             table = _read_parquet(self.path, columns, start, stop)
-        z = _numbers(table.column(self.column), self)
+        else:
+            table = _read_lance(self.path, self.version, columns, start, stop)
+        z = _numbers(table.column(self.column), self, start)
         if self.names is None:
             return z, None
-        return z, [str(name) for name in table.column(self.names).to_pylist()]
+        names = table.column(self.names)
+        if names.null_count:
+            raise ValueError(
+                f"{self.path} has no name in {self.names!r} in {_rows(names.is_null(), start)}: "
+                "name another column, or none: name_column='' (--name-column '')"
+            )
+        return z, [str(name) for name in names.to_pylist()]
 
 
 @dataclass(frozen=True)
@@ -75,12 +87,16 @@ class Count:
         Raises:
             ValueError: It has no such column, or is not a file of latents.
         """
-        if path.endswith(".npy"):
+        version, state = None, ""
+        if bare(path).endswith(".npy"):
             shape, _, _ = _npy_header(path)
             return Shard(path, *shape, self.column, None)
-        if path.endswith(".lance"):
+        if bare(path).endswith(".lance"):
             found = _lance(path)
-            rows, have = found.count_rows(), found.schema.names
+            rows, have, version = found.count_rows(), found.schema.names, found.version
+            # The files' names are drawn at random, and a list of deleted rows has a number.
+            parts = [part.metadata.to_json() for part in found.get_fragments()]
+            state = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         else:
             found = _parquet(path)
             rows, have = found.metadata.num_rows, found.schema_arrow.names
@@ -90,9 +106,8 @@ class Count:
                 "one with column=… (--column)"
             )
         names = self.names if self.names in have else None
-        shard = Shard(path, rows, 0, self.column, names)
-        d = shard.read(0, 1)[0].shape[1] if rows else 0
-        return Shard(path, rows, d, self.column, names)
+        shard = Shard(path, rows, 0, self.column, names, version, state)
+        return replace(shard, dimensions=shard.read(0, 1)[0].shape[1] if rows else 0)
 
 
 @dataclass(frozen=True)
@@ -176,7 +191,8 @@ def open_shards(
                 f"{shard.path} has latents of {shard.dimensions} dimensions and {first.path} of "
                 f"{first.dimensions}: compress them as two collections"
             )
-    about = hashlib.sha256(f"{digest_of(list(files))} {column} {names}".encode())
+    states = "".join(shard.state for shard in shards)
+    about = hashlib.sha256(f"{digest_of(list(files))} {column} {names}{states}".encode())
     return Shards(shards, about.hexdigest())
 
 
@@ -206,20 +222,45 @@ def _read_parquet(path: str, columns: list[str], start: int, stop: int) -> Any:
         try:
             table = file.read_row_groups(wanted, columns=columns)
         except (pyarrow.ArrowInvalid, OSError) as error:
-            raise ValueError(f"{path} is not a sound Parquet file: {error}") from error
+            raise ValueError(f"{path} cannot be read: {error}") from error
     return table.slice(start - before, stop - start)
 
 
-def _lance(path: str) -> Any:
+def _lance(path: str, version: int | None = None) -> Any:
     try:
         import lance
     except ImportError as error:
         raise ImportError(f"{path} needs the package pylance: pip install pylance") from error
-    return lance.dataset(path)
+    if path != bare(path):
+        raise ValueError(
+            f"{path}: Lance takes no query in a URL; leave it out, and set AWS_ENDPOINT_URL, "
+            "AWS_REGION and the like, with AWS_ALLOW_HTTP=true for http, on every node"
+        )
+    try:
+        return lance.dataset(path, version=version)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be opened as a Lance dataset, a folder with the ending .lance: {error}"
+        ) from error
 
 
-def _numbers(column: Any, shard: Shard) -> NDArray:
-    """Return a column of lists of d numbers as an array (n, d)."""
+def _read_lance(path: str, version: int, columns: list[str], start: int, stop: int) -> Any:
+    found = _lance(path, version)
+    try:
+        return found.to_table(columns=columns, offset=start, limit=stop - start)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _rows(wrong: Any, start: int) -> str:
+    """Say which rows of a file are wrong, by booleans for those from ``start`` on."""
+    rows = np.flatnonzero(wrong) + start
+    more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
+    return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:10]))}{more}"
+
+
+def _numbers(column: Any, shard: Shard, start: int) -> NDArray:
+    """Return a column of lists of d numbers, from the row ``start`` on, as an array (n, d)."""
     import pyarrow
 
     array = column.combine_chunks()
@@ -229,7 +270,7 @@ def _numbers(column: Any, shard: Shard) -> NDArray:
         array = array.storage
     if array.null_count:
         raise ValueError(
-            f"{shard.path}: {array.null_count} latents are missing in {shard.column!r}"
+            f"{shard.path} has no latent in {shard.column!r} in {_rows(array.is_null(), start)}"
         )
     if not hasattr(array, "flatten"):
         raise ValueError(f"{shard.path}: the column {shard.column!r} is no list of numbers")
@@ -239,7 +280,8 @@ def _numbers(column: Any, shard: Shard) -> NDArray:
         lengths = np.diff(array.offsets.to_numpy())
         if (lengths != d).any():
             raise ValueError(
-                f"{shard.path}: the latents in {shard.column!r} have different lengths"
+                f"{shard.path}: the latents in {shard.column!r} have different lengths: it is {d}, "
+                f"but not in {_rows(lengths != d, start)}"
             )
     numbers = flat.to_numpy(zero_copy_only=False)
     if numbers.dtype.kind not in "fiu":

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from fiftyone_smic.pipelines.work import FolderWork, Work
+
+#: What a URL may hold as it is. The rest, such as spaces and letters with accents, is quoted.
+_URL = "/:?=&%@[]!$'()*+,;~"
 
 
 def locate(path: str) -> tuple[Any, str]:
@@ -22,9 +27,28 @@ def locate(path: str) -> tuple[Any, str]:
     if "://" not in path:
         return LocalFileSystem(), os.path.abspath(path)
     try:
-        return FileSystem.from_uri(path)
+        return FileSystem.from_uri(quote(path, safe=_URL))
     except ArrowInvalid as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def bare(path: str) -> str:
+    """Return a URL without its query, ``?endpoint_override=…``; a path has none."""
+    return path.partition("?")[0] if "://" in path else path
+
+
+def join(path: str, below: str) -> str:
+    """Return the path or URL of what is called ``below`` in a folder; a URL keeps its query."""
+    if "://" not in path:
+        return os.path.join(path, below)
+    head, mark, query = path.partition("?")
+    return f"{head.rstrip('/')}/{quote(below)}{mark}{query}"
+
+
+def name_below(root: str, path: str) -> str:
+    """Return what :func:`join` calls a file below a folder."""
+    name = bare(path)[len(bare(root)) :].lstrip("/")
+    return unquote(name) if "://" in path else name
 
 
 @dataclass(frozen=True)
@@ -59,14 +83,13 @@ def list_files(path: str) -> list[File]:
     if found.type == FileType.File:
         return [File(path, found.size, found.mtime_ns or 0)]
     root = found.path.rstrip("/")
-    files = []
+    files: dict[str, File] = {}
     for info in system.get_file_info(FileSelector(root, recursive=True)):
         below = info.path[len(root) + 1 :]
         hidden = any(part.startswith((".", "_")) for part in below.split("/"))
         if info.type == FileType.File and not hidden:
-            full = f"{path.rstrip('/')}/{below}"
-            files.append(File(full, info.size, info.mtime_ns or 0))
-    return sorted(files, key=lambda file: file.path)
+            files[below] = File(join(path, below), info.size, info.mtime_ns or 0)
+    return [files[below] for below in sorted(files)]
 
 
 def digest_of(files: list[File]) -> str:
@@ -89,9 +112,9 @@ class ObjectWork:
 
     def read(self, name: str) -> bytes | None:
         """Return a piece, or None if it is not there."""
-        system, inside = locate(self.url)
+        system, inside = locate(self.locate(name))
         try:
-            with system.open_input_stream(f"{inside}/{name}") as file:
+            with system.open_input_stream(inside) as file:
                 return file.read()
         except FileNotFoundError:
             return None
@@ -99,17 +122,16 @@ class ObjectWork:
     def write(self, name: str, data: bytes) -> None:
         """Write a piece. An object store shows it when it is whole; a file system gets it by
         renaming."""
-        system, inside = locate(self.url)
-        path = f"{inside}/{name}"
-        if system.type_name != "local":
-            with system.open_output_stream(path) as file:
-                file.write(data)
+        system, inside = locate(self.locate(name))
+        if system.type_name == "local":
+            FolderWork(os.path.dirname(inside)).write(name, data)
             return
-        FolderWork(inside).write(name, data)
+        with system.open_output_stream(inside) as file:
+            file.write(data)
 
     def locate(self, name: str) -> str:
         """Return the URL of a piece."""
-        return f"{self.url}/{name}"
+        return join(self.url, name)
 
     def prepare(self) -> None:
         """Make the place."""
@@ -123,8 +145,11 @@ class ObjectWork:
 
 
 def open_work(work: str | os.PathLike[str] | None, target: str | os.PathLike[str]) -> Work:
-    """Return where pieces of work lie: a folder, a URL, or for None ``TARGET.part``."""
+    """Return where pieces of work lie: in ``TARGET.part``, beside the target or in ``work``.
+
+    It is removed in the end, so it never is a place that holds something else.
+    """
     if work is None:
         return FolderWork.beside(target)
-    path = os.fspath(work)
-    return ObjectWork(path.rstrip("/")) if "://" in path else FolderWork(os.path.abspath(path))
+    place = join(os.fspath(work), f"{Path(target).name}.part")
+    return ObjectWork(place) if "://" in place else FolderWork(os.path.abspath(place))

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from fiftyone_smic.cluster.storage import list_files
 from fiftyone_smic.curation import search, search_archive
 from fiftyone_smic.pipelines import compress_blocks
 from fiftyone_smic.postcards.draw import write_collection
-from tests.cluster.conftest import mixture
+from tests.cluster.conftest import NODE, mixture
 
 SETTINGS = {"n_atoms": 24, "lam": 0.01, "passes": 1}
 #: Two whole blocks and a part of one.
@@ -105,11 +106,12 @@ class _One(RayMap):
 
 @dataclass(frozen=True)
 class Deadly:
-    """Latents whose reader is killed, once for each of some reads."""
+    """Latents whose reader is killed, once for each of some reads, and a node that gets stuck."""
 
     source: object
     marks: str
     at: tuple[int, ...]
+    stuck: str
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__") or name == "source":
@@ -117,6 +119,11 @@ class Deadly:
         return getattr(self.source, name)
 
     def read(self, start: int, stop: int) -> tuple:
+        import ray
+
+        if ray.get_runtime_context().get_node_id() == self.stuck:
+            Path(self.marks, "stuck").touch()
+            time.sleep(60)
         mark = Path(self.marks, f"{start}-{len(os.listdir(self.marks))}")
         if start in self.at and len(list(Path(self.marks).glob(f"{start}-*"))) < 2:
             mark.touch()
@@ -124,17 +131,35 @@ class Deadly:
         return self.source.read(start, stop)
 
 
-def test_workers_that_are_killed_change_nothing(
-    nodes: object, shards: Path, alone: bytes, tmp_path: Path
+def test_workers_that_are_killed_and_nodes_that_are_lost_change_nothing(
+    nodes: Any, shards: Path, alone: bytes, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
-    source = open_shards(list_files(str(shards)))
-    deadly = Deadly(source, str(marks), (16384,))
-    target = tmp_path / "x.smic"
-    compress_blocks(deadly, target, encoder="me/1", each=RayMap(), **SETTINGS)
-    assert len(list(marks.iterdir())) == 2  # so many workers died
-    assert target.read_bytes() == alone
+    third = nodes.add_node(**NODE)
+    deadly = Deadly(open_shards(list_files(str(shards))), str(marks), (16384,), third.node_id)
+    over = threading.Event()
+
+    def lose() -> None:
+        while not (marks / "stuck").exists() and not over.is_set():
+            time.sleep(0.01)
+        nodes.remove_node(third, allow_graceful=False)
+
+    watch = threading.Thread(target=lose)
+    watch.start()
+    try:
+        compress_blocks(deadly, tmp_path / "x.smic", encoder="me/1", each=RayMap(), **SETTINGS)
+    finally:
+        over.set()
+        watch.join()
+    assert (marks / "stuck").exists()
+    assert len(list(marks.glob("16384-*"))) == 2  # so many workers died
+    assert (tmp_path / "x.smic").read_bytes() == alone
+    # Nobody has noticed yet that this one is gone.
+    fourth = nodes.add_node(**NODE)
+    nodes.remove_node(fourth, allow_graceful=False)
+    compress(shards, tmp_path / "y.smic", encoder="me/1", **SETTINGS)
+    assert (tmp_path / "y.smic").read_bytes() == alone
 
 
 def test_a_run_that_stopped_goes_on(shards: Path, alone: bytes, tmp_path: Path) -> None:
