@@ -187,21 +187,20 @@ def s3_sources(bench: Bench, server: str, gate: Gate) -> None:
         ("S3, pictures", "cards", bench.pictures, PICTURES),
         ("S3, tars of pictures", "tars", bench.tars, PICTURES),
     ):
-        source = f"s3://bucket/{name}"
-        bench.check(what, "nothing", wanted, of(source, **settings))
-        bench.check(f"{what}, work in S3", "nothing", wanted, of(source, **settings | work))
+        run = of(f"s3://bucket/{name}", **settings | work)
+        bench.check(f"{what}, work in S3", "nothing", wanted, run)
     query = f"?endpoint_override=127.0.0.1:{gate.port}&scheme=http"
     environment = os.environ.pop("AWS_ENDPOINT_URL")
     there = {"work": f"s3://bucket/work{query}"}
     bench.check(
-        "S3, pictures, endpoint in the URL, work likewise",
+        "S3, .parquet, endpoint in the URL, work likewise",
         "nothing",
-        bench.pictures,
-        of(f"s3://bucket/cards/{query}", **PICTURES | there),
+        bench.latents,
+        of(f"s3://bucket/shards/{query}", **LATENTS | there),
     )
     os.environ["AWS_ENDPOINT_URL"] = environment
     parts = [f"s3://bucket/shards/{i}.parquet" for i in range(3)]
-    bench.check("S3, a list of URLs", "nothing", bench.latents, of(parts, **LATENTS))
+    bench.check("S3, .parquet, three URLs", "nothing", bench.latents, of(parts, **LATENTS))
 
     stopped = killed(bench, "s3://bucket/shards", "codes-", **work)
     run = of("s3://bucket/shards", **LATENTS | work)

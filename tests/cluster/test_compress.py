@@ -106,7 +106,10 @@ class _One(RayMap):
 
 @dataclass(frozen=True)
 class Deadly:
-    """Latents whose reader is killed, once for each of some reads, and a node that gets stuck."""
+    """Latents whose reader is killed, twice for each of some reads, and a node that gets stuck.
+
+    All wait until it is.
+    """
 
     source: object
     marks: str
@@ -121,9 +124,12 @@ class Deadly:
     def read(self, start: int, stop: int) -> tuple:
         import ray
 
+        stuck = Path(self.marks, "stuck")
         if ray.get_runtime_context().get_node_id() == self.stuck:
-            Path(self.marks, "stuck").touch()
+            stuck.touch()
             time.sleep(60)
+        while not stuck.exists():
+            time.sleep(0.01)
         mark = Path(self.marks, f"{start}-{len(os.listdir(self.marks))}")
         if start in self.at and len(list(Path(self.marks).glob(f"{start}-*"))) < 2:
             mark.touch()
@@ -148,15 +154,16 @@ def test_workers_that_are_killed_and_nodes_that_are_lost_change_nothing(
     watch = threading.Thread(target=lose)
     watch.start()
     try:
-        compress_blocks(deadly, tmp_path / "x.smic", encoder="me/1", each=RayMap(), **SETTINGS)
+        # With two CPUs for each call, each of three nodes takes one of three blocks.
+        each = RayMap(cpus=2)
+        compress_blocks(deadly, tmp_path / "x.smic", encoder="me/1", each=each, **SETTINGS)
     finally:
         over.set()
         watch.join()
-    assert (marks / "stuck").exists()
     assert len(list(marks.glob("16384-*"))) == 2  # so many workers died
     assert (tmp_path / "x.smic").read_bytes() == alone
     # Nobody has noticed yet that this one is gone.
-    fourth = nodes.add_node(**NODE)
+    fourth = nodes.add_node(**NODE | {"num_cpus": 0})
     nodes.remove_node(fourth, allow_graceful=False)
     compress(shards, tmp_path / "y.smic", encoder="me/1", **SETTINGS)
     assert (tmp_path / "y.smic").read_bytes() == alone
