@@ -33,7 +33,7 @@ RENAME = "top.column1.rename.name"
 PAGE = 12
 #: Size of an exemplar: five of them and the concept's own picture, or the button that draws it,
 #: fill a panel of 600 pixels.
-EXEMPLAR = 72
+EXEMPLAR = 68
 ORDERS = {
     "use": "Most common first",
     "rarity": "Rarest first",
