@@ -1,6 +1,6 @@
 """Sources in Lance and in S3: is the file the one that one machine writes from files on its disk?
 
-    python -m tests.benchmarks.stores [lance] [s3]
+    python -m tests.benchmarks.stores [lance] [s3] [lance-s3]
 
 It installs nothing. Lance needs ``pip install pylance``. S3 needs ``pip install 'moto[server]'``, a
 server that speaks S3; it can have an environment of its own: ``--server FOLDER/bin/moto_server``.
@@ -236,7 +236,10 @@ def s3_sources(bench: Bench, server: str, gate: Gate) -> None:
 
 def lance_in_s3(bench: Bench) -> None:
     """A Lance dataset in S3, which pylance reads by itself."""
-    _upload(bench.folder / "a.lance", "s3://bucket/a.lance")
+    import lance
+    from pyarrow.parquet import read_table
+
+    lance.write_dataset(read_table(bench.folder / "shards"), "s3://bucket/a.lance")
     for work in ({}, {"work": "s3://bucket/work"}):
         bench.check(
             f"S3, Lance{', work in S3' if work else ''}",
@@ -254,10 +257,10 @@ def lance_in_s3(bench: Bench) -> None:
 def main() -> None:
     """Run what is asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", default=["lance", "s3"])
+    parser.add_argument("what", nargs="*", default=["lance", "s3", "lance-s3"])
     parser.add_argument("--server", default=shutil.which("moto_server") or "moto_server")
     given = parser.parse_args()
-    if "s3" not in given.what:
+    if given.what == ["lance"]:
         with bench() as found:
             lance_sources(found)
         return
@@ -277,8 +280,9 @@ def main() -> None:
         with bench() as found:  # its nodes take these variables from here
             if "lance" in given.what:
                 lance_sources(found)
-            s3_sources(found, given.server, gate)
-            if "lance" in given.what:
+            if "s3" in given.what:
+                s3_sources(found, given.server, gate)
+            if "lance-s3" in given.what:
                 lance_in_s3(found)
 
 
