@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -80,11 +80,8 @@ def counted(host: Any, ctx: Any, panel: types.Object, key: str) -> Any:
         The statistics; None while they are counted, and then the panel asks again by itself.
     """
     count = _begin(ctx, key)
-    try:
-        return count.future.result(PATIENCE)
-    except TimeoutError:
-        if count.future.done():  # it is the counting's own error
-            raise
+    if wait([count.future], PATIENCE).done:
+        return count.future.result()
     noun = items.noun(ctx, key)
     said = amount(len(ctx.dataset), "sample") if noun == "sample" else f"all {noun}s"
     taken = duration(time.monotonic() - count.since)

