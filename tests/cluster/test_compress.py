@@ -138,12 +138,15 @@ class Deadly:
 
 
 def test_workers_that_are_killed_and_nodes_that_are_lost_change_nothing(
-    nodes: Any, shards: Path, alone: bytes, tmp_path: Path
+    nodes: Any, shards: Path, alone: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import ray
+
     marks = tmp_path / "marks"
     marks.mkdir()
     third = nodes.add_node(**NODE)
     deadly = Deadly(open_shards(list_files(str(shards))), str(marks), (16384,), third.node_id)
+    before = ray.nodes()
     over = threading.Event()
 
     def lose() -> None:
@@ -162,9 +165,8 @@ def test_workers_that_are_killed_and_nodes_that_are_lost_change_nothing(
         watch.join()
     assert len(list(marks.glob("16384-*"))) == 2  # so many workers died
     assert (tmp_path / "x.smic").read_bytes() == alone
-    # Nobody has noticed yet that this one is gone.
-    fourth = nodes.add_node(**NODE | {"num_cpus": 0})
-    nodes.remove_node(fourth, allow_graceful=False)
+    # For some seconds after a loss, Ray lists the node as if it were there.
+    monkeypatch.setattr(ray, "nodes", lambda: before)
     compress(shards, tmp_path / "y.smic", encoder="me/1", **SETTINGS)
     assert (tmp_path / "y.smic").read_bytes() == alone
 
