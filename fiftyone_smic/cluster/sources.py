@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiftyone_smic.cluster.storage import File, bare, digest_of, locate
+from fiftyone_smic.cluster.storage import File, bare, digest_of, list_files, locate
 from fiftyone_smic.pipelines.blocks import Each
 
 #: What a shard's path ends with.
@@ -33,6 +33,7 @@ class Shard:
         names: Column of the names, or None.
         version: Of a Lance dataset: the version that is read, whatever is written meanwhile.
         state: Of a Lance dataset: text that says which rows that version has.
+        file: Of another shard that is not a piece of our own: the file as it was at the start.
     """
 
     path: str
@@ -42,14 +43,20 @@ class Shard:
     names: str | None
     version: int | None = None
     state: str = ""
+    file: File | None = None
 
     def read(self, start: int, stop: int) -> tuple[NDArray, list[str] | None]:
         """Return some rows and their names.
 
         Raises:
             ValueError: A latent or a name is missing, a latent is of another length, or is no list
-                of numbers. The rows are named as they are counted in this file.
+                of numbers. The rows are named as they are counted in this file. Or the file was
+                changed since the start.
         """
+        if self.file is not None and not list_files(self.path)[0].same(self.file):
+            raise ValueError(
+                f"{self.path} was changed while it was read; run this again when it stays as it is"
+            )
         if bare(self.path).endswith(".npy"):
             return _read_npy(self.path, start, stop), None
         columns = [self.column] + ([self.names] if self.names else [])
@@ -183,7 +190,11 @@ def open_shards(
         ...     shards.items, shards.read(2, 4)[0][:, 0].tolist()
         (6, [0.0, 1.0])
     """
-    shards = tuple(each(Count(column, names), [file.path for file in files]))
+    opened = each(Count(column, names), [file.path for file in files])
+    shards = tuple(
+        shard if shard.version is not None else replace(shard, file=file)
+        for shard, file in zip(opened, files, strict=True)
+    )
     first = next((shard for shard in shards if shard.rows), None)
     for shard in shards:
         if first and shard.rows and shard.dimensions != first.dimensions:

@@ -65,6 +65,11 @@ class File:
     size: int
     modified: int
 
+    def same(self, other: File) -> bool:
+        """Whether this is the other file unchanged."""
+        unit = 10**9 if "://" in self.path else 1  # some stores round the time to seconds
+        return self.size == other.size and self.modified // unit == other.modified // unit
+
 
 def list_files(path: str) -> list[File]:
     """Return the files at a path or URL: itself, or what is below it, sorted by path.

@@ -18,7 +18,9 @@ from pyarrow import parquet
 
 from fiftyone_smic.archive import read_archive
 from fiftyone_smic.cluster import compress
-from fiftyone_smic.cluster.storage import ObjectWork, join, locate, name_below
+from fiftyone_smic.cluster.encoding import to_parquet
+from fiftyone_smic.cluster.sources import open_shards
+from fiftyone_smic.cluster.storage import ObjectWork, join, list_files, locate, name_below
 from fiftyone_smic.pipelines import blocks
 from fiftyone_smic.postcards.draw import write_collection
 from tests.cluster.conftest import mixture
@@ -95,6 +97,24 @@ def test_rows_without_a_latent_or_a_name_are_named(latents: np.ndarray, tmp_path
     parquet.write_table(pa.table({"latent": rows}), source)
     with pytest.raises(ValueError, match="different lengths: it is 16, but not in rows 3, 9"):
         compress(source, tmp_path / "x.smic", **LATENTS)
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_a_shard_that_changes_while_it_is_read_is_refused(
+    latents: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    def write(z: np.ndarray) -> None:
+        if kind == "npy":
+            np.save(tmp_path / "x.npy", z)
+        else:
+            (tmp_path / "x.parquet").write_bytes(to_parquet(z, None))
+
+    write(latents)
+    shards = open_shards(list_files(str(tmp_path)))
+    np.testing.assert_array_equal(shards.read(0, 10)[0], latents[:10].astype(np.float32))
+    write(latents[::-1])
+    with pytest.raises(ValueError, match=f"x.{kind} was changed while it was read; run this again"):
+        shards.read(10, 20)
 
 
 def test_a_lance_dataset_is_read_in_one_version(
