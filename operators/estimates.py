@@ -174,9 +174,11 @@ def why_no_drawing(encoder: str) -> str:
         )
     if generators(encoder):
         return ""
-    from fiftyone_smic.models.generators.registry import fits
-
-    return f"No generator draws embeddings of {encoder}. {fits()}"
+    name = encoder.partition("@")[0]
+    return (
+        f"No known generator draws embeddings of {name}. The page “Generators” of the documents "
+        "lists which models can be drawn."
+    )
 
 
 def generators(encoder: str) -> dict[str, str]:

@@ -211,7 +211,12 @@ def _buttons(
         title = why or "Draw the pictures again from their codes"
         if why and nearest:
             title = f"Show the most similar picture of this dataset beside each {noun}"
-            why += " The most similar pictures of this dataset can be shown instead."
+            why += (
+                " The most similar pictures of this dataset can be shown instead."
+                if undrawn == len(coded)
+                else " Unless a generator of your own drew them, the pictures on the right are the "
+                "most similar others of this dataset."
+            )
         host.offer(
             buttons,
             "regenerate",

@@ -40,7 +40,7 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
         bars(rows),
         {
             "height": 90 + 28 * len(rows),
-            "margin": {"l": 160, "r": 150, "t": 10, "b": 40},
+            "margin": {"l": 140, "r": 175, "t": 10, "b": 40},
             "xaxis": {
                 "type": "log",
                 "title": {"text": "bytes"},

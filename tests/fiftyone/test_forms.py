@@ -152,7 +152,10 @@ def test_an_export_of_few_counts_the_dictionary(coded, tmp_path):
 
 def test_what_cannot_be_drawn_is_not_offered(coded, make_dataset, clustered):
     assert not [p for p in form("regenerate_samples", coded).values() if p.invalid]
-    for encoder, says in (("RN50/openai", "No generator draws"), ("unknown", "do not say which")):
+    for encoder, says in (
+        ("RN50/openai", "No known generator draws"),
+        ("unknown", "do not say which"),
+    ):
         field = coded.get_field("clip_latents")
         field.info = {"encoder": encoder, "source": encoder, "latent_norm": 1.0}
         field.save()
@@ -193,7 +196,10 @@ def test_nearest_is_offered_wherever_there_are_pictures(postcards):
     labels = [choice.label for choice in offered.view.choices]
     assert labels[0] == "postcards (Apache-2.0, 64 pixels, 10 MB)"
     assert "needs no GPU" in labels[1]
-    for encoder, says in (("RN50/openai", "No generator draws"), ("unknown", "do not say which")):
+    for encoder, says in (
+        ("RN50/openai", "No known generator draws"),
+        ("unknown", "do not say which"),
+    ):
         postcards.get_field("clip_latents").info = {"encoder": encoder, "source": encoder}
         postcards.get_field("clip_latents").save()
         smic.learn_dictionary(postcards, n_atoms=8, overwrite=True)
