@@ -33,21 +33,18 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     each = one(noun)
     panel.md(summary(config.storage, noun), name="summary")
     left, right = columns(panel, "columns", width=350)
-    left.md(f"**What the collection takes**, and each {each}'s share of it.", name="sizes_title")
+    left.md(
+        f"**What the collection takes**, and each {each}'s share of it, as logarithmic bars.",
+        name="sizes_title",
+    )
     plot(
         left,
         "sizes",
         bars(rows),
         {
-            "height": 90 + 28 * len(rows),
-            "margin": {"l": 140, "r": 175, "t": 10, "b": 40},
-            "xaxis": {
-                "type": "log",
-                "title": {"text": "bytes"},
-                "dtick": 2,
-                "tickangle": 0,
-                "showgrid": False,
-            },
+            "height": 20 + 28 * len(rows),
+            "margin": {"l": 140, "r": 175, "t": 5, "b": 5},
+            "xaxis": {"type": "log", "visible": False},
             "yaxis": {"ticksuffix": "  ", "showgrid": False},
         },
     )
