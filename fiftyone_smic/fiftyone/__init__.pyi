@@ -25,6 +25,7 @@ from .management import (
     describe_dictionary,
     rename_dictionary,
 )
+from .map_figure import AtomsVisualization
 from .mixing import Recipe, draw_atom, keep_picture, mix
 from .names import NamesReport, name_atoms, set_atom_names
 from .postcards import load_postcards
@@ -34,7 +35,7 @@ from .settling import settle_codes
 from .similarity import compute_similarity
 from .statistics import atom_statistics, describe_atom
 from .storage import StorageReport, measure_storage
-from .visualization import AtomsVisualization, visualize_atoms
+from .visualization import visualize_atoms
 
 __all__ = [
     "AdoptionReport",

@@ -95,7 +95,8 @@ def map_data(
         ``customdata``, those of atoms the numbers of the atoms as ``ids``.
     """
     from fiftyone_smic.fiftyone.codes import objects_of
-    from fiftyone_smic.fiftyone.visualization import atom_sizes, load_map
+    from fiftyone_smic.fiftyone.map_figure import atom_sizes
+    from fiftyone_smic.fiftyone.visualization import load_map
 
     there = load_map(samples, key)
     if there is None:
