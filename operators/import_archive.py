@@ -113,8 +113,8 @@ class ImportArchive(SMICOperator):
             forms.wrong(prop, f"there is a dataset {name!r}; give another name")
         why = estimates.why_no_drawing(info["encoder"])
         if why:
-            inputs.bool("draw", default=False, view=types.HiddenView(read_only=False))
-            forms.note(inputs, "undrawn", f"The pictures cannot be drawn now. {why}")
+            said = f"The samples get grey placeholders: pictures cannot be drawn now. {why}"
+            forms.note(inputs, "undrawn", said)
             return
         forms.checkbox(
             inputs,
@@ -145,6 +145,8 @@ class ImportArchive(SMICOperator):
             return self.result(done, {"key": done.key, "noun": noun})
         name = ctx.params.get("name") or path.stem
         settings = forms.chosen(ctx, "steps", "guidance", "batch_size", "draw")
+        if estimates.why_no_drawing(_info(path)["encoder"]):
+            settings["draw"] = False
         if path.is_file() and path.suffix != ".zip":
             dataset = import_archive(path, name, persistent=True, progress=progress, **settings)
         else:

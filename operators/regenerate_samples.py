@@ -6,6 +6,8 @@ from typing import Any
 
 from fiftyone.operators import types
 
+from fiftyone_smic.models.generators.registry import NEAREST
+
 from . import estimates, forms
 from .base import PLUGIN, Button, DictionaryOperator
 from .words import amount, duration
@@ -65,8 +67,9 @@ class RegenerateSamples(DictionaryOperator):
             if noun == "sample"
             else ""
         )
+        did = "found" if done.generator == NEAREST else "drawn"
         return (
-            f"**{amount(done.drawn, 'picture was', 'pictures were')} drawn** in "
+            f"**{amount(done.drawn, 'picture was', 'pictures were')} {did}** in "
             f"{duration(done.seconds)} by `{done.generator}`{reused if done.reused else ''}."
             f"{without}\n\nFolder: `{done.folder}`\n\n"
             f"The **SMIC** panel shows them beside the originals.{grid}"

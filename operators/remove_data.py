@@ -35,7 +35,9 @@ class RemoveData(SMICOperator):
             return
         for kind, (count, space) in found.items():
             label = f"{KINDS[kind]}: {amount(count, 'item')}, {size(space)}"
-            about = "" if kind in DEFAULT else "Codes that are removed may live on here only"
+            about = (
+                "" if kind in DEFAULT else "They may hold the only copy of codes that are removed"
+            )
             forms.checkbox(inputs, kind, label, about, default=kind in DEFAULT)
         chosen = _ticked(ctx, found)
         if chosen:

@@ -20,11 +20,12 @@ TERMS = {
     "the average image. It does not judge the drawn picture.",
     "drawn fidelity": "How close the drawn picture's embedding is to the original's: 1 is the "
     "same meaning, 0 is no better than the average image.",
-    "variance": "The share of the differences between images that the codes keep.",
-    "cosine": "Similarity of the codes to the embeddings after the average image is removed: 1 is "
-    "exact, 0 is unrelated.",
-    "neighbours": "How many of the ten most similar images are still the ten most similar ones "
-    "when codes are compared instead of embeddings.",
+    "variance": "The explained variance is the share of the differences between images that the "
+    "codes keep.",
+    "cosine": "The cosine is the similarity of the codes to the embeddings after the average image "
+    "is removed: 1 is exact, 0 is unrelated.",
+    "neighbours": "An image is found again if it is among the ten most similar ones both when "
+    "embeddings are compared and when codes are.",
     "strength": "The mean whole number that the codes give to this concept where an image has it.",
     "share": "The share of this concept in the image's code.",
     "purity": "The most common label among the images that have the concept, and how common it is "

@@ -12,7 +12,7 @@ import typer
 from fiftyone_smic.cli.application import BatchSize, Device, Json, Precision, PriorFile, app
 
 cluster = typer.Typer(
-    help="Collections larger than one machine, on Ray: pip install 'fiftyone_smic[cluster]'."
+    help="Collections larger than one machine, on Ray, which comes with the extra 'cluster'."
 )
 app.add_typer(cluster, name="cluster", no_args_is_help=True)
 

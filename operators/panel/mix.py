@@ -7,6 +7,8 @@ from typing import Any
 import fiftyone as fo
 from fiftyone.operators import types
 
+from fiftyone_smic.models.generators.registry import NEAREST
+
 from ..estimates import why_no_drawing
 from ..words import amount
 from . import items
@@ -107,6 +109,11 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
     )
     if why:
         panel.md(f"*{why}*", name="why_not")
+    elif generator == NEAREST:
+        about = (
+            "Nothing is drawn: the pictures are those of this dataset that are nearest to the mix."
+        )
+        panel.md(f"*{about}*", name="nearest")
     _strip(host, ctx, panel, key)
     explain(host, panel, "concept", "embedding", "dictionary")
 

@@ -17,6 +17,7 @@ from fiftyone.operators.executor import ExecutionContext, execute_or_delegate_op
 import fiftyone_smic as smic
 from fiftyone_smic.fiftyone import list_dictionaries
 from fiftyone_smic.fiftyone.plugin import install_plugin
+from fiftyone_smic.fiftyone.runs import load_dictionary
 from operators import library
 
 OPERATORS = [
@@ -253,6 +254,13 @@ def test_every_operator_tells_a_script_what_was_done(encoded, tmp_path, delete):
     made = results("import_archive", encoded, path=path, name="from-c", draw=False)
     assert made["buttons"][0][2] == {"dataset": "from-c"}
     assert len(fo.load_dataset("from-c")) == 10
+    # The App sends no ``draw`` where nothing can draw.
+    undrawn = str(tmp_path / "undrawn.smic")
+    dictionary = load_dictionary(encoded, "smic")
+    codes = dictionary.transform(np.array(encoded[:5].values("clip_latents")))
+    smic.write_archive(undrawn, dictionary, codes, encoder="photographs", latent_norm=1.0)
+    delete("undrawn")
+    assert "5 samples" in results("import_archive", encoded, path=undrawn)["summary"]
     gone = results("manage_dictionaries", encoded, what="delete", key="c")
     assert "`c_atoms`" in gone["summary"]
     assert list_dictionaries(encoded) == ["smic"]
