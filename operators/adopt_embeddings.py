@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from fiftyone.operators import types
@@ -90,7 +91,7 @@ class AdoptEmbeddings(SMICOperator):
 
     def _free(self, ctx: Any, source: str, root: str) -> str:
         """The name of a field that is not there yet, or that of the source itself."""
-        names = (f"{LATENTS_FIELD}{n}" for n in ("", *range(2, 10_000)))
+        names = (f"{LATENTS_FIELD}{n}" for n in itertools.chain([""], itertools.count(2)))
         paths = ((name, f"{root}.{name}" if root else name) for name in names)
         return next(n for n, path in paths if path == source or not ctx.dataset.has_field(path))
 

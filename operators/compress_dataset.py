@@ -62,7 +62,7 @@ class CompressDataset(SMICOperator):
         text = (
             f"**{amount(done.codes.encoded, 'image')}** are compressed to "
             f"**{size(rate.total_bytes)}** in {duration(done.seconds)}: {rate.bits_per_item:.1f} "
-            f"bits an image, {rate.payload_bits / rate.items:.1f} of them for its code; the "
+            f"bits an image, {rate.payload_bits_per_item:.1f} of them for its code; the "
             f"dictionary of {amount(done.atoms, 'concept')} and headers are the rest. The codes "
             f"keep {share(quality.explained_variance)} of the differences between images.\n\n"
         )

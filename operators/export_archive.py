@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,9 @@ class ExportArchive(DictionaryOperator):
         archive = ctx.params.get("kind", "archive") == "archive"
         stem, suffix = (key, ".smic") if archive else (f"{key}-dataset", ".zip")
         folder = default_folder(ctx.dataset)
-        tried = (folder / f"{stem}{n}{suffix}" for n in ("", *(f"-{i}" for i in range(2, 10_000))))
-        return next(path for path in tried if not path.exists())
+        numbers = itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
+        paths = (folder / f"{stem}{number}{suffix}" for number in numbers)
+        return next(path for path in paths if not path.exists())
 
     def work(self, ctx: Any, progress: Any) -> dict[str, Any]:
         from fiftyone_smic.fiftyone import export_archive

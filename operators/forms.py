@@ -347,12 +347,11 @@ def coded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:
 
 
 def sidebar_groups(dataset: Any) -> dict[str, list[str]]:
-    """Return the groups of the App's sidebar that have SMIC's fields: name -> paths."""
+    """Return the paths of SMIC's groups in the App's sidebar; a group that is gone has none."""
     from fiftyone_smic.fiftyone.fields import SPECS
 
-    ours = {spec.group for spec in SPECS}
-    groups = dataset.app_config.sidebar_groups or []
-    return {group.name: list(group.paths) for group in groups if group.name in ours}
+    stored = {group.name: group.paths for group in dataset.app_config.sidebar_groups or []}
+    return {spec.group: list(stored.get(spec.group, [])) for spec in SPECS}
 
 
 def embedded(ctx: Any, inputs: types.Object, samples: Any, key: str) -> int:

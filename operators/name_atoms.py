@@ -118,13 +118,14 @@ class NameAtoms(DictionaryOperator):
         names = [name for name in every if self._can_name(ctx, samples, name)]
         labels = [n for n in names if "." in label_path(samples, n)]
         names = [*labels, *(n for n in names if n not in labels)]
-        default = next((name for name in names if self._tells_apart(samples, name)), names[0])
+        able = next((name for name in names if self._tells_apart(samples, name)), None)
+        default = able or names[0]
         prop = forms.dropdown(inputs, "labels", names, default, "Labels")
         chosen = ctx.params.get("labels", default)
         if chosen not in names:
             forms.wrong(prop, f"choose one of {', '.join(names)}")
             return False
-        if not self._tells_apart(samples, chosen):
+        if chosen != able and not self._tells_apart(samples, chosen):
             why = "it needs two values or more that some have and others have not"
             forms.wrong(prop, f"{chosen!r} cannot name concepts: {why}; choose another field")
             return False

@@ -19,7 +19,7 @@ Progress = bool | Report | None
 def connected() -> Iterator[None]:
     """Say what to do where the connection to the database is lost.
 
-    It also serves as a decorator, of functions that have no progress to report.
+    As a decorator it covers all that a function does, also what comes before its progress.
 
     Raises:
         ConnectionError: The database was stopped, or cannot be reached any more.

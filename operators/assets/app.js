@@ -82,7 +82,9 @@
           paths: paths.filter((path) => !taken.has(path)),
         });
         const open = (name) => groups.find((group) => group.name === name)?.expanded ?? true;
-        const added = ours.map(([name, paths]) => ({ name, paths, expanded: open(name) }));
+        const added = ours
+          .filter(([, paths]) => paths.length)
+          .map(([name, paths]) => ({ name, paths, expanded: open(name) }));
         return [...others.map(without), ...added];
       });
       executeOperator("@voxel51/operators/reload_dataset", {});

@@ -33,13 +33,16 @@ class _Count:
         since: When it began, by the monotonic clock.
     """
 
-    future: Future[Any]
+    def __init__(self, dataset: Any, key: str, labels: str | None) -> None:
+        from fiftyone_smic.fiftyone.statistics import atom_statistics
 
-    def __init__(self) -> None:
         self.part = 0.0
         self.since = time.monotonic()
+        count = partial(atom_statistics, dataset, key, labels=labels, progress=self._report)
+        # The counting shares what the panel has asked the database for.
+        self.future: Future[Any] = _POOL.submit(copy_context().run, count)
 
-    def report(self, part: float) -> None:
+    def _report(self, part: float) -> None:
         self.part = part
 
 
@@ -86,23 +89,19 @@ def counted(host: Any, ctx: Any, panel: types.Object, key: str) -> Any:
     said = amount(len(ctx.dataset), "sample") if noun == "sample" else f"all {noun}s"
     taken = duration(time.monotonic() - count.since)
     label = f"Counting the concepts of {said} ({taken})"
-    bar = types.View(component="ProgressView", label=label)
-    panel.float("counting", default=min(count.part, 0.99), view=bar)
-    every = {"interval": int(1000 * AGAIN), "on_interval": host.on_change_view}
-    panel.obj("again", view=types.View(component="TimerView", **every))
+    panel.float("counting", default=min(count.part, 0.99), view=types.ProgressView(label=label))
+    timer = types.TimerView(interval=int(1000 * AGAIN), on_interval=host.on_change_view)
+    panel.obj("again", view=timer)
     return None
 
 
 def _begin(ctx: Any, key: str) -> _Count:
-    """Have the statistics counted; FiftyOne's copy of a former count is there at once."""
-    from fiftyone_smic.fiftyone.statistics import atom_statistics
-
+    """Have the statistics counted, unless they are already; the library remembers former ones."""
     labels = label_choice(ctx, key)[1]
     name = (ctx.dataset.name, key, labels)
     running = _RUNNING.get(name)
     if running is None:
-        running = _RUNNING[name] = _Count()
-        count = partial(atom_statistics, ctx.dataset, key, labels=labels, progress=running.report)
-        running.future = _POOL.submit(copy_context().run, count)
+        # Another thread may take it from here on, so it must be whole.
+        running = _RUNNING[name] = _Count(ctx.dataset, key, labels)
         running.future.add_done_callback(lambda _: _RUNNING.pop(name, None))
     return running

@@ -91,10 +91,11 @@ def lay_out(host: Any, ctx: Any, panel: types.Object, key: str) -> None:
 def _overview(host: Any, panel: types.Object, found: Any) -> None:
     """The largest concepts, with a picture and a bar each."""
     concepts = amount(len(found.names), "concept")
-    used = int((found.has > 0).sum())
-    lacking = "" if used == len(found.names) else f" {used:,} of them are in some sample."
+    unused = int((found.has == 0).sum())
+    verb = "is" if unused == 1 else "are"
+    alone = f" {unused:,} of them {verb} in no sample." if unused else ""
     panel.md(
-        f"**{amount(found.items, 'sample')}, {concepts}.**{lacking} The largest concepts, "
+        f"**{amount(found.items, 'sample')}, {concepts}.**{alone} The largest concepts, "
         "and in how many samples each is; a click shows these samples.",
         name="overview_title",
     )

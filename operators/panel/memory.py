@@ -64,5 +64,5 @@ def of(ctx: Any) -> Memory:
 
 def begin(window: str, former: str | None = None) -> None:
     """Remember nothing of a window, or what was remembered of it under its former name."""
-    before = _MEMORIES.get(former or "", Memory()) if former else Memory()
+    before = _MEMORIES.get(former or "") or Memory()
     _MEMORIES[window] = replace(before, steps=list(before.steps))

@@ -98,6 +98,7 @@ def test_what_is_ticked_is_removed_and_exports_are_not_ticked(visit, plain):
     expect(said).not_to_contain_text("Embeddings")
     close(page)
     count(page, 30)
+    expect(page.locator('[data-cy="sidebar-group-SMIC"]')).to_have_count(0)
     plain.reload()
     assert plain.list_runs() == [] and not plain.has_field("smic_bits")
     assert plain.count("clip_latents") == 30 and archive.is_file()

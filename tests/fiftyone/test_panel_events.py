@@ -101,6 +101,6 @@ def test_a_tab_that_counts_for_long_says_how_far_it_is_and_then_shows_it(window,
         assert "Counting the concepts of 80 samples (1 s)" in str(waiting)
         assert waiting["type"]["properties"]["counting"]["default"] < 1
         timer = waiting["type"]["properties"]["again"]["view"]
-        assert timer["component"] == "TimerView"
+        assert timer["name"] == "TimerView"
     (whole,) = window(timer["on_interval"].rpartition("#")[2])
     assert "counting" not in whole["type"]["properties"] and "Typical of" in str(whole)
